@@ -1,0 +1,1 @@
+"""Bytes on disk: digests, staging, all-or-nothing publishing, safe unpacking."""

@@ -1,0 +1,1 @@
+"""Words that every other package uses: errors, identifiers and the layout on disk."""

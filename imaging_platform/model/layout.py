@@ -1,0 +1,141 @@
+"""Every key and path of the product. A key is relative to the home, with slashes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging_platform.model.ids import SessionKey
+
+ZONES = (
+    "inbox",
+    "identified",
+    "dicom",
+    "bids",
+    "derivatives",
+    "reports",
+    "catalog",
+    "releases",
+)
+"""Top folders of a home; `IDENTIFIED_ZONES` hold identity, the others never do."""
+
+IDENTIFIED_ZONES = ("inbox", "identified")
+
+PIPELINES = (
+    "brain_mask",
+    "defaced_t1w",
+    "motion",
+    "temporal_snr",
+    "diffusion_maps",
+)
+"""Derivative datasets of a study, each named for the asset that fills it."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """
+    The folder that holds every study of a deployment (``IMAGING_HOME``).
+
+    Parameters
+    ----------
+    root
+        Absolute path.
+    """
+
+    root: Path
+
+    def zone(self, zone: str, study: str) -> Path:
+        """Return the folder of one study in one of `ZONES`."""
+        return self.root / zone / study
+
+    def study_file(self, study: str) -> Path:
+        """Return the path of a study's ``study.yaml``."""
+        return self.root / "studies" / study / "study.yaml"
+
+    def secret_file(self, study: str) -> Path:
+        """Return the path of a study's secret key, outside every data tree."""
+        return self.root / "keys" / f"{study}.key"
+
+    def studies(self) -> list[str]:
+        """Return the names of the studies that have a study file, sorted."""
+        return sorted(f.parent.name for f in self.root.glob("studies/*/study.yaml"))
+
+    @property
+    def dagster(self) -> Path:
+        """The folder of the embedded Dagster instance (``DAGSTER_HOME``)."""
+        return self.root / "dagster"
+
+
+def raw_session(study: str, key: SessionKey) -> str:
+    """Return the key of a session's original DICOM (identified zone)."""
+    return f"identified/{study}/sessions/{key}"
+
+
+def anonymized_dicom(study: str, key: SessionKey) -> str:
+    """Return the key of a session's de-identified DICOM."""
+    return f"dicom/{study}/{key}"
+
+
+def bids_session(study: str, key: SessionKey) -> str:
+    """Return the key of a session inside the study's BIDS dataset."""
+    return f"{bids_dataset(study)}/{_entities(key)}"
+
+
+def bids_dataset(study: str) -> str:
+    """Return the key of the study's BIDS dataset."""
+    return f"bids/{study}"
+
+
+def derivative(study: str, pipeline: str, key: SessionKey) -> str:
+    """Return the key of a session inside one of the study's derivative datasets."""
+    return f"{derivative_dataset(study, pipeline)}/{_entities(key)}"
+
+
+def derivative_dataset(study: str, pipeline: str) -> str:
+    """Return the key of one derivative dataset (`PIPELINES`)."""
+    return f"derivatives/{study}/{pipeline}"
+
+
+def session_quality(study: str, key: SessionKey) -> str:
+    """Return the key of a session's quality metrics and verdict."""
+    return f"catalog/{study}/quality/{key}"
+
+
+def session_report(study: str, key: SessionKey) -> str:
+    """Return the key of a session's executed notebook and its HTML."""
+    return f"reports/{study}/sessions/{key}"
+
+
+def study_report(study: str) -> str:
+    """Return the key of the study's executed notebook and its HTML."""
+    return f"reports/{study}/study"
+
+
+def catalog(study: str) -> str:
+    """Return the key of the study's tables."""
+    return f"catalog/{study}/tables"
+
+
+def dataset_index(study: str) -> str:
+    """Return the key of the pybids index of the study's BIDS dataset."""
+    return f"catalog/{study}/layout"
+
+
+def dataset_validation(study: str) -> str:
+    """Return the key of what the validator said of the study's datasets."""
+    return f"catalog/{study}/validation"
+
+
+def _entities(key: SessionKey) -> str:
+    return f"sub-{key.subject}/ses-{key.session}"
+
+
+def product_file(name: str) -> Path:
+    """
+    Return a file that the product ships beside its code, such as ``notebooks/x.ipynb``.
+
+    In a checkout it stands in the top folder; a wheel carries it inside the package.
+    """
+    package = Path(__file__).resolve().parents[1]
+    packed = package / "shipped" / name
+    return packed if packed.exists() else package.parent / name

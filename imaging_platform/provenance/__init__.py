@@ -1,0 +1,1 @@
+"""What each published tree was made from, kept inside it and independent of Dagster."""

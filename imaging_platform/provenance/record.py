@@ -1,0 +1,59 @@
+"""The record that stands in every published tree as ``.record.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imaging_platform.files.digests import RECORD_NAME
+from imaging_platform.files.writing import write_json
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    Where a tree comes from; holds no time and no host, so equal runs are equal.
+
+    Parameters
+    ----------
+    asset
+        Name of the asset without the study.
+    partition
+        Session key or drop; empty for a tree of the whole study.
+    code_version
+        Version of the code and of the settings that it depends on.
+    inputs
+        Data version of each input by asset name.
+    tools
+        Version of each outside tool by its name.
+    report
+        The stage's report as plain values, without identity.
+    data_version
+        Content digest of the tree; empty until it is published.
+    """
+
+    asset: str
+    partition: str
+    code_version: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)  # a stage's own shape
+    data_version: str = ""
+
+
+def write_record(tree: Path, record: Record) -> None:
+    """Write `record` into the tree that it describes."""
+    write_json(tree / RECORD_NAME, dataclasses.asdict(record))
+
+
+def read_record(tree: Path) -> Record | None:
+    """Return the record of a published tree, or None when nothing is published."""
+    try:
+        text = (tree / RECORD_NAME).read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Record(**json.loads(text))

@@ -1,0 +1,1 @@
+"""Arithmetic on voxels that several stages share."""
