@@ -1,0 +1,1 @@
+"""From a drop in the inbox to sessions in the identified zone, losing nothing."""

@@ -1,0 +1,133 @@
+"""The header facts of all accepted files of a drop, as one Parquet table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from imaging_platform.dicom.headers import Header
+from imaging_platform.files.digests import digest_json
+from imaging_platform.files.writing import write_bytes
+from imaging_platform.intake.zone import DropFolder, drop_folders
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+HEADER_FIELDS = tuple(field.name for field in dataclasses.fields(Header))
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexRow:
+    """
+    One accepted file of a drop.
+
+    Parameters
+    ----------
+    arrival
+        Number of the arrival that brought it, from 1.
+    sha256
+        Digest of the content; its place in the store.
+    n_bytes
+        Size.
+    session_key
+        Text of the session it belongs to.
+    header
+        What its header says.
+    """
+
+    arrival: int
+    sha256: str
+    n_bytes: int
+    session_key: str
+    header: Header = dataclasses.field(repr=False)
+
+
+def read_index(drop: DropFolder, *, session_key: str = "") -> tuple[IndexRow, ...]:
+    """Return the rows of a drop's index, only those of one session when it is given."""
+    if not drop.index.exists():
+        return ()
+    import pyarrow.parquet as pq
+
+    only = [("session_key", "==", session_key)] if session_key else None
+    table = pq.read_table(drop.index, filters=only)
+    return tuple(_row_of(record) for record in table.to_pylist())
+
+
+def write_index(drop: DropFolder, rows: Sequence[IndexRow]) -> None:
+    """Replace a drop's index with one rename; the same rows give the same bytes."""
+    ordered = sorted(rows, key=lambda row: (row.session_key, row.sha256))
+    columns: dict[str, list[Any]] = {
+        "arrival": [row.arrival for row in ordered],
+        "sha256": [row.sha256 for row in ordered],
+        "n_bytes": [row.n_bytes for row in ordered],
+        "session_key": [row.session_key for row in ordered],
+    }
+    headers = [row.header for row in ordered]
+    _write_parquet(drop.index, {**columns, **_header_columns(headers)})
+
+
+def read_members(zone: Path, *, session_keys: frozenset[str]) -> dict[str, set[str]]:
+    """Return the digests of all accepted files of some sessions, over all drops."""
+    import pyarrow.parquet as pq
+
+    members: dict[str, set[str]] = {key: set() for key in session_keys}
+    if not session_keys:
+        return members
+    for drop in drop_folders(zone):
+        if not drop.index.exists():
+            continue
+        table = pq.read_table(
+            drop.index,
+            columns=["session_key", "sha256"],
+            filters=[("session_key", "in", session_keys)],
+        )
+        for record in table.to_pylist():
+            members[record["session_key"]].add(record["sha256"])
+    return members
+
+
+def digest_members(digests: Sequence[str] | set[str]) -> str:
+    """Return one digest for the members of a session, whatever their order."""
+    return digest_json(sorted(digests))
+
+
+def _header_columns(headers: Sequence[Header]) -> dict[str, list[Any]]:
+    """Return a list of values for each field of `Header`, in the given order."""
+    # Any: columns are text, integers or booleans.
+    return {
+        name: [getattr(header, name) for header in headers] for name in HEADER_FIELDS
+    }
+
+
+def _write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
+    """Write equally long columns as a Parquet file with one rename, mode 0640."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema(tuple(columns))
+    table = pa.table(columns, schema=schema)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_bytes(path, sink.getvalue().to_pybytes(), mode=0o640)
+
+
+_OWN_TYPES = MappingProxyType({"arrival": "int", "n_bytes": "int"})
+
+
+def _schema(names: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {"int": pa.int64(), "int | None": pa.int64(), "bool": pa.bool_()}
+    declared = {**Header.__annotations__, **_OWN_TYPES}
+    return pa.schema(
+        [(name, kinds.get(declared.get(name, "str"), pa.string())) for name in names]
+    )
+
+
+def _row_of(record: dict[str, Any]) -> IndexRow:
+    header = Header(**{name: record[name] for name in HEADER_FIELDS})
+    own = {name: record[name] for name in record if name not in HEADER_FIELDS}
+    return IndexRow(**own, header=header)

@@ -1,0 +1,63 @@
+"""How a study takes drops in: how long it waits, how far it unpacks."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from imaging_platform.model.config import Section
+
+
+class IntakeSettings(Section):
+    """Settings of the intake, ``intake:`` in ``study.yaml``."""
+
+    quiet_s: float = Field(
+        default=60.0,
+        ge=0,
+        description=(
+            "Seconds without any change after which a drop counts as whole. A file "
+            "named .complete in the drop, or <drop>.complete beside it, ends the "
+            "wait at once. Longer than the longest pause of the slowest upload."
+        ),
+    )
+    max_archive_members: int = Field(
+        default=200_000,
+        ge=1,
+        description="Members that one archive may have; more are a sign of attack.",
+    )
+    max_archive_bytes: int = Field(
+        default=200 << 30,
+        ge=1,
+        description="Bytes that one archive may unpack to; protects the disk.",
+    )
+    max_archive_ratio: float = Field(
+        default=200.0,
+        gt=1,
+        description=(
+            "Bytes unpacked for a byte of archive. Real images stay below 20; the "
+            "first 16 MiB are free, so that small empty images pass."
+        ),
+    )
+    max_depth: int = Field(
+        default=16,
+        ge=1,
+        le=64,
+        description="Nested sequences in one DICOM file; real ones stay below 8.",
+    )
+    max_elements: int = Field(
+        default=4_000_000,
+        ge=1,
+        description="Elements and items in one DICOM file, at all depths.",
+    )
+    max_inflated_bytes: int = Field(
+        default=256 << 20,
+        ge=1,
+        description="Bytes that a deflated DICOM file may inflate to.",
+    )
+    parallel_from_files: int = Field(
+        default=1000,
+        ge=1,
+        description=(
+            "Files in one arrival from which headers are read by several "
+            "processes; below, starting them costs more than it saves."
+        ),
+    )
