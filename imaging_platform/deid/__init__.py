@@ -1,0 +1,1 @@
+"""De-identification of one session's DICOM: allow-list, keyed, fails closed."""

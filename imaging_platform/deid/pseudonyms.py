@@ -1,0 +1,106 @@
+"""
+Names that stand for a subject, keyed by the study's secret.
+
+Each is HMAC-SHA-256 of the secret over a domain and the original, so that no two
+kinds of pseudonym can be compared, no other study shares one, and nobody without
+the secret can try out identities (PS3.15 annex E; NIST FIPS 198-1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+
+from imaging_platform.deid.settings import DeidSettings
+from imaging_platform.model.errors import MissingKey
+
+SECRET_BYTES = 32
+LABEL_CHARACTERS = 10
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def subject_label(secret: bytes, patient_id: str) -> str:
+    """
+    Return the BIDS subject label of a patient: 10 letters and digits.
+
+    The label holds 50 bits: among 10,000 subjects of a study the chance that any
+    two share one is 4e-8. Letters are upper case and without I, L, O and U, so a
+    label survives file systems that ignore case and being read aloud.
+
+    Parameters
+    ----------
+    secret
+        The study's secret, 32 bytes.
+    patient_id
+        PatientID (0010,0020); padding, case and inner runs of spaces do not matter.
+
+    Raises
+    ------
+    MissingKey
+        The secret does not have 32 bytes.
+
+    Examples
+    --------
+    >>> subject_label(bytes(32), " p 1") == subject_label(bytes(32), "P 1 ")
+    True
+    """
+    normal = re.sub(r"\s+", " ", patient_id.replace("\0", " ")).strip().casefold()
+    bits = int.from_bytes(_keyed(secret, "subject", normal), "big")
+    return "".join(_ALPHABET[bits >> 5 * i & 31] for i in range(LABEL_CHARACTERS))
+
+
+def new_uid(secret: bytes, uid: str) -> str:
+    """
+    Return the UID that stands for `uid` in this study: ``2.25.`` and 122 random bits.
+
+    The number has the form of a random UUID (PS3.5 section B.2), at most 44
+    characters. The same UID gives the same one in every file, series and session.
+
+    Raises
+    ------
+    MissingKey
+        The secret does not have 32 bytes.
+    """
+    bits = int.from_bytes(_keyed(secret, "uid", uid.strip("\0 "))[:16], "big")
+    version = bits & ~(0xF << 76) | 4 << 76
+    return f"2.25.{version & ~(3 << 62) | 2 << 62}"
+
+
+def date_offset_days(secret: bytes, subject_label: str, settings: DeidSettings) -> int:
+    """
+    Return by how many whole days the dates of a subject move: always backwards.
+
+    The same for all sessions of the subject, so intervals stay exact (PS3.15
+    section E.3.6, Retain Longitudinal Temporal Information With Modified Dates).
+
+    Raises
+    ------
+    MissingKey
+        The secret does not have 32 bytes.
+    """
+    span = settings.latest_days - settings.earliest_days + 1
+    bits = int.from_bytes(_keyed(secret, "dates", subject_label), "big")
+    return settings.earliest_days + bits % span
+
+
+def key_fingerprint(secret: bytes) -> str:
+    """
+    Return 12 hex digits by which people recognize the secret; they do not reveal it.
+
+    Raises
+    ------
+    MissingKey
+        The secret does not have 32 bytes.
+    """
+    return _keyed(secret, "fingerprint", "").hex()[:12]
+
+
+def _keyed(secret: bytes, domain: str, text: str) -> bytes:
+    if len(secret) != SECRET_BYTES:
+        raise MissingKey(
+            f"The study's secret must have {SECRET_BYTES} bytes.",
+            fix="Restore the study's key from its backup; `study new` makes one.",
+        )
+    message = f"imaging_platform/{domain}/1\0{text}".encode()
+    return hmac.new(secret, message, hashlib.sha256).digest()
