@@ -1,0 +1,1 @@
+"""DICOM of one session to BIDS: decided by evidence, explained, nothing lost."""

@@ -1,0 +1,198 @@
+"""The built-in rules for what is no measurement of its own: scouts, maps, copies."""
+
+from __future__ import annotations
+
+from imaging_platform.bids.decisions import Verdict
+from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
+
+_MAPS = {
+    "ADC": "ADC",
+    "EADC": "expADC",
+    "EXP": "expADC",
+    "TRACEW": "trace",
+    "TRACE": "trace",
+    "FA": "FA",
+    "FRACTIONAL_ANISOTROPY": "FA",
+    "COLFA": "colFA",
+    "TENSOR_B0": "S0map",
+}
+
+_REFORMATS = frozenset(
+    {"MPR", "PROJECTION IMAGE", "MIP", "MINIP", "MNIP", "CSA MPR", "REFORMATTED"}
+)
+
+
+def is_localizer(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find positioning scans; a functional localizer is an EPI time series."""
+    by_type = bool({"LOCALIZER", "SCOUT"} & image.image_type)
+    by_word = image.has_word(
+        r"scout|localizer|localiser|survey|3[- ]?plane|three[- ]?plane|\bloc\b|topogram"
+    )
+    if by_type or (by_word and not (image.is_epi and image.is_time_series)):
+        return Verdict(
+            rule="localizer",
+            why="A localizer only positions the other scans.",
+            confidence="high" if by_type else "low",
+            outcome="excluded",
+        )
+    return None
+
+
+def is_calibration(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find coil sensitivity and other prescans."""
+    if not image.is_epi and image.has_word(
+        r"asset cal|\bcalibration\b|\bcal\b|ref_?head|coil_?survey|sense ?ref|prescan"
+    ):
+        return Verdict(
+            rule="calibration",
+            why="A coil calibration serves the reconstruction only.",
+            confidence="low",
+            outcome="excluded",
+        )
+    return None
+
+
+def is_picture(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find screenshots and other pictures that are no slices of a body."""
+    if {"SCREEN SAVE", "SCREENSHOT", "SECONDARY CAPTURE"} & image.image_type:
+        return Verdict(
+            rule="picture",
+            why="A screenshot is a picture, not a measurement.",
+            outcome="excluded",
+        )
+    return None
+
+
+def is_diffusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find maps that the scanner computed from diffusion-weighted images."""
+    if not (image.is_derived or "ADC" in image.image_type):
+        return None
+    kind = next(
+        (name for token, name in _MAPS.items() if token in image.image_type), ""
+    )
+    if {"TENSOR", "B0"} <= image.image_type:
+        kind = "S0map"
+    diffusion = "DIFFUSION" in image.image_type or image.is_diffusion_sequence
+    if not kind or not (diffusion or kind == "ADC"):
+        return None
+    if kind == "FA" and image.has_word(r"col(ou?r)?_?fa"):
+        kind = "colFA"
+    return Verdict(
+        rule="scanner_map",
+        why=f"The scanner computed this {kind} from diffusion-weighted images.",
+        datatype="dwi",
+        suffix=kind,
+    )
+
+
+def is_perfusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find maps that the scanner computed from perfusion images."""
+    types = image.image_type
+    maps = {"RCBF", "RELCBF", "CBF", "CBV", "RCBV", "MTT", "TTP", "TMAX", "SUBTRACTION"}
+    computed = image.is_derived and ("ASL" in types or image.is_labelling)
+    philips = "PERFUSION_FFE" in types and "SOURCE" not in types
+    if computed or philips or (image.is_derived and maps & types):
+        return Verdict(
+            rule="perfusion_map",
+            why="A perfusion map of the scanner is derived and has no raw BIDS name.",
+            outcome="excluded",
+        )
+    return None
+
+
+def is_reformat(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find reformatted and projected copies; mpr in a name means MPRAGE."""
+    kinds = {
+        "MPR",
+        "PROJECTION IMAGE",
+        "MIP",
+        "MINIP",
+        "MNIP",
+        "CSA MPR",
+        "REFORMATTED",
+    }
+    if (image.is_derived and kinds & image.image_type) or "MNIP" in image.image_type:
+        return Verdict(
+            rule="reformat",
+            why="A reformatted or projected copy of another series.",
+            outcome="excluded",
+        )
+    return None
+
+
+def is_statistics(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find activation maps and other results of in-line analysis."""
+    if {"T-MAP", "TTEST", "T_MAP", "GLM"} & image.image_type or (
+        image.is_derived and image.has_word(r"evaseries|starttfmri|mean_&_t-maps|glm$")
+    ):
+        return Verdict(
+            rule="statistics",
+            why="A result of the scanner's own analysis, not a measurement.",
+            outcome="excluded",
+        )
+    return None
+
+
+def is_motion_corrected(image: Evidence, session: Surroundings) -> Verdict | None:
+    """Find motion-corrected copies; the only copy is kept as rec-moco."""
+    if "MOCO" not in image.image_type:
+        return None
+    for other in session.others(image):
+        if (
+            "MOCO" not in other.image_type
+            and other.protocol == image.protocol
+            and other.output.shape == image.output.shape
+            and image.number("EchoTime") == other.number("EchoTime")
+        ):
+            return Verdict(
+                rule="moco",
+                why="A motion-corrected copy of a series that is here too.",
+                outcome="excluded",
+            )
+    return Verdict(
+        rule="moco",
+        why="Motion corrected by the scanner, and the only copy.",
+        datatype="func",
+        suffix="bold",
+        entities={"rec": "moco"},
+    )
+
+
+def is_contrast_agent_perfusion(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find dynamic susceptibility contrast, which BIDS cannot name."""
+    words = image.has_word(r"\bdsc\b|_dsc|perf(usion)?_?(bolus|dsc)|ep2d_perf")
+    if words and not image.is_labelling and image.is_epi:
+        return Verdict(
+            rule="dsc",
+            why="Contrast-agent perfusion (DSC) has no suffix in BIDS.",
+            confidence="medium",
+            outcome="excluded",
+        )
+    return None
+
+
+DERIVED: tuple[Rule, ...] = (
+    is_picture,
+    is_localizer,
+    is_calibration,
+    is_diffusion_map,
+    is_perfusion_map,
+    is_reformat,
+    is_statistics,
+    is_motion_corrected,
+    is_contrast_agent_perfusion,
+)
+"""Rules for what is computed, copied or only positions, in order."""
+
+DERIVED_OR_SCOUT = frozenset(
+    {
+        "picture",
+        "localizer",
+        "scanner_map",
+        "perfusion_map",
+        "reformat",
+        "statistics",
+        "moco",
+    }
+)
+"""Rules whose evidence wins over a ReproIn name."""

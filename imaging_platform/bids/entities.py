@@ -1,0 +1,372 @@
+"""Entities of all images of a session: task, dir, rec, echo, part and run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from imaging_platform.bids.decisions import Verdict
+from imaging_platform.bids.evidence import Evidence
+from imaging_platform.bids.labels import allowed_entities
+from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.bids.tasks import read_task
+
+SAME_ACQUISITION_S = 20.0
+"""Images of one acquisition (echoes, phase, fieldmap parts) start within this."""
+
+_GRE_PARTS = frozenset(
+    {
+        "magnitude",
+        "magnitude1",
+        "magnitude2",
+        "phasediff",
+        "phase1",
+        "phase2",
+        "fieldmap",
+    }
+)
+_RECONSTRUCTIONS = ("NORM", "DIS3D", "DIS2D", "ND", "FIL", "SM2")
+
+
+@dataclass
+class Draft:
+    """
+    A decision while the session's names are worked out.
+
+    Parameters
+    ----------
+    image
+        Evidence of the image.
+    verdict
+        What it is.
+    entities
+        Entities so far.
+    suffix
+        Suffix decided by comparison; empty keeps the verdict's.
+    metadata
+        Sidecar keys decided by comparison.
+    outcome, why
+        Outcome and reason decided by comparison; empty keeps the verdict's.
+    warnings
+        Contradictions found.
+    """
+
+    image: Evidence
+    verdict: Verdict
+    entities: dict[str, str]
+    suffix: str = ""
+    metadata: dict[str, object] = field(default_factory=dict)
+    outcome: str = ""
+    why: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def final_suffix(self) -> str:
+        """Suffix after comparison with the other images."""
+        return self.suffix or self.verdict.suffix
+
+    @property
+    def is_named(self) -> bool:
+        """True when the image gets a BIDS name."""
+        return (self.outcome or self.verdict.outcome) == "converted"
+
+
+def name_drafts(drafts: Sequence[Draft], settings: BidsSettings) -> list[Draft]:
+    """
+    Fill in the entities of every draft of a session, given in order of time.
+
+    What a rule or a ReproIn name said already stays.
+    """
+    named = [draft for draft in drafts if draft.is_named]
+    for draft in named:
+        if draft.verdict.datatype == "func":
+            draft.entities.setdefault("task", read_task(draft.image, settings))
+    _add_directions(named)
+    gre = [d for d in named if d.verdict.suffix in _GRE_PARTS]
+    sets = _cluster(gre, _fieldmap_identity)
+    for members in sets:
+        _name_fieldmap_parts(members)
+    rest = [d for d in named if d.verdict.suffix not in _GRE_PARTS]
+    acquisitions = _cluster_by_series(rest)
+    for members in acquisitions:
+        _add_echo_part_rec(members)
+    for draft in named:
+        _drop_foreign_entities(draft)
+    pieces = [p for members in [*sets, *acquisitions] for p in _split_twins(members)]
+    _add_runs(pieces)
+    return list(drafts)
+
+
+def _drop_foreign_entities(draft: Draft) -> None:
+    """Drop what the standard forbids in this name, such as dir- of a T1w."""
+    allowed = allowed_entities(draft.verdict.datatype, draft.final_suffix)
+    for key in sorted(set(draft.entities) - allowed):
+        label = draft.entities.pop(key)
+        draft.warnings.append(
+            f"BIDS has no {key}- in the name of a {draft.final_suffix}: "
+            f"{key}-{label} is left out."
+        )
+
+
+def _split_twins(members: Sequence[Draft]) -> list[list[Draft]]:
+    """Part images that no entity may tell apart, so that run- can."""
+    pieces: list[list[Draft]] = []
+    counts: dict[tuple[object, ...], int] = defaultdict(int)
+    for draft in members:
+        name = next(iter(_names([draft])))
+        position = counts[name]
+        counts[name] += 1
+        if position == len(pieces):
+            pieces.append([])
+        pieces[position].append(draft)
+    return pieces
+
+
+def _add_directions(named: Sequence[Draft]) -> None:
+    """Give dir- to diffusion and EPI fieldmaps, and to runs that differ in it."""
+    runs = [d for d in named if d.verdict.datatype == "func"]
+    differ = len({_direction(d) for d in runs} - {None}) > 1
+    for draft in named:
+        label = f"{draft.verdict.datatype}/{draft.final_suffix}"
+        always = draft.verdict.datatype == "dwi" or label == "fmap/epi"
+        if not always and not (differ and draft.verdict.datatype == "func"):
+            continue
+        direction = _direction(draft)
+        measured = draft.image.direction
+        claimed = draft.entities.get("dir") or draft.image.named_direction
+        if measured and claimed and claimed.upper() != measured:
+            draft.warnings.append(
+                f"The name says direction {claimed}, the images say {measured}."
+            )
+        if direction:
+            draft.entities.setdefault("dir", direction)
+
+
+def _direction(draft: Draft) -> str | None:
+    return draft.image.direction or draft.image.named_direction
+
+
+def _timing(draft: Draft) -> tuple[object, ...]:
+    image = draft.image
+    return (image.number("EchoTime"), image.number("EchoNumber"))
+
+
+def _fieldmap_identity(draft: Draft) -> tuple[object, ...]:
+    computed = draft.verdict.suffix == "fieldmap"
+    return (computed, draft.image.is_phase, *_timing(draft))
+
+
+def _cluster(
+    drafts: Iterable[Draft], identity: Callable[[Draft], tuple[object, ...]]
+) -> list[list[Draft]]:
+    """Group images that start together; a second of the same kind starts a group."""
+    clusters: list[list[Draft]] = []
+    seen: set[tuple[object, ...]] = set()
+    for draft in drafts:
+        kind = identity(draft)
+        if clusters and kind not in seen and _together(clusters[-1][0], draft):
+            clusters[-1].append(draft)
+            seen.add(kind)
+        else:
+            clusters.append([draft])
+            seen = {kind}
+    return clusters
+
+
+def _together(first: Draft, draft: Draft) -> bool:
+    start, moment = first.image.moment, draft.image.moment
+    if start is None or moment is None:
+        return first.image.protocol == draft.image.protocol
+    return abs(moment - start) <= SAME_ACQUISITION_S
+
+
+def _cluster_by_series(drafts: Sequence[Draft]) -> list[list[Draft]]:
+    by_name: dict[tuple[object, ...], list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        by_name[_stem(draft)].append(draft)
+    clusters: list[list[Draft]] = []
+    for members in by_name.values():
+        clusters.extend(_cluster(members, _identity))
+    return clusters
+
+
+def _stem(draft: Draft) -> tuple[object, ...]:
+    loose = {"echo", "part", "rec", "inv"}
+    fixed = tuple(sorted((k, v) for k, v in draft.entities.items() if k not in loose))
+    return (draft.verdict.datatype, draft.final_suffix, fixed, draft.image.protocol)
+
+
+def _identity(draft: Draft) -> tuple[object, ...]:
+    image = draft.image
+    return (
+        *_timing(draft),
+        _part(image),
+        image.number("InversionTime"),
+        tuple(sorted(image.image_type)),
+    )
+
+
+def _part(image: Evidence) -> str:
+    if image.is_phase:
+        return "phase"
+    if "IMAGINARY" in image.image_type:
+        return "imag"
+    if "REAL" in image.image_type and not {"M", "MAGNITUDE"} & image.image_type:
+        return "real"
+    return "mag"
+
+
+def _add_echo_part_rec(members: Sequence[Draft]) -> None:
+    echoes = sorted({d.image.number("EchoTime") or 0.0 for d in members})
+    parts = {_part(d.image) for d in members}
+    for draft in members:
+        part = _part(draft.image)
+        allowed = allowed_entities(draft.verdict.datatype, draft.final_suffix)
+        if len(echoes) > 1 and "echo" in allowed:
+            position = echoes.index(draft.image.number("EchoTime") or 0.0)
+            draft.entities.setdefault("echo", str(position + 1))
+        if "part" in allowed and (len(parts) > 1 or part != "mag"):
+            draft.entities.setdefault("part", part)
+            if part == "phase":
+                draft.metadata.setdefault("Units", "arbitrary")
+    if len(members) > 1:
+        _add_reconstructions(members)
+
+
+def _add_reconstructions(members: Sequence[Draft]) -> None:
+    """Tell copies of one acquisition apart by the filters that ImageType names."""
+    copies: dict[tuple[object, ...], list[Draft]] = defaultdict(list)
+    for draft in members:
+        copies[tuple(sorted(draft.entities.items()))].append(draft)
+    for same in copies.values():
+        if len(same) < 2:
+            continue
+        for token in _RECONSTRUCTIONS:
+            having = [d for d in same if token in d.image.image_type]
+            if 0 < len(having) < len(same):
+                for draft in same:
+                    has = token in draft.image.image_type
+                    label = token.lower() if has else f"no{token.lower()}"
+                    draft.entities.setdefault("rec", label)
+                break
+
+
+def _name_fieldmap_parts(members: Sequence[Draft]) -> None:
+    """Tell magnitude1, magnitude2, phasediff, phase1, phase2 and fieldmap apart."""
+    for draft in members:
+        if draft.verdict.rule == "study":
+            return
+    computed = [d for d in members if d.verdict.suffix == "fieldmap"]
+    phases = [d for d in members if d.image.is_phase and d not in computed]
+    magnitudes = [d for d in members if d not in phases and d not in computed]
+    by_echo = sorted(magnitudes, key=lambda d: d.image.number("EchoTime") or 0.0)
+    for position, draft in enumerate(by_echo):
+        draft.suffix = "magnitude" if computed else f"magnitude{min(position + 1, 2)}"
+    if len(phases) == 1 and not computed:
+        _name_single_phase(phases[0], by_echo)
+    else:
+        ordered = sorted(phases, key=lambda d: d.image.number("EchoTime") or 0.0)
+        for position, draft in enumerate(ordered):
+            draft.suffix = f"phase{min(position + 1, 2)}"
+
+
+def _name_single_phase(phase: Draft, magnitudes: Sequence[Draft]) -> None:
+    phase.suffix = "phasediff"
+    if phase.image.number("EchoTime1") is None and len(magnitudes) >= 2:
+        first, second = (d.image.number("EchoTime") for d in magnitudes[:2])
+        # The scanner wrote one phase image for two echoes: it is their difference.
+        if first and second and first != second:
+            phase.metadata.update({"EchoTime1": first, "EchoTime2": second})
+
+
+def _add_runs(acquisitions: Sequence[Sequence[Draft]]) -> None:
+    """Number acquisitions whose names collide, in order of time."""
+    ordered = sorted((a for a in acquisitions if a), key=lambda a: _position(a[0]))
+    references = [a for a in ordered if a[0].final_suffix == "sbref"]
+    others = [a for a in ordered if a[0].final_suffix != "sbref"]
+    _number_collisions(others)
+    _follow_runs(references, others)
+    _number_collisions(references)
+
+
+def _position(draft: Draft) -> tuple[float, float]:
+    moment = draft.image.moment
+    number = draft.image.number("SeriesNumber") or 0.0
+    return (moment if moment is not None else 0.0, number)
+
+
+def _names(members: Sequence[Draft]) -> set[tuple[object, ...]]:
+    return {
+        (
+            draft.verdict.datatype,
+            draft.final_suffix,
+            tuple(sorted(draft.entities.items())),
+        )
+        for draft in members
+    }
+
+
+def _number_collisions(acquisitions: Sequence[Sequence[Draft]]) -> None:
+    groups: dict[tuple[object, ...], list[Sequence[Draft]]] = defaultdict(list)
+    for members in acquisitions:
+        groups[_run_key(members[0])].append(members)
+    for same in groups.values():
+        taken: set[str] = set()
+        stated = [members[0].entities.get("run", "") for members in same]
+        collide = any(
+            _names(a) & _names(b) for i, a in enumerate(same) for b in same[:i]
+        )
+        if not collide:
+            continue
+        free = (str(n) for n in range(1, 10_000) if str(n) not in set(stated))
+        for members, run in zip(same, stated, strict=True):
+            number = run if run and run not in taken else next(free)
+            taken.add(number)
+            for draft in members:
+                draft.entities["run"] = number
+        _warn_of_renumbering(same, stated)
+
+
+def _warn_of_renumbering(
+    same: Sequence[Sequence[Draft]], stated: Sequence[str]
+) -> None:
+    for members, run in zip(same, stated, strict=True):
+        given = members[0].entities["run"]
+        if run and run != given:
+            for draft in members:
+                draft.warnings.append(
+                    f"The name says run {run}, which is taken; this is run {given}."
+                )
+
+
+def _run_key(draft: Draft) -> tuple[object, ...]:
+    loose = {"echo", "part", "rec", "inv", "run"}
+    fixed = tuple(sorted((k, v) for k, v in draft.entities.items() if k not in loose))
+    suffix = "gre" if draft.verdict.suffix in _GRE_PARTS else draft.final_suffix
+    return (draft.verdict.datatype, suffix, fixed)
+
+
+def _follow_runs(
+    references: Sequence[Sequence[Draft]], runs: Sequence[Sequence[Draft]]
+) -> None:
+    """Give a single-band reference the run number of the run that it precedes."""
+    for members in references:
+        draft = members[0]
+        start = _position(draft)
+        for run in runs:
+            same = _compatible(draft.entities, run[0].entities)
+            if (
+                same
+                and run[0].verdict.datatype == draft.verdict.datatype
+                and _position(run[0]) >= start
+            ):
+                if number := run[0].entities.get("run"):
+                    for each in members:
+                        each.entities.setdefault("run", number)
+                break
+
+
+def _compatible(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    keys = ("task", "acq", "dir", "ce")
+    return all(one.get(key) == other.get(key) for key in keys)

@@ -1,0 +1,378 @@
+"""Sidecars: what is kept, what is made to agree, what the standard requires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imaging_platform.bids.decisions import Decision
+from imaging_platform.bids.evidence import Evidence, read_evidence
+from imaging_platform.bids.outputs import Output
+
+KEPT_KEYS = frozenset(
+    {
+        "AcquisitionDuration",
+        "AcquisitionMatrixPE",
+        "AcquisitionNumber",
+        "AcquisitionTime",
+        "ArterialSpinLabelingType",
+        "BackgroundSuppression",
+        "BackgroundSuppressionNumberPulses",
+        "BackgroundSuppressionPulseTime",
+        "BandwidthPerPixelPhaseEncode",
+        "BaseResolution",
+        "BodyPart",
+        "BodyPartExamined",
+        "BolusCutOffDelayTime",
+        "BolusCutOffFlag",
+        "BolusCutOffTechnique",
+        "CoilCombinationMethod",
+        "CoilString",
+        "DelayTime",
+        "DerivedVendorReportedEchoSpacing",
+        "DiffusionScheme",
+        "DwellTime",
+        "EchoNumber",
+        "EchoTime",
+        "EchoTime1",
+        "EchoTime2",
+        "EchoTrainLength",
+        "EffectiveEchoSpacing",
+        "EstimatedEffectiveEchoSpacing",
+        "EstimatedTotalReadoutTime",
+        "FlipAngle",
+        "FrameDuration",
+        "FrameTimesStart",
+        "FrequencyEncodingSteps",
+        "ImageOrientationPatientDICOM",
+        "ImageOrientationText",
+        "ImageType",
+        "ImageTypeText",
+        "ImagingFrequency",
+        "InPlanePhaseEncodingDirectionDICOM",
+        "InternalPulseSequenceName",
+        "Interpolation2D",
+        "InversionTime",
+        "LabelingDistance",
+        "LabelingDuration",
+        "LabelingEfficiency",
+        "LabelingPulseAverageGradient",
+        "LabelingPulseDuration",
+        "LabelingPulseFlipAngle",
+        "LabelingPulseInterval",
+        "LabelingPulseMaximumGradient",
+        "LookLocker",
+        "M0Type",
+        "MRAcquisitionType",
+        "MTState",
+        "MagneticFieldStrength",
+        "Manufacturer",
+        "ManufacturersModelName",
+        "MatrixCoilMode",
+        "Modality",
+        "MultibandAccelerationFactor",
+        "NonlinearGradientCorrection",
+        "NumberOfAverages",
+        "NumberOfKSpaceTrajectories",
+        "PASLType",
+        "PCASLType",
+        "ParallelAcquisitionTechnique",
+        "ParallelReductionFactorInPlane",
+        "ParallelReductionFactorOutOfPlane",
+        "ParallelReductionOutOfPlane",
+        "PartialFourier",
+        "PartialFourierDirection",
+        "PartialFourierEnabled",
+        "PatientPosition",
+        "PercentPhaseFOV",
+        "PercentSampling",
+        "PhaseEncodingAxis",
+        "PhaseEncodingDirection",
+        "PhaseEncodingPolarityGE",
+        "PhaseEncodingSteps",
+        "PhaseEncodingStepsNoPartialFourier",
+        "PhaseEncodingStepsOutOfPlane",
+        "PhaseOversampling",
+        "PhaseResolution",
+        "PhilipsRWVIntercept",
+        "PhilipsRWVSlope",
+        "PhilipsRescaleIntercept",
+        "PhilipsRescaleSlope",
+        "PhilipsScaleSlope",
+        "PixelBandwidth",
+        "PostLabelingDelay",
+        "ProtocolName",
+        "ProtocolParameterHash",
+        "PulseSequenceDetails",
+        "PulseSequenceName",
+        "PulseSequenceType",
+        "ReceiveCoilActiveElements",
+        "ReceiveCoilName",
+        "ReconMatrixPE",
+        "RefLinesPE",
+        "RepetitionTime",
+        "RepetitionTimeExcitation",
+        "RepetitionTimePreparation",
+        "SAR",
+        "ScanOptions",
+        "ScanningSequence",
+        "SequenceName",
+        "SequenceVariant",
+        "SeriesDescription",
+        "SeriesNumber",
+        "ShimSetting",
+        "SliceEncodingDirection",
+        "SliceThickness",
+        "SliceTiming",
+        "SoftwareVersions",
+        "SpacingBetweenSlices",
+        "SpoilingState",
+        "SpoilingType",
+        "TotalAcquiredPairs",
+        "TotalReadoutTime",
+        "TriggerDelayTime",
+        "TxRefAmp",
+        "Units",
+        "UsePhilipsFloatNotDisplayScaling",
+        "VariableFlipAngleFlag",
+        "VascularCrushing",
+        "VendorReportedEchoSpacing",
+        "WaterFatShift",
+    }
+)
+"""Keys of dcm2niix that describe the measurement and nobody and no machine."""
+
+_REPETITION_TOLERANCE_S = 0.0005
+
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    "func/bold": ("RepetitionTime", "TaskName"),
+    "fmap/phasediff": ("EchoTime1", "EchoTime2"),
+    "fmap/phase1": ("EchoTime",),
+    "fmap/phase2": ("EchoTime",),
+    "fmap/fieldmap": ("Units",),
+    "fmap/epi": ("PhaseEncodingDirection", "TotalReadoutTime"),
+    "perf/asl": (
+        "MagneticFieldStrength",
+        "MRAcquisitionType",
+        "EchoTime",
+        "FlipAngle",
+        "RepetitionTimePreparation",
+        "ArterialSpinLabelingType",
+        "PostLabelingDelay",
+        "BackgroundSuppression",
+        "M0Type",
+        "TotalAcquiredPairs",
+    ),
+    "perf/m0scan": ("EchoTime", "RepetitionTimePreparation"),
+    "anat/MP2RAGE": ("InversionTime", "RepetitionTimePreparation"),
+    "anat/MEGRE": ("EchoTime",),
+    "anat/MESE": ("EchoTime",),
+}
+"""Required sidecar keys a suffix (BIDS 1.11, sidecar tables)."""
+
+
+def build_sidecar(decision: Decision, output: Output) -> dict[str, object]:
+    """
+    Return the sidecar of one image: allowed keys, made consistent, supplemented.
+
+    Parameters
+    ----------
+    decision
+        What the image is; its metadata (study rules first) replaces other values.
+    output
+        The image of dcm2niix.
+
+    Returns
+    -------
+    dict
+        Times in s, frequencies in Hz. RepetitionTime of a 4-D image equals the
+        image header; SliceTiming that exceeds it is left out; a wrong constant of
+        zero slice times is kept as the scanner says it.
+    """
+    image = read_evidence(output)
+    sidecar = {k: v for k, v in output.sidecar.items() if k in KEPT_KEYS}
+    _agree_on_repetition(sidecar, output, decision)
+    _complete_readout(sidecar, image, decision)
+    if decision.datatype == "func" and "task" in decision.entities:
+        sidecar["TaskName"] = decision.entities["task"]
+    if decision.datatype == "perf":
+        _complete_labelling(sidecar, decision, output.volumes or 0)
+    if decision.suffix in {"MP2RAGE"} and "RepetitionTime" in sidecar:
+        sidecar.setdefault("RepetitionTimePreparation", sidecar["RepetitionTime"])
+    sidecar.update(decision.metadata)
+    return sidecar
+
+
+def _agree_on_repetition(
+    sidecar: dict[str, object], output: Output, decision: Decision
+) -> None:
+    if (output.volumes or 1) > 1 and decision.datatype in {"func", "dwi"}:
+        header_s = output.zooms[3] if len(output.zooms) > 3 else 0.0
+        stated = sidecar.get("RepetitionTime")
+        differs = (
+            not isinstance(stated, int | float)
+            or abs(stated - header_s) > _REPETITION_TOLERANCE_S
+        )
+        if header_s > 0 and differs:
+            sidecar["RepetitionTime"] = header_s
+    repetition = sidecar.get("RepetitionTime")
+    timing = sidecar.get("SliceTiming")
+    if isinstance(timing, list) and isinstance(repetition, int | float):
+        slices = output.shape[2] if len(output.shape) > 2 else len(timing)
+        wrong = any(not 0 <= t <= repetition for t in timing) or len(timing) != slices
+        if wrong or decision.datatype not in {"func", "dwi", "perf"}:
+            del sidecar["SliceTiming"]
+
+
+def _complete_readout(
+    sidecar: dict[str, object], image: Evidence, decision: Decision
+) -> None:
+    """Derive what Philips and UIH leave out from what they do say."""
+    if "TotalReadoutTime" not in sidecar and "EstimatedTotalReadoutTime" in sidecar:
+        sidecar["TotalReadoutTime"] = sidecar["EstimatedTotalReadoutTime"]
+    if "PhaseEncodingDirection" in sidecar:
+        return
+    axis = str(sidecar.get("PhaseEncodingAxis", ""))
+    wanted = decision.entities.get("dir") or image.named_direction
+    position = {"i": 0, "j": 1, "k": 2}.get(axis)
+    codes = image.output.axis_codes
+    if wanted and position is not None and len(codes) > position and len(wanted) == 2:
+        end = codes[position]
+        if wanted[1] == end:
+            sidecar["PhaseEncodingDirection"] = axis
+        elif wanted[0] == end:
+            sidecar["PhaseEncodingDirection"] = f"{axis}-"
+
+
+def _complete_labelling(
+    sidecar: dict[str, object], decision: Decision, volumes: int
+) -> None:
+    if "RepetitionTime" in sidecar:
+        # RepetitionTime is not allowed beside RepetitionTimePreparation (BIDS, ASL).
+        sidecar.setdefault("RepetitionTimePreparation", sidecar.pop("RepetitionTime"))
+    if decision.volume_types and volumes:
+        types = expand_volume_types(decision.volume_types, volumes)
+        pairs = min(types.count("label"), types.count("control"))
+        sidecar.setdefault("TotalAcquiredPairs", pairs or types.count("deltam"))
+
+
+def expand_volume_types(volume_types: Sequence[str], volumes: int) -> list[str]:
+    """
+    Return one ASL volume type a volume (BIDS, ``*_aslcontext.tsv``).
+
+    Parameters
+    ----------
+    volume_types
+        At least one type; a shorter list is repeated, but for leading ``m0scan``.
+    volumes
+        How many volumes the image has.
+
+    Examples
+    --------
+    >>> expand_volume_types(["m0scan", "label", "control"], 5)
+    ['m0scan', 'label', 'control', 'label', 'control']
+    """
+    first = [kind for kind in volume_types[:1] if kind == "m0scan"]
+    cycle = list(volume_types[len(first) :]) or first
+    repeated = [cycle[n % len(cycle)] for n in range(max(volumes - len(first), 0))]
+    return (first + repeated)[:volumes]
+
+
+def find_missing_metadata(
+    decision: Decision, image: Evidence, session: Sequence[Decision]
+) -> tuple[str, ...]:
+    """
+    Return what the standard requires of an image and is not there.
+
+    Parameters
+    ----------
+    decision
+        What the image is.
+    image
+        Its evidence.
+    session
+        All decisions of the session, for images that need a partner.
+    """
+    label = f"{decision.datatype}/{decision.suffix}"
+    sidecar = build_sidecar(decision, image.output)
+    missing = [key for key in _REQUIRED.get(label, ()) if key not in sidecar]
+    missing += _missing_parts(label, decision, image.output, session)
+    if label == "perf/asl":
+        if not decision.volume_types:
+            missing.append("volume_types (aslcontext.tsv)")
+        if sidecar.get("ArterialSpinLabelingType") == "PASL":
+            missing += [] if "BolusCutOffFlag" in sidecar else ["BolusCutOffFlag"]
+        elif "LabelingDuration" not in sidecar:
+            missing.append("LabelingDuration")
+        if sidecar.get("M0Type") == "Separate" and not _has(
+            session, "perf", {"m0scan"}
+        ):
+            missing.append("an m0scan")
+    return tuple(dict.fromkeys(missing))
+
+
+def _missing_parts(
+    label: str, decision: Decision, output: Output, session: Sequence[Decision]
+) -> list[str]:
+    volumes = output.volumes
+    if (volumes or 1) > 1 and (
+        decision.datatype == "anat" or decision.suffix.startswith(("mag", "phase"))
+    ):
+        return ["a single volume"]
+    if label == "func/bold" and volumes == 1:
+        return ["more than one volume"]
+    if label == "dwi/dwi" and output.bvals is None:
+        return ["bval and bvec files"]
+    if (
+        label == "dwi/dwi"
+        and volumes is not None
+        and len(output.bvals or ()) != volumes
+    ):
+        return ["one b-value a volume"]
+    if label == "fmap/fieldmap" and not _has(session, "fmap", {"magnitude"}):
+        return ["a magnitude image"]
+    if label in {"fmap/phasediff", "fmap/phase1", "fmap/phase2"} and not _has(
+        session, "fmap", {"magnitude1"}
+    ):
+        return ["a magnitude1 image"]
+    if label == "perf/m0scan" and not _has(session, "perf", {"asl"}):
+        return ["an asl series that it calibrates"]
+    return []
+
+
+def _has(session: Sequence[Decision], datatype: str, suffixes: set[str]) -> bool:
+    return any(
+        d.is_converted and d.datatype == datatype and d.suffix in suffixes
+        for d in session
+    )
+
+
+def suggest_rule(decision: Decision, image: Evidence) -> str:
+    """Return a rule in YAML that a study file could hold for this image."""
+    name = image.text("SeriesDescription") or image.text("ProtocolName") or "*"
+    label = decision.suffix and decision.outcome == "incomplete"
+    lines = [
+        "bids:",
+        "  rules:",
+        "    - match:",
+        f"        SeriesDescription: {_quoted(name)}",
+        f"      datatype: {decision.datatype if label else 'anat'}",
+        f"      suffix: {decision.suffix if label else 'T1w'}",
+    ]
+    if label and decision.entities:
+        lines.append("      entities:")
+        lines += [f"        {k}: {_quoted(v)}" for k, v in decision.entities.items()]
+    if label and (missing := _named_keys(decision.why)):
+        lines.append("      metadata:")
+        lines += [f"        {key}: ..." for key in missing]
+    if label and decision.suffix == "asl":
+        lines.append("      volume_types: [label, control]")
+    return "\n".join(lines) + "\n"
+
+
+def _named_keys(why: str) -> list[str]:
+    _, _, listed = why.partition("BIDS also requires: ")
+    return [key for key in listed.rstrip(".").split(", ") if key[:1].isupper()]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,130 @@
+"""Each instance is counted once, whatever series it claims to be in."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imaging_platform.bids.accounting import SeriesFacts, group_series
+from imaging_platform.bids.completeness import SourceFile, find_incomplete
+from imaging_platform.bids.evidence import read_direction
+from imaging_platform.bids.reproin import read_reproin_name
+from imaging_platform.bids.settings import BidsSettings
+
+
+def series(uid: str, number: int = 7, description: str = "bold") -> SeriesFacts:
+    return SeriesFacts(uid, "1.study", number, description, (f"{uid}.1",))
+
+
+def test_volumes_with_a_series_uid_of_their_own_join_the_run_that_took_them():
+    members = [series(f"1.{n}") for n in range(5)]
+
+    (group,) = group_series(members, {"1.0"})
+
+    assert len(group) == 5
+
+
+def test_two_runs_of_the_same_name_stay_apart():
+    groups = group_series([series("1.1", 7), series("1.2", 8)], {"1.1", "1.2"})
+
+    assert [len(group) for group in groups] == [1, 1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.sampled_from("ab")), max_size=8),
+    st.sets(st.integers(0, 7)),
+)
+def test_every_series_is_in_exactly_one_group(kinds, converted):
+    members = [series(f"1.{n}", *kind) for n, kind in enumerate(kinds)]
+
+    groups = group_series(members, {f"1.{n}" for n in converted})
+
+    found = sorted(one.uid for group in groups for one in group)
+    assert found == sorted(one.uid for one in members)
+
+
+class FakeHeader:
+    """The fields of a header that the count of slices looks at."""
+
+    def __init__(self, uid: str, slice_mm: float, number: int, **more: object) -> None:
+        self.sop_uid = uid
+        self.sop_class_uid = "1.2.840.10008.5.1.4.1.1.4"
+        self.study_uid, self.series_number = "1", 1
+        self.series_description = "x"
+        self.image_position = f"0\\0\\{slice_mm}"
+        self.image_orientation = "1\\0\\0\\0\\1\\0"
+        self.image_type, self.echo_time_ms, self.acquired = "ORIGINAL", "30", ""
+        self.echo_number, self.rows, self.columns, self.n_frames = 1, 8, 8, 1
+        self.acquisition_number, self.temporal_position = 1, None
+        self.instance_number = number
+        self.has_pixels = True
+        for name, value in more.items():
+            setattr(self, name, value)
+
+
+def run(volumes: int, slices: int, **more: object) -> list[SourceFile]:
+    return [
+        SourceFile(None, FakeHeader(f"{v}.{s}", 3.0 * s, v * slices + s, **more))  # type: ignore[arg-type]
+        for v in range(volumes)
+        for s in range(slices)
+    ]
+
+
+@given(st.integers(2, 6), st.integers(2, 6), st.data())
+def test_a_short_last_volume_leaves_whole_volumes(volumes, slices, data):
+    missing = data.draw(st.integers(1, slices - 1))
+    files = run(volumes, slices)[:-missing]
+
+    left = find_incomplete(files)
+
+    assert (len(files) - len(left)) % slices == 0
+    assert set(left) == {f"{volumes - 1}.{s}" for s in range(slices - missing)}
+
+
+def test_a_whole_run_leaves_nothing_out():
+    assert find_incomplete(run(4, 3)) == {}
+
+
+def test_a_hole_leaves_the_whole_run_out():
+    files = run(4, 3)
+    del files[4]
+
+    assert len(find_incomplete(files)) == len(files)
+
+
+def test_slices_that_follow_the_head_are_no_hole():
+    files = run(4, 3)
+    for file in files:
+        volume = int(file.header.sop_uid.split(".")[0])
+        vars(file.header)["acquisition_number"] = volume
+        if volume == 3:
+            vars(file.header)["image_position"] += "1"
+
+    assert find_incomplete(files) == {}
+
+
+def test_mosaics_hold_whole_volumes():
+    files = run(5, 1, image_type="ORIGINAL\\PRIMARY\\M\\MOSAIC")
+    vars(files[0].header)["image_position"] = "1\\2\\3"
+
+    assert find_incomplete(files) == {}
+
+
+def test_direction_follows_axis_and_sign():
+    assert read_direction("j", ("L", "A", "S")) == "PA"
+    assert read_direction("i-", ("L", "A", "S")) == "LR"
+    assert read_direction("", ("L", "A", "S")) is None
+
+
+def test_reproin_names_lose_prefix_and_comment():
+    found = read_reproin_name("WIP func-bold_task-rest_run-01__comment")
+
+    assert found is not None
+    assert (found.datatype, found.suffix) == ("func", "bold")
+    assert found.entities == {"task": "rest", "run": "1"}
+    assert read_reproin_name("functional") is None
+    assert read_reproin_name("anat") is None
+
+
+def test_settings_need_nothing():
+    assert BidsSettings().rules == ()
