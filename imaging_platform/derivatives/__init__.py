@@ -1,0 +1,1 @@
+"""What is computed from a BIDS session: masks, defaced heads, motion, diffusion."""

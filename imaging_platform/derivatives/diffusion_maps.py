@@ -1,0 +1,259 @@
+"""Diffusion tensor maps of each DWI series of a session."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaging_platform.derivatives.gradients import (
+    LEAST_DIRECTIONS,
+    GradientTable,
+    count_directions,
+    find_shells,
+    judge_table,
+    read_gradients,
+    to_scanner_axes,
+    why_unusable,
+)
+from imaging_platform.derivatives.images import Image, read_image, write_image
+from imaging_platform.derivatives.scans import (
+    Scan,
+    Skipped,
+    derived_path,
+    find_scans,
+    source_uri,
+)
+from imaging_platform.derivatives.tensor import fit_tensor
+from imaging_platform.derivatives.volumes import median_filter
+from imaging_platform.files.writing import write_json
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.voxels.masks import fill, largest_part, open_mask, otsu_threshold
+
+TENSOR_B_LIMIT = 1600.0
+"""Above about 1500 s/mm2 the decay is no longer that of one tensor (Jones 2010)."""
+
+
+@dataclass(frozen=True)
+class DiffusionSeries:
+    """
+    Maps of one series.
+
+    Parameters
+    ----------
+    scan
+        Name of the DWI without extension.
+    maps
+        Paths inside the target folder: FA, ADC (mean diffusivity), colFA, mask.
+    volumes, b0_volumes, directions
+        Counts; directions are different axes.
+    shells
+        (b-value in s/mm2, volumes) above b = 0.
+    fitted_volumes
+        Volumes that took part in the fit.
+    median_fa
+        Median fractional anisotropy in the mask, 0 to 1.
+    median_md
+        Median mean diffusivity in the mask, mm2/s.
+    remarks
+        What is odd about the table of gradients.
+    """
+
+    scan: str
+    maps: tuple[str, ...]
+    volumes: int
+    b0_volumes: int
+    directions: int
+    shells: tuple[tuple[int, int], ...]
+    fitted_volumes: int
+    median_fa: float
+    median_md: float
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DiffusionReport:
+    """
+    What `write_diffusion_maps` did.
+
+    Parameters
+    ----------
+    scans
+        One entry a usable DWI series.
+    skipped
+        Series without maps, with the reason.
+    note
+        ``no DWI`` when the session has none, otherwise empty.
+    """
+
+    scans: tuple[DiffusionSeries, ...]
+    skipped: tuple[Skipped, ...]
+    note: str
+
+
+def write_diffusion_maps(
+    bids_session: str, target: str, subject: str, session: str
+) -> dict[str, object]:
+    """
+    Write FA, mean diffusivity, colour-coded FA and a brain mask of each DWI series.
+
+    Names are ``dwi/*_desc-tensor_FA``, ``_ADC`` (the mean diffusivity), ``_colFA``
+    and ``dwi/*_desc-brain_mask``: the suffixes that BIDS 1.11 has for them.
+
+    Parameters
+    ----------
+    bids_session
+        ``.../sub-X/ses-Y`` of a BIDS dataset.
+    target
+        Existing empty folder: content of ``derivatives/<pipeline>/sub-X/ses-Y``.
+    subject, session
+        BIDS labels without ``sub-`` and ``ses-``.
+
+    Returns
+    -------
+    dict
+        A `DiffusionReport`. A table with b-values of 0 only is listed in `skipped`.
+
+    Raises
+    ------
+    BadInput
+        A series cannot be read.
+    MissingInput
+        The session folder is not there.
+    """
+    key = SessionKey(subject, session)
+    done: list[DiffusionSeries] = []
+    skipped: list[Skipped] = []
+    found = find_scans(Path(bids_session), "dwi", "dwi")
+    for scan in found:
+        image = read_image(scan.path)
+        table = _table_or_reason(scan, image)
+        if isinstance(table, str):
+            skipped.append(Skipped(scan.name, table))
+        else:
+            done.append(_write_series(scan, image, table, Path(target), key))
+    note = "" if found else "no DWI"
+    return asdict(DiffusionReport(tuple(done), tuple(skipped), note))
+
+
+def choose_volumes(table: GradientTable) -> NDArray[np.bool_]:
+    """
+    Return which volumes take part in the tensor fit.
+
+    Those up to `TENSOR_B_LIMIT` if they hold enough directions, otherwise all;
+    never a weighted volume without a direction.
+    """
+    lengths = np.linalg.norm(table.vectors, axis=1)
+    known = table.is_b0 | (lengths > 0.5)
+    low = known & (table.b_values <= TENSOR_B_LIMIT)
+    lower = GradientTable(table.b_values[low], table.vectors[low])
+    return low if count_directions(lower) >= LEAST_DIRECTIONS else known
+
+
+def mask_brain_of_b0(b0: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """
+    Return the brain in a mean b = 0 volume: median filter, Otsu, largest part, filled.
+
+    As dipy's ``median_otsu`` (Garyfallidis et al. 2014) with smaller filters.
+    """
+    smooth = median_filter(median_filter(b0, 3), 3)
+    if float(smooth.max()) <= float(smooth.min()):
+        return np.zeros(b0.shape, dtype=bool)
+    capped = np.minimum(smooth, np.percentile(smooth, 99))
+    bright = capped > otsu_threshold(capped) * 0.9
+    return fill(largest_part(open_mask(bright)))
+
+
+def _table_or_reason(scan: Scan, image: Image) -> GradientTable | str:
+    if image.data.ndim != 4:
+        return "a single volume"
+    table = read_gradients(
+        scan.sibling(".bval"), scan.sibling(".bvec"), image.data.shape[3]
+    )
+    if isinstance(table, str):
+        return table
+    return why_unusable(table) or table
+
+
+def _write_series(
+    scan: Scan, image: Image, table: GradientTable, target: Path, key: SessionKey
+) -> DiffusionSeries:
+    lowest = table.b_values <= max(float(table.b_values.min()), 50.0)
+    mask = mask_brain_of_b0(image.data[..., lowest].mean(axis=3))
+    used = choose_volumes(table)
+    fit = fit_tensor(
+        image.data[mask][:, used], table.b_values[used], table.vectors[used]
+    )
+    fa, md = fit.fractional_anisotropy, fit.mean_diffusivity
+    axes = np.abs(to_scanner_axes(fit.principal, image.affine))
+    maps = (
+        _write_map(scan, image, mask, fa, "FA", _FA_WORDS, target, key),
+        _write_map(scan, image, mask, md, "ADC", _MD_WORDS, target, key),
+        _write_map(
+            scan, image, mask, axes * fa[:, None], "colFA", _DEC_WORDS, target, key
+        ),
+        _write_mask(scan, image, mask, target, key),
+    )
+    return DiffusionSeries(
+        scan=scan.name,
+        maps=maps,
+        volumes=len(table.b_values),
+        b0_volumes=int(table.is_b0.sum()),
+        directions=count_directions(table),
+        shells=find_shells(table.b_values),
+        fitted_volumes=int(used.sum()),
+        median_fa=round(float(np.median(fa)), 5) if fa.size else 0.0,
+        median_md=round(float(np.median(md)), 8) if md.size else 0.0,
+        remarks=judge_table(table),
+    )
+
+
+_FA_WORDS = ("Fractional anisotropy of a weighted least squares tensor.", "")
+_MD_WORDS = ("Mean diffusivity of a weighted least squares tensor.", "mm2/s")
+_DEC_WORDS = (
+    "Direction of greatest diffusion along scanner right, anterior, superior "
+    "(absolute), times fractional anisotropy.",
+    "",
+)
+
+
+def _write_map(
+    scan: Scan,
+    image: Image,
+    mask: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    suffix: str,
+    words: tuple[str, str],
+    target: Path,
+    key: SessionKey,
+) -> str:
+    data = np.zeros(mask.shape + values.shape[1:], dtype=np.float32)
+    data[mask] = values
+    path = derived_path(target, key, scan, "tensor", suffix, ".nii.gz")
+    write_image(path, data, image.affine)
+    sidecar: dict[str, object] = {
+        "Description": words[0],
+        "SkullStripped": True,
+        "Sources": [source_uri(key, scan)],
+    }
+    if words[1]:
+        sidecar["Units"] = words[1]
+    write_json(derived_path(target, key, scan, "tensor", suffix, ".json"), sidecar)
+    return path.relative_to(target).as_posix()
+
+
+def _write_mask(
+    scan: Scan, image: Image, mask: NDArray[np.bool_], target: Path, key: SessionKey
+) -> str:
+    path = derived_path(target, key, scan, "brain", "mask", ".nii.gz")
+    write_image(path, mask.astype(np.uint8), image.affine)
+    sidecar = {
+        "Description": "Brain in the mean volume without diffusion weighting.",
+        "Type": "Brain",
+        "Sources": [source_uri(key, scan)],
+        "SpatialReference": "orig",
+    }
+    write_json(derived_path(target, key, scan, "brain", "mask", ".json"), sidecar)
+    return path.relative_to(target).as_posix()

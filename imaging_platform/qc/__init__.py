@@ -1,0 +1,1 @@
+"""Quality metrics of each scan of a session, and the verdict on them."""
