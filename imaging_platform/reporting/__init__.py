@@ -1,0 +1,1 @@
+"""Parameterised notebooks and their self-contained pages: session and study reports."""

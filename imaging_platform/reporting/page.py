@@ -1,0 +1,82 @@
+"""An executed notebook as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Template
+
+from nbformat import NotebookNode
+
+THEME = Path(__file__).parent / "theme"
+
+LIMIT_BYTES = 1_500_000
+"""A page above this is slow to open from a store and cannot be sent by mail."""
+
+_LOADED = re.compile(
+    r"""<[a-z][^<>]*?\s(?:src|srcset|poster|data|action|background)\s*=\s*["']?\s*(?!data:)(?:[a-z][a-z0-9+.-]*:)?//[^\s"'>]*"""
+    r"""|<(?:link|use|image|object|embed|iframe)\b[^<>]*?\shref\s*=\s*["']?\s*(?:[a-z]+:)?//[^\s"'>]*"""
+    r"""|url\(\s*["']?\s*(?:[a-z]+:)?//[^)]*\)"""
+    r"""|@import[^;]*;""",
+    re.IGNORECASE,
+)
+
+
+def render_page(notebook: NotebookNode, *, failure: str = "") -> str:
+    """
+    Return `notebook` as HTML: code hidden, style and pictures inside, no script.
+
+    Parameters
+    ----------
+    notebook
+        With outputs. ``metadata.title`` is the title of the page; ``$name`` in it
+        stands for the parameter of that name.
+    failure
+        Shown on top of a partial report; empty for a complete one.
+    """
+    from nbconvert.exporters import HTMLExporter
+    from traitlets.config import Config
+
+    config = Config()
+    config.NbConvertBase.display_data_priority = [
+        "text/html",
+        "text/markdown",
+        "image/svg+xml",
+        "image/jpeg",
+        "image/png",
+        "text/plain",
+    ]
+    exporter = HTMLExporter(
+        config=config,
+        template_name="report",
+        extra_template_basedirs=[str(THEME)],
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+        mathjax_url="",
+        require_js_url="",
+    )
+    parameters = notebook.metadata.get("papermill", {}).get("parameters", {})
+    title = Template(notebook.metadata.get("title", "Report"))
+    page, _ = exporter.from_notebook_node(
+        notebook,
+        resources={
+            "report": {
+                "css": (THEME / "report.css").read_text(encoding="utf-8"),
+                "title": title.safe_substitute(parameters),
+                "failure": failure,
+            }
+        },
+    )
+    return page
+
+
+def external_references(page: str) -> tuple[str, ...]:
+    """
+    Return what a browser would fetch from elsewhere when it shows `page`.
+
+    Sources, style sheets, fonts and ``url(...)`` with a host count; a link that a
+    reader may click (``<a href>``) loads nothing and does not.
+    """
+    return tuple(sorted({match.group(0)[:200] for match in _LOADED.finditer(page)}))

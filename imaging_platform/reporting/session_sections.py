@@ -1,0 +1,283 @@
+"""Words and tables of the session report; each cell of the notebook shows one."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from imaging_platform.reporting.markup import (
+    VERDICTS,
+    Html,
+    badge,
+    details,
+    escape,
+    figures_row,
+    join,
+    known_verdict,
+    number,
+    scan_words,
+    sentence,
+    table,
+    words,
+)
+from imaging_platform.reporting.results import record
+from imaging_platform.reporting.session_inputs import (
+    TREES,
+    SessionInputs,
+)
+
+_OUTCOMES = {
+    "converted": "pass",
+    "excluded": "none",
+    "unknown": "look",
+    "incomplete": "look",
+    "failed": "fail",
+}
+
+
+def show_header(inputs: SessionInputs, study: str, subject: str, session: str) -> Html:
+    """
+    Return title, verdict with its reasons and headline numbers of a session.
+
+    Parameters
+    ----------
+    inputs
+        The published trees of the session.
+    study, subject, session
+        Labels as in the partition key.
+    """
+    verdict, reasons = read_verdict(inputs)
+    record("verdict", verdict)
+    title = f"<h1>Session {escape(subject)} / {escape(session)}</h1>"
+    where = f'<p class="where">Study {escape(study)}</p>' if study else ""
+    own = f"sub-{subject}_ses-{session}_"
+    said = "".join(f"<li>{escape(r.replace(own, ''))}</li>" for r in reasons)
+    strip = (
+        f'<div class="verdict {known_verdict(verdict)}">{badge(verdict)}'
+        f"<ul>{said or '<li>' + _silence(verdict) + '</li>'}</ul></div>"
+    )
+    return Html(f"<header>{title}{where}</header>{strip}") + _headline(inputs)
+
+
+def show_series(inputs: SessionInputs) -> Html:
+    """Return every series of the session: what became of it, as which file, and why."""
+    rows = list(_series_rows(inputs.report("bids_session")))
+    if not rows:
+        return sentence("No series list: this session has not been converted to BIDS.")
+    record("n_series", len(rows))
+    left_out = sum(str(row.get("outcome")) != "converted" for row in rows)
+    record("n_series_not_converted", left_out)
+    body = [
+        (
+            str(row.get("series_number", "")),
+            str(row.get("description", "")),
+            str(row.get("instances", "")),
+            Html(_outcome(str(row.get("outcome", "")))),
+            Html(_file_list(row)),
+            str(row.get("why", "")),
+        )
+        for row in rows
+    ]
+    return table(
+        ["No.", "Series", "Files", "Outcome", "BIDS file", "Why"],
+        body,
+        numeric=(0, 2),
+        kind="series",
+    )
+
+
+def show_metrics(inputs: SessionInputs) -> Html:
+    """Return each quality metric with its threshold and verdict, worst first."""
+    rows = read_metrics(inputs)
+    if not rows:
+        return sentence("No quality metric has been published for this session.")
+    order = {verdict: n for n, verdict in enumerate(reversed(VERDICTS))}
+    judged = [row for row in rows if known_verdict(row.get("verdict")) != "none"]
+    other = [row for row in rows if known_verdict(row.get("verdict")) == "none"]
+    judged.sort(key=lambda row: order[known_verdict(row["verdict"])])
+    pieces = [_metric_table(judged)] if judged else []
+    if other:
+        listed = _metric_table(other)
+        pieces.append(
+            details(f"{len(other)} more metrics without a threshold", listed)
+            if judged
+            else listed
+        )
+    return join(pieces)
+
+
+def show_deidentification(inputs: SessionInputs) -> Html:
+    """Return what de-identification did: counts, never a value."""
+    report = inputs.report("anonymized_dicom")
+    if not report:
+        return sentence("The record of the de-identified DICOM is not published.")
+    plain = {k: v for k, v in report.items() if isinstance(v, str | int | float)}
+    quarantined = report.get("quarantined") or []
+    facts = [(words(key), _say(value)) for key, value in plain.items()]
+    pieces = [table(["De-identification", ""], facts, kind="facts")]
+    if actions := report.get("actions"):
+        rows = sorted(actions.items(), key=lambda item: (-item[1], item[0]))
+        listed = [(words(name), f"{count:d}") for name, count in rows]
+        head = ["What was done to elements", "Elements"]
+        pieces.append(table(head, listed, numeric=(1,), kind="facts"))
+    pieces.append(_quarantine(quarantined))
+    folded = [
+        _plain_table(key, report[key])
+        for key in ("options", "method_codes")
+        if report.get(key)
+    ]
+    if folded:
+        pieces.append(details("Options and method codes", join(folded)))
+    return Html(f'<div class="beside">{join(pieces[:2]).markup}</div>') + join(
+        pieces[2:]
+    )
+
+
+def show_provenance(inputs: SessionInputs) -> Html:
+    """Return the version of each input tree and the tools that made it."""
+    rows = []
+    for tree in TREES:
+        made = inputs.record(tree)
+        if made is None:
+            rows.append((tree, "not published", "", ""))
+            continue
+        tools = ", ".join(f"{name} {v}" for name, v in sorted(made.tools.items()))
+        rows.append(
+            (
+                tree,
+                made.data_version[:12] or "–",
+                made.code_version or "–",
+                tools or "–",
+            )
+        )
+    return table(
+        ["Input", "Data version", "Code version", "Tools"], rows, kind="versions"
+    )
+
+
+def read_verdict(inputs: SessionInputs) -> tuple[str, list[str]]:
+    """Return the verdict on the session, ``none`` without one, and its reasons."""
+    published = inputs.quality("verdict.json")
+    if not isinstance(published, Mapping):
+        return "none", []
+    verdict = known_verdict(published.get("verdict"))
+    return verdict, [str(reason) for reason in published.get("reasons", ())]
+
+
+def read_metrics(inputs: SessionInputs) -> list[dict[str, str]]:
+    """Return the rows of the session's ``metrics.tsv``; empty when there is none."""
+    path = inputs.root / "session_quality" / "metrics.tsv"
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def _silence(verdict: str) -> str:
+    if verdict == "none":
+        return "The quality of this session has not been judged."
+    return "Every metric with a threshold lies within it."
+
+
+def _headline(inputs: SessionInputs) -> Html:
+    rows = list(_series_rows(inputs.report("bids_session")))
+    metrics = read_metrics(inputs)
+    items = []
+    if rows:
+        converted = sum(str(row.get("outcome")) == "converted" for row in rows)
+        items.append((f"{converted} of {len(rows)}", "series converted"))
+    written = inputs.report("anonymized_dicom").get("files_written")
+    if written is not None:
+        items.append((str(written), "DICOM instances"))
+    for row in _key_metrics(metrics):
+        text = f"{number(_float(row['value']))} {_unit(row)}".strip()
+        items.append((text, f"{words(row['metric'])}, {scan_words(row['scan'])}"))
+    return figures_row(items[:7]) if items else Html("")
+
+
+def _key_metrics(rows: Sequence[Mapping[str, str]]) -> Iterator[Mapping[str, str]]:
+    wanted = ("fd_mean", "tsnr", "cjv", "cnr", "snr_total")
+    for name in wanted:
+        for row in rows:
+            if row.get("metric", "").startswith(name) and row.get("value"):
+                yield row
+                break
+
+
+def _series_rows(report: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from report.get("series", ())
+
+
+def _outcome(outcome: str) -> str:
+    return badge(_OUTCOMES.get(outcome, "fail"), words=outcome or "unknown")
+
+
+def _file_list(row: Mapping[str, Any]) -> str:
+    scans = row.get("scans") or [row]
+    names = [name for scan in scans for name in scan.get("files", ())]
+    volumes = [name for name in map(str, names) if name.endswith((".nii.gz", ".nii"))]
+    shown = volumes or [str(name) for name in names]
+    return "<br>".join(f"<code>{escape(Path(n).name)}</code>" for n in shown) or "–"
+
+
+def _metric_table(rows: Sequence[Mapping[str, str]]) -> Html:
+    body = [
+        (
+            scan_words(row.get("scan", "")),
+            words(row.get("metric", "")),
+            number(_float(row.get("value", ""))),
+            _unit(row),
+            _dash(row.get("threshold", "")),
+            Html(badge(row.get("verdict", ""))),
+            row.get("reason", "") if row.get("reason") not in (None, "n/a") else "",
+        )
+        for row in rows
+    ]
+    head = ["Scan", "Metric", "Value", "Unit", "Threshold", "Verdict", "Reason"]
+    return table(head, body, numeric=(2,), kind="metrics")
+
+
+def _quarantine(rows: Sequence[Mapping[str, Any]]) -> Html:
+    if not rows:
+        return sentence("No file was held back.")
+    names = list(rows[0])
+    body = [tuple(_say(row.get(name, "")) for name in names) for row in rows]
+    head = [words(name) for name in names]
+    return table(head, body, kind="facts", caption="Files that were held back")
+
+
+def _plain_table(key: str, value: Any) -> Html:  # a mapping or rows of a report
+    if isinstance(value, Mapping):
+        rows = [(words(str(name)), _say(one)) for name, one in value.items()]
+    else:
+        rows = [tuple(_say(cell) for cell in row) for row in value]
+    return table([words(key), ""], rows, kind="facts")
+
+
+def _say(value: Any) -> str:  # a plain value of a report
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "–"
+    text = str(value)
+    return text[:16] + "…" if len(text) == 64 and text.isalnum() else text or "–"
+
+
+def _unit(row: Mapping[str, str]) -> str:
+    unit = row.get("unit") or row.get("units") or ""
+    return "" if unit in ("n/a", "1", "arbitrary", "none") else unit
+
+
+def _dash(text: str | None) -> str:
+    return "–" if text in (None, "", "n/a") else str(text)
+
+
+def _float(text: object) -> object:
+    try:
+        return float(str(text))
+    except ValueError:
+        return text or None

@@ -1,0 +1,201 @@
+"""The tables of a study, and how far each value lies from the rest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imaging_platform.model.errors import MissingInput
+from imaging_platform.reporting.markup import Html, escape
+
+Row = Mapping[str, Any]
+"""One row of a catalog table by column name."""
+
+ENOUGH_SESSIONS = 4
+"""Fewer values have no spread to compare with."""
+
+OUTLIER_Z = 3.5
+"""Absolute robust z above which a value is an outlier (Iglewicz and Hoaglin 1993)."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """
+    One metric of one kind of scan over the sessions of a study.
+
+    Parameters
+    ----------
+    scan
+        Entities and suffix without subject and session, such as ``task-rest_bold``.
+    metric, unit, threshold
+        As the quality stage names them.
+    values, z
+        Value and robust z by session key. A session without a number is absent; z
+        is empty for fewer than `ENOUGH_SESSIONS` values.
+    verdicts, reasons
+        What the quality stage said, by session key.
+    """
+
+    scan: str
+    metric: str
+    unit: str
+    threshold: str
+    values: Mapping[str, float]
+    z: Mapping[str, float]
+    verdicts: Mapping[str, str]
+    reasons: Mapping[str, str]
+
+    @property
+    def worst_z(self) -> float:
+        """The largest absolute robust z, 0 without one."""
+        return max((abs(z) for z in self.z.values()), default=0.0)
+
+
+@dataclass(frozen=True)
+class StudyTables:
+    """
+    The catalog of a study.
+
+    Parameters
+    ----------
+    sessions, series
+        Rows of the tables of these names, in order of the session key.
+    measures
+        One for each metric and kind of scan, by scan and metric.
+    """
+
+    sessions: tuple[Row, ...]
+    series: tuple[Row, ...]
+    measures: tuple[Measure, ...]
+
+
+def read_study(folder: Path) -> StudyTables:
+    """
+    Read ``sessions``, ``series`` and ``metrics`` (Parquet) from the catalog's folder.
+
+    Raises
+    ------
+    MissingInput
+        The table of sessions is absent; the other two may be.
+    """
+    if not (folder / "sessions.parquet").is_file():
+        raise MissingInput(
+            "The catalog has no table of sessions.",
+            fix="Materialize catalog before study_report.",
+        )
+    sessions = sorted(_read(folder, "sessions"), key=lambda r: str(r["session_key"]))
+    series = sorted(
+        _read(folder, "series"),
+        key=lambda r: (str(r["session_key"]), int(r.get("series_number") or 0)),
+    )
+    measures = tuple(gather_measures(_read(folder, "metrics")))
+    return StudyTables(tuple(sessions), tuple(series), measures)
+
+
+def gather_measures(rows: Iterable[Row]) -> Iterator[Measure]:
+    """
+    Yield one `Measure` for each scan and metric, in their order.
+
+    Of a metric that a session has twice on the same kind of scan, the last counts.
+    NaN and None are left out.
+    """
+    grouped: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[without_session(str(row["scan"])), str(row["metric"])].append(row)
+    for (scan, metric), own in sorted(grouped.items()):
+        values = {
+            str(row["session_key"]): float(row["value"])
+            for row in own
+            if row.get("value") is not None and np.isfinite(row["value"])
+        }
+        yield Measure(
+            scan=scan,
+            metric=metric,
+            unit=_first_text(own, "unit"),
+            threshold=_first_text(own, "threshold"),
+            values=values,
+            z=robust_z(values),
+            verdicts={str(r["session_key"]): str(r.get("verdict") or "") for r in own},
+            reasons={str(r["session_key"]): str(r.get("reason") or "") for r in own},
+        )
+
+
+def robust_z(values: Mapping[str, float]) -> dict[str, float]:
+    """
+    Return (value - median) / (1.4826 MAD) of each value; empty for fewer than four.
+
+    When more than half of the values are equal the MAD is 0 and the mean absolute
+    deviation times 1.2533 takes its place (Iglewicz and Hoaglin 1993); when all
+    are equal every z is 0.
+
+    Examples
+    --------
+    >>> robust_z({"a": 1.0, "b": 2.0, "c": 3.0, "d": 100.0})["b"]
+    -0.3372453797382976
+    """
+    if len(values) < ENOUGH_SESSIONS:
+        return {}
+    data = np.array(list(values.values()), dtype=float)
+    away = data - np.median(data)
+    scale = 1.4826 * float(np.median(np.abs(away)))
+    if scale == 0:
+        scale = 1.2533 * float(np.mean(np.abs(away)))
+    z = away / scale if scale > 0 else np.zeros_like(away)
+    return dict(zip(values, map(float, z), strict=True))
+
+
+def without_session(scan: str) -> str:
+    """
+    Return a scan's name without subject, session and extension.
+
+    Examples
+    --------
+    >>> without_session("sub-01_ses-2_task-rest_bold.nii.gz")
+    'task-rest_bold'
+    """
+    parts = Path(scan).name.split(".")[0].split("_")
+    return "_".join(p for p in parts if not p.startswith(("sub-", "ses-")))
+
+
+def short_key(session_key: str) -> str:
+    """
+    Return subject and session without their prefixes, for labels in figures.
+
+    Examples
+    --------
+    >>> short_key("sub-01_ses-2")
+    '01/2'
+    """
+    return session_key.replace("sub-", "").replace("_ses-", "/")
+
+
+def links_of(tables: StudyTables) -> dict[str, str]:
+    """Return the relative address of each session's page that has one."""
+    return {
+        str(row["session_key"]): str(row["report"])
+        for row in tables.sessions
+        if row.get("report")
+    }
+
+
+def link_to(key: str, address: str) -> Html:
+    """Return a session's short name, linked when `address` is not empty."""
+    text = escape(short_key(key))
+    return Html(f'<a href="{escape(address)}">{text}</a>' if address else text)
+
+
+def _first_text(rows: Sequence[Row], name: str) -> str:
+    texts = (str(row.get(name) or "") for row in rows)
+    return next((text for text in texts if text not in ("", "n/a")), "")
+
+
+def _read(folder: Path, name: str) -> list[Row]:
+    import pyarrow.parquet
+
+    path = folder / f"{name}.parquet"
+    return pyarrow.parquet.read_table(path).to_pylist() if path.is_file() else []
