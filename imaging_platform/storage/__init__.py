@@ -1,0 +1,1 @@
+"""Where published trees live; assets pass keys, stores carry bytes."""

@@ -1,0 +1,115 @@
+"""Trees in folders of one file system."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging_platform.files.digests import digest_tree
+from imaging_platform.files.staging import publish_tree, recover_target, staged_tree
+from imaging_platform.files.writing import write_json
+from imaging_platform.model.errors import BadConfig, Held, MissingInput
+from imaging_platform.model.layout import ZONES
+from imaging_platform.provenance.record import Record, read_record, write_record
+
+HOLDS = ".holds"
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """
+    A `imaging_platform.storage.store.Store` below one folder.
+
+    Parameters
+    ----------
+    root
+        The home; the first two parts of a key name zone and study.
+    zones
+        The zones that this store may touch; any other key is refused.
+    """
+
+    root: Path
+    zones: tuple[str, ...] = ZONES
+
+    def path(self, key: str) -> Path:
+        """
+        Return where `key` stands on disk, published or not.
+
+        Raises
+        ------
+        BadConfig
+            The key belongs to a zone that this store may not touch.
+        """
+        if key.split("/")[0] not in self.zones:
+            raise BadConfig(
+                f"{key} lies outside the zones of this store.",
+                fix="Ask for the resource of the zone that the key belongs to.",
+            )
+        return self.root / key
+
+    @contextlib.contextmanager
+    def fetch(self, key: str) -> Iterator[Path]:
+        """Give the published folder itself; see `Store.fetch`."""
+        reason = self._read_hold(key)
+        if reason is not None:
+            raise Held(
+                f"{key} is held and cannot be read: {reason}",
+                fix="Resolve the reason, then materialize the asset that makes it.",
+            )
+        tree = self.path(key)
+        recover_target(tree)
+        if read_record(tree) is None:
+            raise MissingInput(
+                f"{key} has not been published.",
+                fix="Materialize the asset that makes it first, or run `process`.",
+            )
+        yield tree
+
+    @contextlib.contextmanager
+    def stage(self, key: str) -> Iterator[Path]:
+        """Give a folder in the study's own staging area; see `Store.stage`."""
+        with staged_tree(self._study_folder(key), _name_in_study(key)) as tree:
+            yield tree
+
+    def publish(self, tree: Path, key: str, record: Record) -> str:
+        """Exchange the staged folder with the published one; see `Store.publish`."""
+        version = digest_tree(tree)
+        write_record(tree, dataclasses.replace(record, data_version=version))
+        publish_tree(tree, self.path(key))
+        self._hold_file(key).unlink(missing_ok=True)
+        return version
+
+    def read(self, key: str) -> Record | None:
+        """Return the record at `key`; see `Store.read`."""
+        return read_record(self.path(key))
+
+    def hold(self, key: str, reason: str) -> None:
+        """Write the hold; see `Store.hold`."""
+        write_json(self._hold_file(key), {"key": key, "reason": reason})
+
+    def held(self, prefix: str) -> dict[str, str]:
+        """Return what is held; see `Store.held`."""
+        files = sorted((self._study_folder(prefix) / HOLDS).glob("*.json"))
+        holds = [json.loads(file.read_text()) for file in files]
+        return {h["key"]: h["reason"] for h in holds if h["key"].startswith(prefix)}
+
+    def _read_hold(self, key: str) -> str | None:
+        try:
+            return json.loads(self._hold_file(key).read_text())["reason"]
+        except FileNotFoundError:
+            return None
+
+    def _hold_file(self, key: str) -> Path:
+        name = _name_in_study(key).replace("/", "--")
+        return self._study_folder(key) / HOLDS / f"{name}.json"
+
+    def _study_folder(self, key: str) -> Path:
+        return self.path("/".join(key.split("/")[:2]))
+
+
+def _name_in_study(key: str) -> str:
+    return "/".join(key.split("/")[2:]) or "study"
