@@ -1,0 +1,85 @@
+"""Sessions in BIDS, and the dataset that holds them."""
+
+import dataclasses
+
+import dagster as dg
+
+from imaging_platform import __version__
+from imaging_platform.assets import shown
+from imaging_platform.assets.explaining import explained
+from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
+from imaging_platform.model import layout
+from imaging_platform.model.errors import InvalidOutput
+from imaging_platform.resources.zones import PublishedZone
+from imaging_platform.tools import dcm2niix
+
+
+def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+    """Return ``bids_session`` and ``bids_dataset`` of a study."""
+    settings = scope.study.bids
+
+    @scope.asset(
+        name="bids_session",
+        kinds={"bids", "nifti"},
+        code_version=f"1.{scope.study.digest('bids')}.{dcm2niix.version()}",
+        partitions=scope.sessions,
+        deps=["anonymized_dicom"],
+        checks=["every_series_named", "every_instance_accounted_for"],
+        blocking=["valid_bids"],
+    )
+    def bids_session(
+        context: dg.AssetExecutionContext, published: PublishedZone
+    ) -> dg.MaterializeResult:
+        """NIfTI and sidecars of one session under BIDS names, each with its reason."""
+        from imaging_platform.bids.session import convert_session
+        from imaging_platform.bids.validation import validate_session
+
+        key, store = session_key(context), published.store()
+        source_key = layout.anonymized_dicom(scope.name, key)
+        tree_key = layout.bids_session(scope.name, key)
+        with (
+            explained(),
+            store.fetch(source_key) as source,
+            store.stage(tree_key) as target,
+        ):
+            report = convert_session(source, target, key=key, settings=settings)
+            validation = validate_session(target, key=key, settings=settings)
+            if not validation.is_valid:
+                store.hold(tree_key, f"{len(validation.errors)} BIDS errors")
+                raise InvalidOutput(
+                    "The session is no valid BIDS: " + shown.list_issues(validation),
+                    fix="Add a rule or a metadata supplement under `bids.rules`.",
+                )
+            result = publish(
+                context,
+                store,
+                target,
+                tree_key,
+                report=dataclasses.asdict(report),
+                inputs=read_versions(store, {"anonymized_dicom": source_key}),
+                tools={"dcm2niix": dcm2niix.version()},
+            )
+        checks = [shown.check_valid(validation), *shown.check_series(report)]
+        return shown.add(result, shown.converted(report, validation), checks)
+
+    @scope.asset(
+        name="bids_dataset",
+        kinds={"bids"},
+        code_version=f"1.{scope.study.digest('bids', 'title')}.{__version__}",
+        deps=["bids_session", *layout.PIPELINES],
+        checks=["valid_bids", "valid_derivatives"],
+    )
+    def bids_dataset(
+        context: dg.AssetExecutionContext, published: PublishedZone
+    ) -> dg.MaterializeResult:
+        """Files at the top of the BIDS dataset and of each derivative dataset."""
+        from imaging_platform.assets.dataset import describe_datasets, index_dataset
+
+        with explained():
+            described = describe_datasets(published.store(), scope.study)
+            result = index_dataset(context, published.store(), scope.study, described)
+        return shown.add(
+            result, shown.dataset(described), shown.check_datasets(described)
+        )
+
+    return [bids_session, bids_dataset]

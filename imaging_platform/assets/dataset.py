@@ -1,0 +1,123 @@
+"""The top of each dataset of a study, rebuilt from the sessions that are published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from imaging_platform import __version__
+from imaging_platform.assets.scope import publish
+from imaging_platform.catalog.collecting import collect_records
+from imaging_platform.files.staging import locked
+from imaging_platform.files.writing import write_json
+from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.settings import Study
+from imaging_platform.storage.local import LocalStore
+from imaging_platform.tools import dcm2niix
+from imaging_platform.tools.validator import Validation, validate_dataset
+
+
+@dataclass(frozen=True)
+class DescribedDatasets:
+    """
+    A study's datasets after their top-level files were rebuilt.
+
+    Parameters
+    ----------
+    members
+        Data version of the BIDS tree of each session, by session key.
+    validations
+        What the official validator says, by dataset: ``bids`` and each pipeline.
+    """
+
+    members: Mapping[str, str]
+    validations: Mapping[str, Validation]
+
+
+def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
+    """Write the top-level files of all datasets of a study and validate each."""
+    from imaging_platform.bids.dataset import (
+        DatasetFacts,
+        write_dataset_files,
+        write_derivative_description,
+    )
+    from imaging_platform.derivatives.motion import BIDSIGNORE
+
+    records = collect_records(store.root, study.name)
+    members = {
+        partition: record.data_version
+        for (asset, partition), record in sorted(records.items())
+        if asset == "bids_session"
+    }
+    root = store.path(layout.bids_dataset(study.name))
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / ".lock"):
+        write_dataset_files(
+            root,
+            name=study.title or study.name,
+            settings=study.bids,
+            members=[SessionKey.parse(member) for member in members],
+            facts=DatasetFacts(
+                versions={
+                    "imaging_platform": __version__,
+                    "dcm2niix": dcm2niix.version(),
+                }
+            ),
+        )
+    validations = {"bids": validate_dataset(root)}
+    for pipeline in layout.PIPELINES:
+        derived = store.path(layout.derivative_dataset(study.name, pipeline))
+        derived.mkdir(parents=True, exist_ok=True)
+        write_derivative_description(
+            derived,
+            name=f"{study.title or study.name}: {pipeline}",
+            pipeline=pipeline,
+            version=__version__,
+            bids_version=study.bids.bids_version,
+            links=_links(pipeline, study.name),
+            ignored=BIDSIGNORE if pipeline == "motion" else (),
+        )
+        validations[pipeline] = validate_dataset(derived)
+    return DescribedDatasets(members, validations)
+
+
+def index_dataset(
+    context: dg.AssetExecutionContext,
+    store: LocalStore,
+    study: Study,
+    described: DescribedDatasets,
+) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
+    """Publish the pybids index of the dataset and what the validator said."""
+    from imaging_platform.bids.layout_index import build_index
+
+    key = layout.dataset_index(study.name)
+    with store.stage(key) as target:
+        build_index(store.path(layout.bids_dataset(study.name)), target / "layout.db")
+        for name, validation in described.validations.items():
+            write_json(target / f"validation_{name}.json", _as_plain(validation))
+        return publish(
+            context,
+            store,
+            target,
+            key,
+            report={"sessions": len(described.members)},
+            inputs={f"bids_session[{m}]": v for m, v in described.members.items()},
+        )
+
+
+def _links(pipeline: str, study: str) -> dict[str, str]:
+    """Return where the sources that sidecars name stand, seen from the dataset."""
+    raw = {"raw": f"../../../{layout.bids_dataset(study)}"}
+    return {**raw, "motion": "../motion"} if pipeline == "temporal_snr" else raw
+
+
+def _as_plain(validation: Validation) -> dict[str, object]:
+    return {
+        "files": validation.files,
+        "errors": [[i.code, i.location, i.message] for i in validation.errors],
+        "warnings": sorted({issue.code for issue in validation.warnings}),
+    }

@@ -1,0 +1,112 @@
+"""Derivatives of one session: each a dataset of its own, each a few lines."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from imaging_platform.assets import shown
+from imaging_platform.assets.explaining import explained
+from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
+from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.resources.zones import PublishedZone
+from imaging_platform.tools.isolated import call_isolated
+
+
+def make_derivative_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+    """Return the derivative assets of a study, in the order of their inputs."""
+    return [
+        _derivative(
+            scope,
+            "brain_mask",
+            ["bids_session"],
+            "Brain of each T1w as a mask, and the way from T1w to the template.",
+        ),
+        _derivative(
+            scope,
+            "defaced_t1w",
+            ["bids_session", "brain_mask"],
+            "T1w without the face; no voxel of the brain is touched.",
+        ),
+        _derivative(
+            scope,
+            "motion",
+            ["bids_session"],
+            "Rigid head motion of each BOLD run, and the run realigned.",
+        ),
+        _derivative(
+            scope,
+            "temporal_snr",
+            ["motion"],
+            "Temporal signal-to-noise ratio and mean of each realigned BOLD run.",
+        ),
+        _derivative(
+            scope,
+            "diffusion_maps",
+            ["bids_session"],
+            "Diffusion tensor of each DWI run: FA, MD, and checks of the b-table.",
+        ),
+    ]
+
+
+def tree_key(scope: Scope, asset: str, key: SessionKey) -> str:
+    """Return where the tree of a session's asset is published."""
+    if asset == "bids_session":
+        return layout.bids_session(scope.name, key)
+    return layout.derivative(scope.name, asset, key)
+
+
+def _derivative(
+    scope: Scope, name: str, inputs: Sequence[str], description: str
+) -> dg.AssetsDefinition:
+    @scope.asset(
+        name=name,
+        kinds={"nifti", "bids"},
+        code_version="1",
+        partitions=scope.sessions,
+        deps=inputs,
+        checks=["expected_outputs_present"],
+        description=description,
+    )
+    def derivative(
+        context: dg.AssetExecutionContext, published: PublishedZone
+    ) -> dg.MaterializeResult:
+        from imaging_platform.assets.pictures import draw_strip
+
+        key, store = session_key(context), published.store()
+        keys = {asset: tree_key(scope, asset, key) for asset in inputs}
+        with explained(), contextlib.ExitStack() as stack:
+            sources = {a: stack.enter_context(store.fetch(k)) for a, k in keys.items()}
+            target = stack.enter_context(store.stage(tree_key(scope, name, key)))
+            report = call_isolated(
+                f"imaging_platform.derivatives.{name}:write_{name}",
+                {
+                    **_as_arguments(sources),
+                    "target": target,
+                    "subject": key.subject,
+                    "session": key.session,
+                },
+            )
+            result = publish(
+                context,
+                store,
+                target,
+                tree_key(scope, name, key),
+                report=report,
+                inputs=read_versions(store, keys),
+            )
+            trees = {**sources, name: store.path(tree_key(scope, name, key))}
+            metadata = {**draw_strip(trees), **shown.derivative(report, trees[name])}
+        return shown.add(result, metadata, [shown.check_outputs(name, report)])
+
+    return derivative
+
+
+def _as_arguments(sources: Mapping[str, Path]) -> dict[str, Path]:
+    """Name each input as the science does: the tree of a session."""
+    return {
+        asset if asset == "bids_session" else f"{asset}_session": path
+        for asset, path in sources.items()
+    }

@@ -1,0 +1,114 @@
+"""From a drop to the original DICOM of a session: the identified zone."""
+
+import dataclasses
+import functools
+import time
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from imaging_platform.assets import shown
+from imaging_platform.assets.explaining import sealed
+from imaging_platform.assets.scope import Scope, publish, session_key
+from imaging_platform.model import layout
+from imaging_platform.model.errors import MissingInput
+from imaging_platform.model.ids import parse_drop_id
+from imaging_platform.resources.zones import IdentifiedZone
+
+if TYPE_CHECKING:
+    from imaging_platform.intake.drop import DropReport
+
+JOBS = 2
+"""Processes that read headers side by side, when a drop is large."""
+
+
+def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+    """Return ``drop_index`` and ``raw_session`` of a study."""
+
+    @scope.asset(
+        name="drop_index",
+        kinds={"dicom", "parquet"},
+        code_version=f"1.{scope.study.digest('intake')}",
+        partitions=scope.drops,
+        checks=["every_file_accounted_for"],
+    )
+    def drop_index(
+        context: dg.AssetExecutionContext, identified: IdentifiedZone
+    ) -> dg.MaterializeResult:
+        """Receipt and header index of one drop: each file accepted, or why not."""
+        from imaging_platform.deid.pseudonyms import subject_label
+        from imaging_platform.intake.arrivals import find_settled
+        from imaging_platform.intake.drop import index_drop
+
+        with sealed():
+            drop_id = parse_drop_id(context.partition_key)
+            secret = identified.secret(scope.name)
+            settled = find_settled(
+                identified.inbox(scope.name),
+                secret=secret,
+                now_s=time.time(),
+                quiet_s=scope.study.intake.quiet_s,
+            )
+            report = index_drop(
+                [found.path for found in settled if found.drop_id == drop_id],
+                drop_id=drop_id,
+                zone=identified.folder(scope.name),
+                label_subject=functools.partial(subject_label, secret),
+                limits=scope.study.intake,
+                jobs=JOBS,
+            )
+            _refuse_empty(report)
+        return dg.MaterializeResult(
+            metadata=shown.drop(report),
+            data_version=dg.DataVersion(report.data_version),
+            check_results=[shown.check_drop(report)],
+        )
+
+    @scope.asset(
+        name="raw_session",
+        kinds={"dicom"},
+        code_version="1",
+        partitions=scope.sessions,
+        # An edge for the eye: a session does not go out of date with each
+        # drop of the study. Which drops it came from is in its members.
+        deps=[
+            dg.AssetDep(
+                scope.key("drop_index"),
+                partition_mapping=dg.SpecificPartitionsPartitionMapping([]),
+            )
+        ],
+        checks=["one_content_an_instance"],
+    )
+    def raw_session(
+        context: dg.AssetExecutionContext, identified: IdentifiedZone
+    ) -> dg.MaterializeResult:
+        """Original DICOM of one session, from all the drops that it came in."""
+        from imaging_platform.intake.session import gather_session
+
+        key, store = session_key(context), identified.store()
+        tree_key = layout.raw_session(scope.name, key)
+        with sealed(), store.stage(tree_key) as target:
+            report = gather_session(
+                key, zone=identified.folder(scope.name), target=target
+            )
+            result = publish(
+                context,
+                store,
+                target,
+                tree_key,
+                report=dataclasses.asdict(report),
+                inputs={"drop_index": report.members_digest},
+            )
+        return shown.add(
+            result, shown.raw_session(report), [shown.check_gathered(report)]
+        )
+
+    return [drop_index, raw_session]
+
+
+def _refuse_empty(report: "DropReport") -> None:
+    if report.n_files == 0:
+        raise MissingInput(
+            f"{report.drop_id} is not in the inbox: it was withdrawn or is growing.",
+            fix="Nothing to do: a drop that has settled starts by itself.",
+        )

@@ -1,0 +1,60 @@
+"""Numbers and a verdict on each session."""
+
+import contextlib
+
+import dagster as dg
+
+from imaging_platform.assets import shown
+from imaging_platform.assets.derivatives import tree_key
+from imaging_platform.assets.explaining import explained
+from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
+from imaging_platform.model import layout
+from imaging_platform.resources.zones import PublishedZone
+from imaging_platform.tools.isolated import call_isolated
+
+MEASURED = ("bids_session", "brain_mask", "motion", "temporal_snr", "diffusion_maps")
+"""What the metrics are measured on."""
+
+
+def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+    """Return ``session_quality`` of a study."""
+
+    @scope.asset(
+        name="session_quality",
+        kinds={"table"},
+        code_version=f"1.{scope.study.digest('quality')}",
+        partitions=scope.sessions,
+        deps=MEASURED,
+        checks=["within_thresholds"],
+    )
+    def session_quality(
+        context: dg.AssetExecutionContext, published: PublishedZone
+    ) -> dg.MaterializeResult:
+        """Quality metrics of each scan and the verdict: pass, look or fail, and why."""
+        key, store = session_key(context), published.store()
+        keys = {asset: tree_key(scope, asset, key) for asset in MEASURED}
+        out_key = layout.session_quality(scope.name, key)
+        with explained(), contextlib.ExitStack() as stack:
+            sources = {a: stack.enter_context(store.fetch(k)) for a, k in keys.items()}
+            target = stack.enter_context(store.stage(out_key))
+            report = call_isolated(
+                "imaging_platform.qc.session:measure_session",
+                {
+                    **sources,
+                    "target": target,
+                    "subject": key.subject,
+                    "session": key.session,
+                    "settings": scope.study.quality.model_dump(mode="json"),
+                },
+            )
+            result = publish(
+                context,
+                store,
+                target,
+                out_key,
+                report=report,
+                inputs=read_versions(store, keys),
+            )
+        return shown.add(result, shown.quality(report), [shown.check_quality(report)])
+
+    return [session_quality]

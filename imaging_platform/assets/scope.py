@@ -1,0 +1,177 @@
+"""What the assets of one study share: key prefix, group, partitions, code versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.provenance.record import Record
+from imaging_platform.settings import Study
+from imaging_platform.storage.store import Store
+
+DEFAULT_OWNER = "team:imaging"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """
+    One study as Dagster sees it.
+
+    Parameters
+    ----------
+    study
+        The study whose name is key prefix and group of each of its assets.
+    """
+
+    study: Study
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.study.name
+
+    @property
+    def drops(self) -> dg.DynamicPartitionsDefinition:
+        """One partition a drop."""
+        return dg.DynamicPartitionsDefinition(name=f"{self.name}_drops")
+
+    @property
+    def sessions(self) -> dg.DynamicPartitionsDefinition:
+        """One partition a session."""
+        return dg.DynamicPartitionsDefinition(name=f"{self.name}_sessions")
+
+    @property
+    def drop_job(self) -> str:
+        """Name of the job that indexes one drop."""
+        return f"{self.name}_index_drop"
+
+    @property
+    def session_job(self) -> str:
+        """Name of the job that processes one session."""
+        return f"{self.name}_process_session"
+
+    @property
+    def cohort_job(self) -> str:
+        """Name of the job that rebuilds what spans all sessions."""
+        return f"{self.name}_summarize_cohort"
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """Return the key of one of the study's assets."""
+        return dg.AssetKey([self.name, asset])
+
+    def asset(
+        self,
+        *,
+        name: str,
+        kinds: set[str],
+        code_version: str,
+        partitions: dg.PartitionsDefinition | None = None,
+        deps: Sequence[str | dg.AssetDep] = (),
+        checks: Sequence[str] = (),
+        blocking: Sequence[str] = (),
+        description: str | None = None,
+    ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
+        """
+        Return `dagster.asset` with all that the assets of a study have in common.
+
+        Parameters
+        ----------
+        name
+            Name of the asset.
+        kinds
+            Badges shown in the graph.
+        code_version
+            Version of code and settings (`Study.digest`).
+        partitions
+            `drops`, `sessions` or None for the whole study.
+        deps
+            Names of upstream assets of the same study.
+        checks, blocking
+            Names of the asset's checks; a failed blocking one stops the run.
+        description
+            What the asset is; the docstring when left out.
+        """
+        specs = [
+            dg.AssetCheckSpec(check, asset=self.key(name), blocking=check in blocking)
+            for check in (*checks, *blocking)
+        ]
+        return dg.asset(
+            name=name,
+            key_prefix=self.name,
+            group_name=self.name,
+            partitions_def=partitions,
+            kinds=kinds,
+            owners=[self.study.owner or DEFAULT_OWNER],
+            code_version=code_version,
+            deps=[d if isinstance(d, dg.AssetDep) else self.key(d) for d in deps],
+            check_specs=specs,
+            description=description,
+        )
+
+
+def session_key(context: dg.AssetExecutionContext) -> SessionKey:
+    """Return the session that the run is about."""
+    return SessionKey.parse(context.partition_key)
+
+
+def read_versions(store: Store, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the data version of each input, by asset name; absent ones left out."""
+    records = {asset: store.read(key) for asset, key in inputs.items()}
+    return {asset: r.data_version for asset, r in records.items() if r is not None}
+
+
+def publish(
+    context: dg.AssetExecutionContext,
+    store: Store,
+    tree: Path,
+    key: str,
+    *,
+    report: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    tools: Mapping[str, str] | None = None,
+) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
+    """
+    Publish a staged tree with its record and return what Dagster is told of it.
+
+    Parameters
+    ----------
+    context
+        Names asset, partition and code version.
+    store, tree, key
+        See `Store.publish`.
+    report
+        The stage's report; no identity.
+    inputs
+        Data version of each input by asset name.
+    tools
+        Version of each outside tool.
+
+    Returns
+    -------
+    dict
+        ``data_version`` and the part of ``metadata`` that each asset has:
+        ``inputs`` (versions, for planning) and ``path``.
+    """
+    asset = context.asset_key.path[-1]
+    record = Record(
+        asset=asset,
+        partition=context.partition_key if context.has_partition_key else "",
+        code_version=context.assets_def.specs_by_key[context.asset_key].code_version
+        or "",
+        inputs=dict(inputs),
+        tools=dict(tools or {}),
+        report=dict(report),
+    )
+    version = store.publish(tree, key, record)
+    return {
+        "data_version": dg.DataVersion(version),
+        "metadata": {
+            "inputs": dg.MetadataValue.json(dict(inputs)),
+            "published": dg.MetadataValue.text(key),
+        },
+    }

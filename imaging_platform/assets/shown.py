@@ -1,0 +1,365 @@
+"""The one gate for what the Dagster UI may show: counts, reasons, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from imaging_platform.assets.dataset import DescribedDatasets
+from imaging_platform.model.errors import PlatformError
+from imaging_platform.resources.zones import PublishedZone
+from imaging_platform.tools.validator import Validation
+
+if TYPE_CHECKING:
+    from imaging_platform.bids.session import ConversionReport
+    from imaging_platform.deid.session import DeidReport
+    from imaging_platform.intake.drop import DropReport
+    from imaging_platform.intake.session import GatheredSession
+
+Shown = dict[str, Any]  # values that dagster turns into metadata
+MOST_ROWS = 200
+
+
+def add(
+    result: Mapping[str, Any],  # keyword arguments of MaterializeResult
+    metadata: Mapping[str, Any],
+    checks: Sequence[dg.AssetCheckResult] = (),
+) -> dg.MaterializeResult:
+    """Return a materialization with more metadata and its check results."""
+    return dg.MaterializeResult(
+        data_version=result["data_version"],
+        metadata={**metadata, **result["metadata"]},
+        check_results=list(checks),
+    )
+
+
+def drop(report: DropReport) -> Shown:
+    """Show an indexed drop: counts, and the sessions that it belongs to."""
+    return {
+        "files": report.n_files,
+        "megabytes": round(report.n_bytes / 1e6, 1),
+        "verdicts": table(["verdict", "files"], report.verdicts.items()),
+        "reasons": table(["reason", "files"], report.reasons.items()),
+        # Read again by the sensor and the planner, so it stays JSON.
+        "sessions": dg.MetadataValue.json(
+            {s.session_key: s.members_digest for s in report.sessions}
+        ),
+    }
+
+
+def check_drop(report: DropReport) -> dg.AssetCheckResult:
+    """Prove that each file of the drop has exactly one verdict."""
+    counted = sum(report.verdicts.values())
+    refused = report.verdicts.get("quarantined", 0)
+    return dg.AssetCheckResult(
+        check_name="every_file_accounted_for",
+        passed=counted == report.n_files and not refused,
+        severity=dg.AssetCheckSeverity.WARN
+        if counted == report.n_files
+        else dg.AssetCheckSeverity.ERROR,
+        metadata={"files": report.n_files, "with a verdict": counted},
+        description=f"{refused} file(s) cannot be used and are kept; see the reasons."
+        if refused
+        else "Each file is accepted, a duplicate, or ignored for a reason.",
+    )
+
+
+def raw_session(report: GatheredSession) -> Shown:
+    """Show what a session consists of, without a word from its headers."""
+    return {
+        "instances": report.n_instances,
+        "series": report.n_series,
+        "drops": report.n_drops,
+        "duplicates": report.n_duplicates,
+        "set aside": report.n_set_aside,
+    }
+
+
+def check_gathered(report: GatheredSession) -> dg.AssetCheckResult:
+    """State whether each instance of the session has one content."""
+    return dg.AssetCheckResult(
+        check_name="one_content_an_instance",
+        passed=report.n_set_aside == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{report.n_set_aside} file(s) that are no images came with "
+        "several contents; they are kept and not used."
+        if report.n_set_aside
+        else "No instance came with two contents.",
+    )
+
+
+def anonymized(report: DeidReport) -> Shown:
+    """Show what de-identification did, as counts."""
+    return {
+        "files read": report.files_read,
+        "files written": report.files_written,
+        "quarantined": table(
+            ["reason", "SOP class", "files"],
+            [(q.reason, q.sop_class, q.n_files) for q in report.quarantined],
+        ),
+        "actions": table(["action", "elements"], report.actions.items()),
+        "policy": report.policy_digest[:12],
+        "table of the standard": report.table_edition,
+    }
+
+
+def check_proved(report: DeidReport) -> dg.AssetCheckResult:
+    """State that the echo guard found no identifier of the subject in the output."""
+    return dg.AssetCheckResult(
+        check_name="no_residual_identity",
+        passed=report.proved,
+        metadata={"files searched": report.files_written},
+    )
+
+
+def check_leak(error: PlatformError) -> dg.AssetCheckResult:
+    """State where an identifier was found; the message holds no value."""
+    return dg.AssetCheckResult(
+        check_name="no_residual_identity",
+        passed=False,
+        description=str(error),
+        metadata={"fix": error.fix},
+    )
+
+
+def check_anonymized(report: DeidReport) -> dg.AssetCheckResult:
+    """Prove that each file was written or quarantined with a reason."""
+    kept_back = sum(q.n_files for q in report.quarantined)
+    complete = (
+        report.files_read == report.files_written + report.files_duplicate + kept_back
+    )
+    return dg.AssetCheckResult(
+        check_name="every_file_accounted_for",
+        passed=complete and not kept_back,
+        severity=dg.AssetCheckSeverity.WARN
+        if complete
+        else dg.AssetCheckSeverity.ERROR,
+        metadata={"read": report.files_read, "written": report.files_written},
+        description=f"{kept_back} file(s) stay in the identified zone."
+        if kept_back
+        else "Each file was written.",
+    )
+
+
+def converted(report: ConversionReport, validation: Validation) -> Shown:
+    """Show every series with its outcome, file and reason."""
+    rows = [
+        (
+            row.series_number,
+            row.description,
+            row.instances,
+            row.outcome,
+            ", ".join(file for scan in row.scans for file in scan.files),
+            row.why,
+        )
+        for row in report.series
+    ]
+    return {
+        "series": len(rows),
+        "images": sum(len(row.scans) for row in report.series),
+        "series table": table(
+            ["#", "description", "instances", "outcome", "files", "why"], rows
+        ),
+        "BIDS errors": len(validation.errors),
+        "BIDS warnings": len(validation.warnings),
+    }
+
+
+def check_valid(validation: Validation) -> dg.AssetCheckResult:
+    """State what the official validator says of the session."""
+    return dg.AssetCheckResult(
+        check_name="valid_bids",
+        passed=validation.is_valid,
+        description=list_issues(validation) or "The official validator finds no error.",
+        metadata={"files": validation.files, "warnings": len(validation.warnings)},
+    )
+
+
+def check_series(report: ConversionReport) -> list[dg.AssetCheckResult]:
+    """State which series need a rule, and that each instance is in one series."""
+    open_rows = [
+        (row.series_number, row.description, row.outcome, row.why)
+        for row in report.series
+        if row.outcome in ("unknown", "incomplete", "failed")
+    ]
+    counted = sum(row.instances for row in report.series)
+    unreadable = sum(report.unreadable.values())
+    return [
+        dg.AssetCheckResult(
+            check_name="every_series_named",
+            passed=not open_rows,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{len(open_rows)} series are kept without a BIDS name."
+            if open_rows
+            else "Each series is converted, or left out for a reason.",
+            metadata={
+                "not named": table(["#", "description", "outcome", "why"], open_rows),
+                "add to study.yaml": _yaml_blocks(
+                    scan.rule_hint for row in report.series for scan in row.scans
+                ),
+                "warnings": table(["warning"], [(w,) for w in report.warnings]),
+            },
+        ),
+        dg.AssetCheckResult(
+            check_name="every_instance_accounted_for",
+            passed=counted == report.instances and not unreadable,
+            metadata={"instances": report.instances, "in a series": counted},
+        ),
+    ]
+
+
+def list_issues(validation: Validation) -> str:
+    """Return the first errors of a validation as one line each."""
+    lines = [f"{i.code} {i.location}" for i in validation.errors[:10]]
+    more = len(validation.errors) - len(lines)
+    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+
+
+def dataset(described: DescribedDatasets) -> Shown:
+    """Show the size of the dataset and what the validator says of each part."""
+    return {
+        "sessions": len(described.members),
+        "subjects": len({key.split("_")[0] for key in described.members}),
+        "validation": table(
+            ["dataset", "files", "errors", "warnings"],
+            [
+                (name, v.files, len(v.errors), len(v.warnings))
+                for name, v in described.validations.items()
+            ],
+        ),
+    }
+
+
+def check_datasets(described: DescribedDatasets) -> list[dg.AssetCheckResult]:
+    """State whether the BIDS dataset and the derivative datasets are valid."""
+    bids = described.validations["bids"]
+    broken = {n: v for n, v in described.validations.items() if not v.is_valid}
+    derived = {name: v for name, v in broken.items() if name != "bids"}
+    return [
+        dg.AssetCheckResult(
+            check_name="valid_bids",
+            passed=bids.is_valid,
+            description=list_issues(bids),
+        ),
+        dg.AssetCheckResult(
+            check_name="valid_derivatives",
+            passed=not derived,
+            description="; ".join(f"{n}: {list_issues(v)}" for n, v in derived.items()),
+        ),
+    ]
+
+
+def derivative(report: Mapping[str, Any], tree: Path) -> Shown:
+    """Show each scan in a row; each of its numbers becomes a curve in the UI."""
+    numbers = {
+        f"{_without_session(scan['scan'])} {name}": value
+        for scan in report["scans"]
+        for name, value in scan.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    images = sorted(p.relative_to(tree).as_posix() for p in tree.rglob("*.nii.gz"))
+    scans = report.get("scans", [])
+    columns = sorted({column for scan in scans for column in scan})
+    return {
+        **numbers,
+        "images": len(images),
+        "scans": table(columns, [[s.get(c, "") for c in columns] for s in scans]),
+        **_skipped(report),
+    }
+
+
+def check_outputs(name: str, report: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """State whether each scan that the derivative needs gave its output."""
+    skipped = report.get("skipped", [])
+    return dg.AssetCheckResult(
+        check_name="expected_outputs_present",
+        passed=not skipped,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={**_skipped(report), "scans": len(report.get("scans", []))},
+        description=f"{len(skipped)} scan(s) without {name}."
+        if skipped
+        else "Each scan has its output.",
+    )
+
+
+def quality(report: Mapping[str, Any]) -> Shown:
+    """Show the verdict, each metric as a table row, and the main ones as curves."""
+    columns = ["scan", "metric", "value", "unit", "verdict", "reason"]
+    rows = [[m.get(c, "") for c in columns] for m in report["metrics"]]
+    curves = {
+        f"{_without_session(m['scan'])} {m['metric']}": float(m["value"])
+        for m in report["metrics"]
+        if m.get("verdict") in ("pass", "look", "fail") and m["value"] is not None
+    }
+    return {
+        "verdict": report["verdict"],
+        "reasons": "; ".join(report["reasons"]),
+        "metrics": table(columns, rows),
+        **curves,
+    }
+
+
+def check_quality(report: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """State the verdict; a person decides what follows from it."""
+    return dg.AssetCheckResult(
+        check_name="within_thresholds",
+        passed=report["verdict"] == "pass",
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(report["reasons"]) or "Every metric is within limits.",
+        metadata={"verdict": report["verdict"]},
+    )
+
+
+def report(published: PublishedZone, key: str) -> Shown:
+    """Link the page and the notebook."""
+    return {
+        "report": dg.MetadataValue.url(published.link(f"{key}/report.html")),
+        "notebook": dg.MetadataValue.url(published.link(f"{key}/report.ipynb")),
+    }
+
+
+def tables(report: Mapping[str, Any]) -> Shown:
+    """Show how many rows each table of the catalog has."""
+    return {name: int(n_rows) for name, n_rows in report.items()}
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:
+    """Return rows as a Markdown table; the UI shows it in place."""
+    listed = list(rows)
+    lines = [
+        "| " + " | ".join(columns) + " |",
+        "|" + "---|" * len(columns),
+        *("| " + " | ".join(map(_cell, row)) + " |" for row in listed[:MOST_ROWS]),
+    ]
+    if len(listed) > MOST_ROWS:
+        lines.append(f"\n{len(listed) - MOST_ROWS} more rows.")
+    return dg.MetadataValue.md("\n".join(lines) if listed else "none")
+
+
+def _yaml_blocks(snippets: Iterable[str]) -> dg.MetadataValue:
+    """Return snippets that can be copied into a study file as they are."""
+    blocks = [f"```yaml\n{text.rstrip()}\n```" for text in snippets if text]
+    return dg.MetadataValue.md("\n\n".join(blocks) or "nothing")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).replace("|", "/").replace("\n", " ")
+
+
+def _without_session(scan: str) -> str:
+    """Name a scan alike in every session, so that its numbers form one curve."""
+    return scan.split("_", 2)[2]
+
+
+def _skipped(report: Mapping[str, Any]) -> Shown:
+    skipped = report.get("skipped", [])
+    return {
+        "skipped": table(
+            ["scan", "reason"], [(s["scan"], s["reason"]) for s in skipped]
+        )
+    }

@@ -1,0 +1,228 @@
+"""Sessions, series, metrics and versions of a study, one Parquet file each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.provenance.record import Record
+
+Records = Mapping[tuple[str, str], Record]
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """
+    One session.
+
+    Parameters
+    ----------
+    session_key, subject, session
+        Partition key and BIDS labels.
+    n_series, n_instances
+        Series, and DICOM instances in them.
+    verdict
+        ``pass``, ``look`` or ``fail``; empty before it was measured.
+    reasons
+        Why it is not ``pass``.
+    flagged
+        Names of the metrics that are not ``pass``.
+    report
+        Page of the session, relative to the study report; empty without one.
+    """
+
+    session_key: str
+    subject: str
+    session: str
+    n_series: int
+    n_instances: int
+    verdict: str
+    reasons: str
+    flagged: str
+    report: str
+
+
+@dataclass(frozen=True)
+class SeriesRow:
+    """
+    One series of a session and what became of it.
+
+    Parameters
+    ----------
+    session_key
+        The session.
+    series_number, description
+        As the scanner named it, de-identified.
+    n_instances
+        DICOM instances.
+    outcome
+        ``converted``, ``excluded``, ``unknown``, ``incomplete`` or ``failed``.
+    datatype, suffix, files, why
+        The decision: label, files (comma separated) and reason.
+    """
+
+    session_key: str
+    series_number: int
+    description: str
+    n_instances: int
+    outcome: str
+    datatype: str
+    suffix: str
+    files: str
+    why: str
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """
+    One quality metric of one scan.
+
+    Parameters
+    ----------
+    session_key, scan, metric
+        What was measured on what.
+    value
+        NaN when it cannot be measured.
+    unit, threshold, verdict, reason
+        Its unit, its limits, and what follows.
+    """
+
+    session_key: str
+    scan: str
+    metric: str
+    value: float
+    unit: str
+    verdict: str
+    threshold: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """
+    One published tree.
+
+    Parameters
+    ----------
+    session_key, asset
+        Which tree.
+    data_version
+        Its content digest.
+    code_version
+        The code and settings that made it.
+    """
+
+    session_key: str
+    asset: str
+    data_version: str
+    code_version: str
+
+
+def write_tables(records: Records, target: Path) -> dict[str, int]:
+    """
+    Write each table of a study as Parquet and return its number of rows.
+
+    Parameters
+    ----------
+    records
+        Record of each published session tree by (asset, session key).
+    target
+        Existing folder; gets ``sessions``, ``series``, ``metrics`` and
+        ``versions`` with the ending ``.parquet``.
+    """
+    tables: dict[str, tuple[type, list[object]]] = {
+        "sessions": (SessionRow, list(session_rows(records))),
+        "series": (SeriesRow, list(series_rows(records))),
+        "metrics": (MetricRow, list(metric_rows(records))),
+        "versions": (VersionRow, list(version_rows(records))),
+    }
+    for name, (kind, rows) in tables.items():
+        _write_parquet(target / f"{name}.parquet", kind, rows)
+    return {name: len(rows) for name, (_, rows) in tables.items()}
+
+
+def session_rows(records: Records) -> Iterable[SessionRow]:
+    """Return a row for each session that has any published tree, by session key."""
+    series = list(series_rows(records))
+    for text in sorted({partition for _, partition in records}):
+        key = SessionKey.parse(text)
+        quality = records.get(("session_quality", text))
+        own = [row for row in series if row.session_key == text]
+        yield SessionRow(
+            session_key=text,
+            subject=key.subject,
+            session=key.session,
+            n_series=len({row.series_number for row in own}),
+            n_instances=sum(row.n_instances for row in own),
+            verdict=quality.report["verdict"] if quality else "",
+            reasons="; ".join(quality.report["reasons"]) if quality else "",
+            flagged=_join(
+                row["metric"]
+                for row in (quality.report["metrics"] if quality else ())
+                if row["verdict"] in ("look", "fail")
+            ),
+            report=f"../sessions/{text}/report.html"
+            if ("session_report", text) in records
+            else "",
+        )
+
+
+def series_rows(records: Records) -> Iterable[SeriesRow]:
+    """Return a row for each series of each converted session."""
+    for (asset, key), record in sorted(records.items()):
+        if asset == "bids_session":
+            for row in record.report["series"]:
+                scans = row["scans"]
+                yield SeriesRow(
+                    session_key=key,
+                    series_number=row["series_number"],
+                    description=row["description"],
+                    n_instances=row["instances"],
+                    outcome=row["outcome"],
+                    datatype=_join(scan["datatype"] for scan in scans),
+                    suffix=_join(scan["suffix"] for scan in scans),
+                    files=_join(file for scan in scans for file in scan["files"]),
+                    why=row["why"],
+                )
+
+
+def metric_rows(records: Records) -> Iterable[MetricRow]:
+    """Return a row for each metric of each measured session."""
+    for (asset, key), record in sorted(records.items()):
+        if asset == "session_quality":
+            for row in record.report["metrics"]:
+                yield MetricRow(
+                    session_key=key,
+                    scan=row["scan"],
+                    metric=row["metric"],
+                    value=float("nan") if row["value"] is None else row["value"],
+                    unit=row["unit"],
+                    verdict=row["verdict"],
+                    threshold=row["threshold"],
+                    reason=row["reason"],
+                )
+
+
+def version_rows(records: Records) -> Iterable[VersionRow]:
+    """Return a row for each published tree."""
+    for (asset, key), record in sorted(records.items()):
+        yield VersionRow(key, asset, record.data_version, record.code_version)
+
+
+def _join(values: Iterable[str]) -> str:
+    """Join what differs, in the order of the scans."""
+    return ", ".join(dict.fromkeys(value for value in values if value))
+
+
+def _write_parquet(path: Path, kind: type, rows: list[object]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+    fields = dataclasses.fields(kind)
+    schema = pa.schema([(field.name, types[str(field.type)]) for field in fields])
+    plain = [dataclasses.asdict(row) for row in rows]  # pyright: ignore[reportArgumentType] - rows are dataclasses
+    pq.write_table(pa.Table.from_pylist(plain, schema=schema), path)

@@ -1,0 +1,100 @@
+"""What Dagster loads: the assets, checks, jobs and sensors of every study."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from imaging_platform.assets.bids import make_bids_assets
+from imaging_platform.assets.catalog import make_catalog_assets
+from imaging_platform.assets.derivatives import make_derivative_assets
+from imaging_platform.assets.dicom import make_dicom_assets
+from imaging_platform.assets.intake import make_intake_assets
+from imaging_platform.assets.quality import make_quality_assets
+from imaging_platform.assets.reports import make_report_assets
+from imaging_platform.assets.scope import Scope
+from imaging_platform.model.layout import Home
+from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
+from imaging_platform.sensors.cohort import make_cohort_sensor
+from imaging_platform.sensors.drops import make_drops_sensor
+from imaging_platform.sensors.sessions import make_sessions_sensor
+from imaging_platform.settings import (
+    DEMO_STUDY,
+    Study,
+    find_home,
+    find_reports_url,
+    load_study,
+)
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
+
+def define_study(study: Study) -> dg.Definitions:
+    """Return assets, jobs and sensors of one study."""
+    scope = Scope(study)
+    assets = [
+        *make_intake_assets(scope),
+        *make_dicom_assets(scope),
+        *make_bids_assets(scope),
+        *make_derivative_assets(scope),
+        *make_quality_assets(scope),
+        *make_report_assets(scope),
+        *make_catalog_assets(scope),
+    ]
+    return dg.Definitions(
+        assets=assets,
+        jobs=[
+            _define_job(scope.drop_job, assets, scope.drops),
+            _define_job(scope.session_job, assets, scope.sessions),
+            _define_job(scope.cohort_job, assets, None),
+        ],
+        sensors=[
+            make_drops_sensor(scope),
+            make_sessions_sensor(scope),
+            make_cohort_sensor(scope),
+        ],
+    )
+
+
+def _define_job(
+    name: str,
+    assets: list[dg.AssetsDefinition],
+    partitions: dg.PartitionsDefinition | None,
+) -> UnresolvedAssetJobDefinition:
+    """Return the job of all assets with these partitions."""
+    chosen = [asset for asset in assets if asset.partitions_def == partitions]
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(*chosen),
+        # One process a run: starting one a step costs more than most steps.
+        executor_def=dg.in_process_executor,
+        tags={"imaging/study_level": name} if partitions is None else {},
+    )
+
+
+def define_home(home: Home) -> dg.Definitions:
+    """
+    Return the definitions of every study of a home.
+
+    A home without a study shows the pipeline of the demo study, so that the
+    graph can be read before anything is there.
+    """
+    studies = [load_study(home, name) for name in home.studies()]
+    resources = {
+        "identified": IdentifiedZone(home=str(home.root)),
+        "published": PublishedZone(home=str(home.root), reports_url=find_reports_url()),
+    }
+    return dg.Definitions.merge(
+        *(define_study(study) for study in studies or [DEMO_STUDY]),
+        dg.Definitions(resources=resources),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return what Dagster loads, from the home that ``IMAGING_HOME`` names."""
+    return define_home(find_home())

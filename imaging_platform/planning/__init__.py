@@ -1,0 +1,1 @@
+"""Which results are missing or out of date, and why, from versions alone."""

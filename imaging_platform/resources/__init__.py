@@ -1,0 +1,1 @@
+"""What assets and sensors are given: zones, keys and where the reports are served."""

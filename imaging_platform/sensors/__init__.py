@@ -1,0 +1,1 @@
+"""What starts by itself: a settled drop, an indexed session, a finished cohort."""

@@ -1,0 +1,64 @@
+"""Finished sessions bring dataset, catalog and study report up to date."""
+
+import time
+
+import dagster as dg
+
+from imaging_platform.assets.scope import Scope
+
+INTERVAL_S = 30
+LONGEST_WAIT_S = 600
+"""While sessions keep coming, what spans them all is rebuilt this often."""
+RUNNING = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def make_cohort_sensor(scope: Scope) -> dg.SensorDefinition:
+    """Return the sensor that follows ``session_report`` of a study."""
+
+    @dg.sensor(
+        name=f"{scope.name}_cohort",
+        job_name=scope.cohort_job,
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Rebuilds what spans all sessions, once no session is running.",
+    )
+    def cohort(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        newest = newest_report(scope, context.instance)
+        done, waiting_since_s = _parse_cursor(context.cursor)
+        if newest is None or newest == done:
+            return dg.SkipReason("No session was finished since.")
+        now_s = int(time.time())
+        since_s = waiting_since_s or now_s
+        filters = dg.RunsFilter(job_name=scope.session_job, statuses=RUNNING)
+        if (
+            context.instance.get_runs_count(filters)
+            and now_s - since_s < LONGEST_WAIT_S
+        ):
+            reason = dg.SkipReason("Sessions are still running.")
+            return dg.SensorResult(skip_reason=reason, cursor=f"{done}:{since_s}")
+        request = dg.RunRequest(run_key=cohort_run_key(scope, newest))
+        return dg.SensorResult(run_requests=[request], cursor=f"{newest}:0")
+
+    return cohort
+
+
+def newest_report(scope: Scope, instance: dg.DagsterInstance) -> int | None:
+    """Return the storage id of the latest ``session_report``, None without one."""
+    page = instance.fetch_materializations(scope.key("session_report"), limit=1)
+    return page.records[0].storage_id if page.records else None
+
+
+def _parse_cursor(cursor: str | None) -> tuple[int, int]:
+    """Return the event that was seen to, and since when a newer one waits (0: none)."""
+    done, _, since_s = (cursor or "0:0").partition(":")
+    return int(done), int(since_s)
+
+
+def cohort_run_key(scope: Scope, newest: int) -> str:
+    """Return the run key of the cohort as it is after that event."""
+    return f"{scope.name}:cohort:{newest}"

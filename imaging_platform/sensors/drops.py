@@ -1,0 +1,109 @@
+"""A settled drop starts its indexing; nothing is opened, only names are listed."""
+
+import time
+
+import dagster as dg
+
+from imaging_platform.assets.scope import Scope
+from imaging_platform.resources.zones import IdentifiedZone
+
+INTERVAL_S = 10
+MOST_DROPS_A_TICK = 50
+MOST_ATTEMPTS = 3
+"""How often an interrupted drop is taken up again before a person must look."""
+
+
+def make_drops_sensor(scope: Scope) -> dg.SensorDefinition:
+    """Return the sensor that watches the inbox of a study."""
+
+    @dg.sensor(
+        name=f"{scope.name}_drops",
+        job_name=scope.drop_job,
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Indexes each drop of the inbox once it has settled.",
+    )
+    def drops(
+        context: dg.SensorEvaluationContext, identified: IdentifiedZone
+    ) -> dg.SensorResult | dg.SkipReason:
+        if not identified.inbox(scope.name).is_dir():
+            return dg.SkipReason("No inbox yet: `imaging-platform study new` makes it.")
+        requests, waiting = request_drops(
+            scope, identified, context.instance, now_s=time.time()
+        )
+        if not requests:
+            return dg.SkipReason(f"{waiting} drop(s) still settling.")
+        chosen = requests[:MOST_DROPS_A_TICK]
+        # A direct call: returned in the result, partitions cost a write each.
+        context.instance.add_dynamic_partitions(
+            scope.drops.name or "", [str(r.partition_key) for r in chosen]
+        )
+        return dg.SensorResult(run_requests=chosen)
+
+    return drops
+
+
+def request_drops(
+    scope: Scope,
+    identified: IdentifiedZone,
+    instance: dg.DagsterInstance,
+    *,
+    now_s: float,
+) -> tuple[list[dg.RunRequest], int]:
+    """
+    Return a run request for each settled drop, and how many are still settling.
+
+    A drop whose indexing was interrupted is asked for again.
+
+    Parameters
+    ----------
+    scope
+        The study.
+    identified
+        Gives inbox and key.
+    instance
+        Knows which drops are being indexed now.
+    now_s
+        The time, in seconds since the epoch.
+    """
+    from imaging_platform.intake.arrivals import (
+        arrival_stamp,
+        is_settled,
+        list_arrivals,
+    )
+
+    arrivals = list_arrivals(
+        identified.inbox(scope.name), secret=identified.secret(scope.name)
+    )
+    quiet_s = scope.study.intake.quiet_s
+    settled = [a for a in arrivals if is_settled(a, now_s=now_s, quiet_s=quiet_s)]
+    requests = {
+        arrival.drop_id: dg.RunRequest(
+            run_key=f"{scope.name}:{arrival.drop_id}:{arrival_stamp(arrival)}",
+            partition_key=arrival.drop_id,
+        )
+        for arrival in settled
+    }
+    growing = sum(arrival.n_files > 0 for arrival in arrivals) - len(settled)
+    resumed = _resume_drops(scope, identified, instance, besides=set(requests))
+    return [*requests.values(), *resumed], growing
+
+
+def _resume_drops(
+    scope: Scope,
+    identified: IdentifiedZone,
+    instance: dg.DagsterInstance,
+    *,
+    besides: set[str],
+) -> list[dg.RunRequest]:
+    from imaging_platform.intake.zone import interrupted_drops
+
+    requests = []
+    for drop_id in interrupted_drops(identified.folder(scope.name)):
+        tags = {"dagster/partition": drop_id}
+        runs = instance.get_runs(dg.RunsFilter(job_name=scope.drop_job, tags=tags))
+        alive = any(not run.is_finished for run in runs)
+        if drop_id not in besides and not alive and len(runs) <= MOST_ATTEMPTS:
+            run_key = f"{scope.name}:{drop_id}:attempt-{len(runs)}"
+            requests.append(dg.RunRequest(run_key=run_key, partition_key=drop_id))
+    return requests

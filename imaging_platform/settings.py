@@ -1,0 +1,274 @@
+"""A study as one file, and where the home is: the only reader of the environment."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.deid.settings import DeidSettings
+from imaging_platform.files.digests import digest_json
+from imaging_platform.files.writing import write_text
+from imaging_platform.intake.settings import IntakeSettings
+from imaging_platform.model.config import Section
+from imaging_platform.model.errors import BadConfig
+from imaging_platform.model.ids import parse_study_name
+from imaging_platform.model.layout import Home, product_file
+from imaging_platform.qc.settings import QualitySettings
+
+HOME_VARIABLE = "IMAGING_HOME"
+REPORTS_VARIABLE = "IMAGING_REPORTS_URL"
+
+
+class Study(Section):
+    """The whole of ``study.yaml``; a part left out has the defaults shown there."""
+
+    name: str = Field(description="Name of the study; the name of its folder.")
+    title: str = Field(
+        default="", description="Title as readers of the dataset see it."
+    )
+    owner: str = Field(
+        default="",
+        description="Mail address of who answers for the study; shown in Dagster.",
+    )
+    intake: IntakeSettings = Field(
+        default_factory=IntakeSettings,
+        description="How drops arrive and when they settle.",
+    )
+    deid: DeidSettings = Field(
+        default_factory=DeidSettings,
+        description="What de-identification removes and keeps.",
+    )
+    bids: BidsSettings = Field(
+        default_factory=BidsSettings, description="How series are named and described."
+    )
+    quality: QualitySettings = Field(
+        default_factory=QualitySettings,
+        description="When a scan passes, is looked at, fails.",
+    )
+
+    def digest(self, *parts: str) -> str:
+        """
+        Return 12 hex digits over the named parts, for code versions.
+
+        A change of another part leaves it as it is, and so does a default that
+        is written out.
+        """
+        dumped = self.model_dump(mode="json")
+        return digest_json({part: dumped[part] for part in parts})[:12]
+
+
+DEMO_STUDY = Study(name="demo", title="Built-in demo study")
+"""What a home without a study shows."""
+
+
+def find_home() -> Home:
+    """Return the home named by ``IMAGING_HOME``, or ``imaging_home`` in this folder."""
+    named = os.environ.get(HOME_VARIABLE)
+    return Home(Path(named or "imaging_home").expanduser().absolute())
+
+
+def enter_home(home: Home) -> None:
+    """
+    Make this process, and those it starts, work on `home` and its Dagster instance.
+
+    The instance gets the platform's ``dagster.yaml`` unless it has one of its own.
+    """
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    config = home.dagster / "dagster.yaml"
+    if not config.exists():
+        write_text(config, product_file("dagster.yaml").read_text())
+    os.environ[HOME_VARIABLE] = str(home.root)
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+
+
+def set_reports_url(port: int) -> str:
+    """Tell the processes that are started from here where reports are served."""
+    return os.environ.setdefault(REPORTS_VARIABLE, f"http://localhost:{port}")
+
+
+def find_reports_url() -> str:
+    """Return where `imaging-platform up` serves published files."""
+    return os.environ.get(REPORTS_VARIABLE, "http://localhost:3001")
+
+
+def load_study(home: Home, name: str) -> Study:
+    """
+    Read and check the study file of `name`.
+
+    Raises
+    ------
+    BadConfig
+        There is no such study, the file is no YAML mapping, a value is out of
+        range, or a key is unknown; the fix names the nearest known one.
+    """
+    file = home.study_file(parse_study_name(name))
+    try:
+        content = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        known = ", ".join(home.studies()) or "none"
+        raise BadConfig(
+            f"There is no study {name}; known: {known}.",
+            fix=f"Create it: imaging-platform study new {name}",
+        ) from None
+    except yaml.YAMLError as error:
+        raise BadConfig(
+            f"The file of study {name} is not valid YAML: {_where(error)}.",
+            fix="Correct the line; `imaging-platform study check` reads it again.",
+        ) from None
+    study = parse_study(content)
+    if study.name != name:
+        raise BadConfig(
+            f"The study file in folder {name} names itself {study.name}.",
+            fix="Give folder and `name:` the same name.",
+        )
+    return study
+
+
+def parse_study(content: object) -> Study:
+    """
+    Return the study that a mapping read from YAML describes.
+
+    Raises
+    ------
+    BadConfig
+        As `load_study`.
+    """
+    if not isinstance(content, Mapping):
+        raise BadConfig(
+            "A study file is a mapping of keys to values.",
+            fix="Start again from `imaging-platform study new`.",
+        )
+    try:
+        return Study.model_validate(_over_defaults(content))
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        raise BadConfig(
+            f"The study file has {len(problems)} problem(s): "
+            + "; ".join(message for message, _ in problems),
+            fix=" ".join(fix for _, fix in problems),
+        ) from None
+
+
+def _over_defaults(content: Mapping[str, object]) -> dict[str, object]:
+    """
+    Lay what was written over the defaults.
+
+    So one threshold of a metric can be changed without repeating the others.
+    """
+    defaults = Study(name="").model_dump(mode="json", exclude={"name"})
+    return _merge(defaults, content)
+
+
+def _merge(
+    under: Mapping[str, object], over: Mapping[str, object]
+) -> dict[str, object]:
+    merged = {**under, **over}
+    for key, value in over.items():
+        below = under.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = _merge(below, value)
+    return merged
+
+
+def describe_study(name: str) -> str:
+    """Return a commented study file that holds each setting with its default."""
+    head = (
+        f"# Study {name}. Every line with a default is commented out: remove the #\n"
+        "# to change it. `imaging-platform study check` proves the file.\n"
+    )
+    lines = [head, f"name: {name}"]
+    defaults = Study(name=name)
+    for field, info in Study.model_fields.items():
+        if field != "name":
+            default = getattr(defaults, field)
+            lines += ["", *_describe_field(field, info, default, depth=0)]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_field(
+    name: str,
+    info: Any,  # pydantic's own
+    default: object,
+    *,
+    depth: int,
+) -> list[str]:
+    pad = "  " * depth
+    text = [f"{pad}# {line}" for line in textwrap.wrap(info.description or "", 76)]
+    if not isinstance(default, BaseModel):
+        text += [f"{pad}#   {line}" for line in _describe_items(info.annotation)]
+        plain = _plain(default)
+        value = yaml.safe_dump(plain, default_flow_style=True, width=10_000)
+        return [*text, f"{pad}# {name}: {value.removesuffix('...' + chr(10)).strip()}"]
+    inner = [
+        line
+        for field, field_info in type(default).model_fields.items()
+        for line in _describe_field(
+            field, field_info, getattr(default, field), depth=depth + 1
+        )
+    ]
+    return [*text, f"{pad}# {name}:", *inner]
+
+
+def _describe_items(annotation: Any) -> list[str]:  # a type expression
+    """Return a line for each key of the items of a list of sections."""
+    item = _section_of(annotation)
+    return [
+        line
+        for name, info in (item.model_fields if item else {}).items()
+        for line in textwrap.wrap(
+            f"{name} - {info.description}", 72, subsequent_indent="  "
+        )
+    ]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple | list | frozenset | set):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    return str(value)
+
+
+def _explain(problem: Any) -> tuple[str, str]:  # pydantic's ErrorDetails
+    path = [str(part) for part in problem["loc"]]
+    place = ".".join(path)
+    if problem["type"] != "extra_forbidden":
+        return f"{place}: {problem['msg']}", f"Correct {place}."
+    known = _known_keys(path[:-1])
+    near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.0)
+    return f"unknown key {place}", f"Did you mean {near[0]}?" if near else "Remove it."
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Study
+    for part in path:
+        info = model.model_fields.get(part)
+        section = _section_of(info.annotation) if info else None
+        if section is None and not part.isdigit():
+            return []
+        model = section or model
+    return list(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:  # a type expression
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_section_of(argument) for argument in get_args(annotation))
+    return next((section for section in found if section is not None), None)
+
+
+def _where(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}" if mark else "unreadable"

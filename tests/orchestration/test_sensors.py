@@ -1,0 +1,302 @@
+"""What starts by itself, and what must not start twice."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import dagster as dg
+import pytest
+
+from imaging_platform.assets.scope import Scope
+from imaging_platform.cli.studies import create_study
+from imaging_platform.model.layout import Home
+from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.sensors.cohort import make_cohort_sensor
+from imaging_platform.sensors.drops import (
+    MOST_ATTEMPTS,
+    make_drops_sensor,
+    request_drops,
+)
+from imaging_platform.sensors.sessions import (
+    MOST_SESSIONS_A_TICK,
+    make_sessions_sensor,
+    request_sessions,
+)
+from imaging_platform.settings import load_study
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    home = Home(tmp_path)
+    create_study(home, "demo")
+    return home
+
+
+@pytest.fixture
+def scope(home) -> Scope:
+    return Scope(load_study(home, "demo"))
+
+
+@pytest.fixture
+def instance(tmp_path):
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield instance
+
+
+@pytest.fixture
+def identified(home) -> IdentifiedZone:
+    return IdentifiedZone(home=str(home.root))
+
+
+def _drop(home: Home, name: str, *, age_s: float, size: int = 10) -> None:
+    folder = home.zone("inbox", "demo") / name
+    folder.mkdir()
+    (folder / "IM_0001").write_bytes(b"x" * size)
+    stamp = time.time() - age_s
+    os.utime(folder / "IM_0001", (stamp, stamp))
+    os.utime(folder, (stamp, stamp))
+
+
+def _tick(sensor, instance, cursor=None, **resources):
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources=resources
+    )
+    return sensor(context)
+
+
+def _later(seconds: float) -> float:
+    return time.time() + seconds
+
+
+def test_a_settled_drop_asks_for_one_run_and_the_same_one_each_time(
+    home, scope, identified, instance
+):
+    _drop(home, "KESTREL^ANNIKA", age_s=0)
+
+    first, _ = request_drops(scope, identified, instance, now_s=_later(600))
+    second, _ = request_drops(scope, identified, instance, now_s=_later(700))
+
+    assert len(first) == 1
+    assert [r.run_key for r in first] == [r.run_key for r in second]
+
+
+def test_a_drop_that_still_grows_is_left_alone(home, scope, identified, instance):
+    _drop(home, "KESTREL^ANNIKA", age_s=0)
+
+    requests, settling = request_drops(scope, identified, instance, now_s=time.time())
+
+    assert requests == []
+    assert settling == 1
+
+
+def test_an_empty_folder_is_no_drop_and_nobody_waits_for_it(
+    home, scope, identified, instance
+):
+    (home.zone("inbox", "demo") / "empty").mkdir()
+
+    assert request_drops(scope, identified, instance, now_s=_later(600)) == ([], 0)
+
+
+def test_a_drop_is_registered_under_a_name_that_says_nothing(
+    home, scope, identified, instance
+):
+    _drop(home, "KESTREL^ANNIKA", age_s=0)
+    (home.zone("inbox", "demo") / "KESTREL^ANNIKA" / ".complete").touch()
+
+    result = _tick(make_drops_sensor(scope), instance, identified=identified)
+
+    (request,) = result.run_requests
+    assert instance.get_dynamic_partitions("demo_drops") == [request.partition_key]
+    assert "KESTREL" not in f"{request}"
+
+
+def test_an_interrupted_drop_is_taken_up_again_but_not_for_ever(
+    home, scope, identified, instance
+):
+    claimed = home.zone("identified", "demo") / "incoming" / "drop-0123456789abcdef"
+    claimed.mkdir(parents=True)
+
+    attempts = []
+    for _ in range(6):
+        found, _ = request_drops(scope, identified, instance, now_s=time.time())
+        attempts += [request.run_key for request in found]
+        for request in found:
+            _record_run(instance, scope.drop_job, request, dg.DagsterRunStatus.FAILURE)
+
+    assert len(attempts) == len(set(attempts)) == MOST_ATTEMPTS + 1
+
+
+def test_a_drop_that_is_being_indexed_is_not_taken_up_again(
+    home, scope, identified, instance
+):
+    claimed = home.zone("identified", "demo") / "incoming" / "drop-0123456789abcdef"
+    claimed.mkdir(parents=True)
+    (request,), _ = request_drops(scope, identified, instance, now_s=time.time())
+    _record_run(instance, scope.drop_job, request, dg.DagsterRunStatus.STARTED)
+
+    found, _ = request_drops(scope, identified, instance, now_s=time.time())
+
+    assert found == []
+
+
+def test_nothing_in_the_inbox_is_a_reason_to_skip(home, scope, identified, instance):
+    result = _tick(make_drops_sensor(scope), instance, identified=identified)
+
+    assert isinstance(result, dg.SkipReason)
+
+
+def test_each_indexed_session_becomes_a_partition_and_a_run(scope, instance):
+    _report_index(instance, {"sub-A_ses-1": "d1", "sub-B_ses-1": "d2"})
+
+    result = _tick(make_sessions_sensor(scope), instance)
+
+    keys = [request.partition_key for request in result.run_requests]
+    assert keys == ["sub-A_ses-1", "sub-B_ses-1"]
+    assert set(instance.get_dynamic_partitions("demo_sessions")) == set(keys)
+
+
+def test_the_same_files_give_the_same_run_key_and_new_files_another(scope, instance):
+    _report_index(instance, {"sub-A_ses-1": "d1"})
+    _report_index(instance, {"sub-A_ses-1": "d1"})
+    _report_index(instance, {"sub-A_ses-1": "d2"})
+
+    keys = [request.run_key for request in _all_requests(scope, instance)]
+
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_large_drop_is_asked_for_in_portions_and_none_is_lost(scope, instance):
+    count = 2 * MOST_SESSIONS_A_TICK + 7
+    _report_index(instance, {f"sub-{n:04d}_ses-1": "d" for n in range(count)})
+
+    requests = _all_requests(scope, instance)
+
+    assert len({request.partition_key for request in requests}) == count
+    assert len(requests) == count
+
+
+def test_what_was_asked_for_is_not_asked_for_again(scope, instance):
+    _report_index(instance, {"sub-A_ses-1": "d1"})
+    _, cursor = request_sessions(scope, instance, cursor=None)
+
+    requests, after = request_sessions(scope, instance, cursor=cursor)
+
+    assert requests == []
+    assert after == cursor
+
+
+def test_the_cursor_does_not_grow_with_what_was_seen(scope, instance):
+    cursor = None
+    lengths = []
+    for number in range(30):
+        _report_index(instance, {f"sub-{number}_ses-1": "d"})
+        _, cursor = request_sessions(scope, instance, cursor=cursor)
+        lengths.append(len(cursor))
+
+    assert max(lengths) < 24
+
+
+def test_a_tick_takes_under_a_second_with_ten_thousand_known_sessions(scope, instance):
+    known = [f"sub-{number:05d}_ses-1" for number in range(10_000)]
+    instance.add_dynamic_partitions("demo_sessions", known)
+    _report_index(instance, {"sub-00001_ses-1": "d1"})
+
+    started_s = time.perf_counter()
+    _tick(make_sessions_sensor(scope), instance)
+
+    assert time.perf_counter() - started_s < 1
+
+
+def test_the_cohort_follows_once_no_session_is_running(scope, instance):
+    sensor = make_cohort_sensor(scope)
+    assert isinstance(_tick(sensor, instance), dg.SkipReason)
+    _report(instance, "session_report", "sub-A_ses-1")
+
+    result = _tick(sensor, instance)
+    again = _tick(sensor, instance, cursor=result.cursor)
+
+    assert len(result.run_requests) == 1
+    assert isinstance(again, dg.SkipReason)
+
+
+def test_the_cohort_waits_for_sessions_that_are_running(scope, instance):
+    _report(instance, "session_report", "sub-A_ses-1")
+    request = dg.RunRequest(partition_key="sub-B_ses-1")
+    _record_run(instance, scope.session_job, request, dg.DagsterRunStatus.STARTED)
+
+    result = _tick(make_cohort_sensor(scope), instance)
+
+    assert not result.run_requests
+    assert result.skip_reason
+
+
+def test_the_cohort_does_not_wait_for_ever_while_sessions_keep_coming(scope, instance):
+    _report(instance, "session_report", "sub-A_ses-1")
+    request = dg.RunRequest(partition_key="sub-B_ses-1")
+    _record_run(instance, scope.session_job, request, dg.DagsterRunStatus.STARTED)
+    long_ago = f"0:{int(time.time()) - 601}"
+
+    result = _tick(make_cohort_sensor(scope), instance, cursor=long_ago)
+
+    assert len(result.run_requests) == 1
+
+
+def test_a_home_without_inbox_is_a_reason_to_skip(scope, instance, tmp_path):
+    elsewhere = IdentifiedZone(home=str(tmp_path / "nothing"))
+
+    result = _tick(make_drops_sensor(scope), instance, identified=elsewhere)
+
+    assert isinstance(result, dg.SkipReason)
+
+
+def test_a_session_that_was_finished_since_is_not_asked_for_again(scope, instance):
+    _report_index(instance, {"sub-A_ses-1": "d1"})
+    _report_index(instance, {"sub-A_ses-1": "d2"})
+    _report(instance, "session_report", "sub-A_ses-1")
+
+    assert _all_requests(scope, instance) == []
+
+
+def _all_requests(scope, instance):
+    found, cursor = [], None
+    while True:
+        requests, after = request_sessions(scope, instance, cursor=cursor)
+        if after == cursor:
+            return found
+        found += requests
+        cursor = after
+
+
+def _report_index(instance, sessions):
+    _report(instance, "drop_index", "drop-0123456789abcdef", sessions=sessions)
+
+
+def _report(instance, asset, partition, **metadata):
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=dg.AssetKey(["demo", asset]),
+            partition=partition,
+            metadata={k: dg.MetadataValue.json(v) for k, v in metadata.items()},
+        )
+    )
+
+
+def _record_run(instance, job, request, status):
+    instance.create_run_for_job(
+        _empty_job(job),
+        status=status,
+        tags={"dagster/partition": request.partition_key},
+    )
+
+
+def _empty_job(name):
+    @dg.op
+    def nothing():
+        return None
+
+    @dg.job(name=name)
+    def empty():
+        nothing()
+
+    return empty
