@@ -1,0 +1,1 @@
+"""`imaging-platform`: the second face of the same functions."""

@@ -1,0 +1,84 @@
+"""The command, its exit codes, and the one place where errors become text."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+
+import click
+
+from imaging_platform import __version__
+from imaging_platform.cli.demo import demo
+from imaging_platform.cli.orchestrated import ingest, process, status, up, where
+from imaging_platform.cli.stages import anonymize, convert, qc
+from imaging_platform.cli.studies import study
+from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
+
+FAILED, WRONG_USE, HELD = 1, 2, 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """
+    From DICOM drop to report, for every session of every study.
+
+    Exit codes: 0 done, 1 something failed, 2 wrong use or settings,
+    3 something is held for a person.
+    """
+
+
+for command in (
+    study,
+    ingest,
+    process,
+    status,
+    where,
+    demo,
+    up,
+    anonymize,
+    convert,
+    qc,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``imaging-platform``."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except PlatformError as error:
+        _tell(str(error), error.fix)
+        sys.exit(_exit_code(error))
+    except click.exceptions.Abort:
+        _tell("Interrupted.", "Start it again: what was published stays.")
+        sys.exit(FAILED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(WRONG_USE)
+    except Exception as error:  # noqa: BLE001 - the last door: no traceback, no names
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.name}, line {frame.lineno}"
+        _tell(
+            f"{type(error).__name__} at {place}; this is a fault of the platform.",
+            "Report type and place; what was published stays as it is.",
+        )
+        sys.exit(FAILED)
+
+
+def _exit_code(error: PlatformError) -> int:
+    if isinstance(error, BadConfig | MissingKey):
+        return WRONG_USE
+    return HELD if isinstance(error, Held) else FAILED
+
+
+def _tell(message: str, fix: str) -> None:
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": message, "fix": fix}))
+    else:
+        click.echo(f"Error: {message}\n  What to do: {fix}", err=True)
+
+
+if __name__ == "__main__":
+    main()

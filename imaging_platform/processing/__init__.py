@@ -1,0 +1,1 @@
+"""`imaging-platform process`: all that the sensors would start, without the daemon."""

@@ -1,0 +1,164 @@
+"""What is left to run in a study: drops, then sessions, then the cohort."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from imaging_platform.assets.scope import Scope
+from imaging_platform.planning.state import (
+    Made,
+    Node,
+    choose_ready,
+    find_outdated,
+)
+from imaging_platform.processing.history import read_made, read_members
+from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.sensors.cohort import cohort_run_key, newest_report
+from imaging_platform.sensors.drops import request_drops
+from imaging_platform.sensors.sessions import session_run_key
+
+
+@dataclass(frozen=True)
+class Order:
+    """
+    One run to start.
+
+    Parameters
+    ----------
+    study
+        Name of the study.
+    job
+        Name of the job without the study: ``index_drop``, ``process_session`` or
+        ``summarize_cohort``.
+    partition
+        Drop or session; empty for the cohort.
+    reasons
+        Why each asset must run, by asset name; empty: the whole job.
+    run_key
+        The key that the sensor of this job gives the run, so that a daemon which
+        is started later does not start it again.
+    """
+
+    study: str
+    job: str
+    partition: str
+    reasons: Mapping[str, str]
+    run_key: str
+
+    @property
+    def name(self) -> str:
+        """What the run is about, for people."""
+        return self.partition or "whole study"
+
+
+def find_drop_orders(
+    scope: Scope, instance: dg.DagsterInstance, identified: IdentifiedZone
+) -> tuple[list[Order], int]:
+    """Return runs for settled drops, and how many drops are still settling."""
+    requests, waiting = request_drops(scope, identified, instance, now_s=time.time())
+    orders = [
+        Order(scope.name, "index_drop", str(r.partition_key), {}, r.run_key or "")
+        for r in requests
+    ]
+    return orders, waiting
+
+
+def find_session_orders(
+    scope: Scope, instance: dg.DagsterInstance, graph: dg.AssetGraph
+) -> list[Order]:
+    """Return a run for each session in which something is missing or out of date."""
+    members = read_members(instance, scope)
+    if not members:
+        return []
+    nodes = _nodes(scope, graph, scope.sessions)
+    made = {node.asset: read_made(instance, scope, node.asset) for node in nodes}
+    parents = {node.asset: _parents(scope, graph, node.asset) for node in nodes}
+    orders = []
+    for key in sorted(members):
+        current = {a: found[key] for a, found in made.items() if key in found}
+        inputs = {
+            node.asset: _session_inputs(scope, graph, node, current, members[key])
+            for node in nodes
+        }
+        reasons = choose_ready(find_outdated(nodes, current, inputs), parents)
+        if reasons:
+            run_key = session_run_key(scope, key, members[key])
+            orders.append(Order(scope.name, "process_session", key, reasons, run_key))
+    return orders
+
+
+def find_cohort_orders(
+    scope: Scope, instance: dg.DagsterInstance, graph: dg.AssetGraph
+) -> list[Order]:
+    """Return the run that brings dataset, catalog and study report up to date."""
+    sessions = {
+        node.asset: read_made(instance, scope, node.asset)
+        for node in _nodes(scope, graph, scope.sessions)
+        if node.asset != "raw_session"
+    }
+    versions = {
+        f"{asset}[{key}]": made.data_version
+        for asset, found in sessions.items()
+        for key, made in found.items()
+    }
+    if not versions:
+        return []
+    nodes = _nodes(scope, graph, None)
+    made = {
+        node.asset: found[None]
+        for node in nodes
+        if None in (found := read_made(instance, scope, node.asset))
+    }
+    inputs = {
+        "catalog": versions,
+        "bids_dataset": {
+            name: version
+            for name, version in versions.items()
+            if name.startswith("bids_session[")
+        },
+        "study_report": {
+            asset: made[asset].data_version
+            for asset in ("catalog", "bids_dataset")
+            if asset in made
+        },
+    }
+    reasons = find_outdated(nodes, made, inputs)
+    if not reasons:
+        return []
+    run_key = cohort_run_key(scope, newest_report(scope, instance) or 0)
+    return [Order(scope.name, "summarize_cohort", "", reasons, run_key)]
+
+
+def _session_inputs(
+    scope: Scope,
+    graph: dg.AssetGraph,
+    node: Node,
+    made: Mapping[str, Made],
+    members_digest: str,
+) -> dict[str, str]:
+    if node.asset == "raw_session":
+        return {"drop_index": members_digest}
+    return {
+        name: made[name].data_version
+        for name in _parents(scope, graph, node.asset)
+        if name in made
+    }
+
+
+def _parents(scope: Scope, graph: dg.AssetGraph, asset: str) -> list[str]:
+    return sorted(key.path[-1] for key in graph.get(scope.key(asset)).parent_keys)
+
+
+def _nodes(
+    scope: Scope, graph: dg.AssetGraph, partitions: dg.PartitionsDefinition | None
+) -> list[Node]:
+    """Return the study's assets with these partitions, upstream first."""
+    return [
+        Node(key.path[-1], graph.get(key).code_version or "")
+        for key in graph.toposorted_asset_keys
+        if key.path[0] == scope.name and graph.get(key).partitions_def == partitions
+    ]

@@ -1,0 +1,114 @@
+"""What is done, outstanding and held in one study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from imaging_platform.assets.scope import Scope
+from imaging_platform.intake.drop import NO_PATIENT_ID, NO_STUDY_UID, NO_SUBJECT
+from imaging_platform.intake.session import HeldSummary, list_held
+from imaging_platform.model.layout import ZONES, Home
+from imaging_platform.processing.history import read_made, read_members
+from imaging_platform.processing.outstanding import (
+    find_cohort_orders,
+    find_drop_orders,
+    find_session_orders,
+)
+from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.settings import Study
+from imaging_platform.storage.local import LocalStore
+
+NEED_A_PERSON = (NO_PATIENT_ID, NO_STUDY_UID, NO_SUBJECT)
+"""Files that would be used if somebody said whose they are."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """
+    One study now.
+
+    Parameters
+    ----------
+    study
+        Its name.
+    n_drops, n_sessions
+        Known drops and sessions.
+    n_settling
+        Drops in the inbox that are still growing.
+    outstanding
+        (partition, asset, why) of all that `process` would run.
+    held
+        (what, why) of all that waits for a person.
+    unusable
+        (drop, why) of files that are kept and cannot be used.
+    """
+
+    study: str
+    n_drops: int
+    n_sessions: int
+    n_settling: int
+    outstanding: tuple[tuple[str, str, str], ...]
+    held: tuple[tuple[str, str], ...]
+    unusable: tuple[tuple[str, str], ...]
+
+    def counts(self) -> list[tuple[str, int]]:
+        """Return names and numbers for a table."""
+        return [
+            ("drops indexed", self.n_drops),
+            ("drops settling", self.n_settling),
+            ("sessions", self.n_sessions),
+            ("outstanding", len(self.outstanding)),
+            ("held for a person", len(self.held)),
+        ]
+
+
+def read_status(home: Home, study: Study) -> Status:
+    """Return the status of a study; nothing is changed."""
+    from imaging_platform.definitions import define_home
+
+    scope = Scope(study)
+    waiting = list_held(home.zone("identified", study.name))
+    graph = define_home(home).resolve_asset_graph()
+    with dg.DagsterInstance.get() as instance:
+        drops, settling = find_drop_orders(
+            scope, instance, IdentifiedZone(home=str(home.root))
+        )
+        orders = [
+            *drops,
+            *find_session_orders(scope, instance, graph),
+            *find_cohort_orders(scope, instance, graph),
+        ]
+        return Status(
+            study=study.name,
+            n_drops=len(read_made(instance, scope, "drop_index")),
+            n_sessions=len(read_members(instance, scope)),
+            n_settling=settling,
+            outstanding=tuple(
+                (order.name, asset, why)
+                for order in orders
+                for asset, why in (order.reasons or {"drop_index": "new"}).items()
+            ),
+            held=tuple(_list_held(home, study.name, waiting)),
+            unusable=tuple(
+                (found.drop_id, f"{found.n_files} file(s): {found.reason}")
+                for found in waiting.files
+                if found.reason not in NEED_A_PERSON
+            ),
+        )
+
+
+def _list_held(home: Home, study: str, waiting: HeldSummary) -> list[tuple[str, str]]:
+    store = LocalStore(home.root)
+    trees = [item for zone in ZONES for item in store.held(f"{zone}/{study}/").items()]
+    files = [
+        (found.drop_id, f"{found.n_files} file(s): {found.reason}")
+        for found in waiting.files
+        if found.reason in NEED_A_PERSON
+    ]
+    sessions = [
+        (s.session_key, f"{s.n_instances} instance(s) arrived with two contents")
+        for s in waiting.sessions
+    ]
+    return [*trees, *sessions, *files]

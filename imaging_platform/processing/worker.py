@@ -1,0 +1,50 @@
+"""One Dagster run in a process of its own."""
+
+from __future__ import annotations
+
+import functools
+
+import dagster as dg
+
+from imaging_platform.processing.outstanding import Order
+
+LAUNCHED_BY = "imaging/launched_by"
+SENSORS = {
+    "index_drop": "drops",
+    "process_session": "sessions",
+    "summarize_cohort": "cohort",
+}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def execute_order(order: Order, run_id: str) -> bool:
+    """
+    Run what `order` asks for and return whether all of it succeeded.
+
+    The result is in Dagster's event log under `run_id`, as for any run.
+    """
+    job = _load_definitions().resolve_job_def(f"{order.study}_{order.job}")
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=order.partition or None,
+            asset_selection=[dg.AssetKey([order.study, a]) for a in order.reasons]
+            or None,
+            run_id=run_id,
+            run_config=QUIET,
+            tags={
+                LAUNCHED_BY: "process",
+                "dagster/run_key": order.run_key,
+                "dagster/sensor_name": f"{order.study}_{SENSORS[order.job]}",
+            },
+            raise_on_error=False,
+        )
+    return result.success
+
+
+@functools.cache
+def _load_definitions() -> dg.Definitions:
+    from imaging_platform.definitions import define_home
+    from imaging_platform.settings import find_home
+
+    return define_home(find_home())
