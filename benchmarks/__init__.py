@@ -1,0 +1,1 @@
+"""What each stage and the orchestration cost, measured beside their floors."""
