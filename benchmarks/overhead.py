@@ -169,6 +169,7 @@ def sensor_tick(place: Workplace) -> Benchmark:
     graph = definitions.resolve_asset_graph()
     n_known = place.count(KNOWN_SESSIONS)
     fill_history(instance, home, graph, n_sessions=n_known)
+    seen = _index_new_drop(instance, n_known)
     sensor = make_sessions_sensor(SCOPE)
     repository = definitions.get_repository_def()
 
@@ -182,7 +183,7 @@ def sensor_tick(place: Workplace) -> Benchmark:
 
     return Benchmark(
         "sensor_tick",
-        Way("tick with a new drop", lambda _: tick(None)),
+        Way("tick with a new drop", lambda _: tick(f"{seen}:0")),
         [Way("tick with nothing new", lambda _: tick("1000000:0"))],
     )
 
@@ -205,6 +206,21 @@ def workplace(folder: Path, *, is_small: bool) -> Iterator[Workplace]:
     """Hold a `Workplace` whose instances are closed at the end."""
     with contextlib.ExitStack() as stack:
         yield Workplace(folder, is_small=is_small, stack=stack)
+
+
+def _index_new_drop(instance: dg.DagsterInstance, n_known: int) -> int:
+    """Report a drop of new files of 50 known sessions; return the event before it."""
+    key = SCOPE.key("drop_index")
+    seen = instance.fetch_materializations(key, limit=1).records[0].storage_id
+    sessions = {hollow.session_label(n % n_known): "new" for n in range(50)}
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            key,
+            partition="drop-0123456789abcdef",
+            metadata={"sessions": dg.MetadataValue.json(sessions)},
+        )
+    )
+    return seen
 
 
 def _in_memory(definitions: dg.Definitions) -> Way:

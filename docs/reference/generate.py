@@ -1,0 +1,280 @@
+"""
+Write the pages of this folder that follow from the code.
+
+Run ``python docs/reference/generate.py`` after a change of a command, of the study
+file, of the layout or of an asset; a test compares the pages with the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, AssetNode
+
+FOLDER = Path(__file__).resolve().parent
+NOTE = "<!-- Written by docs/reference/generate.py; do not edit. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each generated page by its file name."""
+    made = {
+        "command_line.md": _command_line(),
+        "study_file.md": _study_file(),
+        "home.md": _home(),
+        "assets.md": _assets(),
+    }
+    return {name: f"{NOTE}\n{text.rstrip()}\n" for name, text in made.items()}
+
+
+def main() -> None:
+    """Write each page into this folder."""
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)
+
+
+def _command_line() -> str:
+    from imaging_platform.cli.main import cli
+
+    head = (
+        "# Command line\n\n"
+        "One command, `imaging-platform`, works on the home that `IMAGING_HOME` "
+        "names.\n"
+        "Without that variable the home is `imaging_home` in the current folder.\n"
+        "`--json` prints a report for programs; errors are JSON then, too.\n"
+        "The exit codes are explained in [Exit codes](exit_codes.md).\n"
+    )
+    sections = [_describe_command(path, each) for path, each in _commands(cli)]
+    return "\n".join([head, *sections])
+
+
+def _commands(
+    group: click.Group, before: str = ""
+) -> Iterator[tuple[str, click.Command]]:
+    for name, command in sorted(group.commands.items()):
+        path = f"{before}{name}"
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{path} ")
+        else:
+            yield path, command
+
+
+def _describe_command(path: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=path)
+    usage = " ".join(command.collect_usage_pieces(context))
+    lines = [
+        f"## imaging-platform {path}\n",
+        f"{inspect.cleandoc(command.help or '')}\n",
+        f"```text\nimaging-platform {path} {usage}\n```\n",
+    ]
+    rows = [
+        (", ".join(param.opts), param.help or "", _default_of(param))
+        for param in command.params
+        if isinstance(param, click.Option)
+    ]
+    if rows:
+        lines.append(_table(["option", "meaning", "default"], rows))
+    return "\n".join(lines)
+
+
+def _default_of(option: click.Option) -> str:
+    if option.required:
+        return "required"
+    return str(option.default) if option.show_default else ""
+
+
+def _study_file() -> str:
+    from imaging_platform.bids.settings import Condition
+    from imaging_platform.qc.settings import Limit
+    from imaging_platform.settings import describe_study
+
+    return "\n".join(
+        [
+            "# Study file\n",
+            "A study is `studies/<name>/study.yaml` in the home.",
+            "`imaging-platform study new` writes the file below: every setting with "
+            "its default, commented out.",
+            "An unknown key is an error that names the nearest known one.",
+            "A part that is left out has its default, also one bound of one limit.",
+            "Secrets are never in this file.\n",
+            f"```yaml\n{describe_study('my_study').rstrip()}\n```\n",
+            "## Tests of a rule\n",
+            "Each field under `bids.rules[].match` is a shell pattern, or a mapping "
+            "with these keys.\n",
+            _fields(Condition),
+            "## Limits of a metric\n",
+            "Each metric under `quality` has these keys.\n",
+            _fields(Limit),
+        ]
+    )
+
+
+def _fields(model: type[BaseModel]) -> str:
+    rows = [
+        (f"`{n}`", info.description or "") for n, info in model.model_fields.items()
+    ]
+    return _table(["key", "meaning"], rows)
+
+
+def _home() -> str:
+    from imaging_platform.model import layout
+    from imaging_platform.model.ids import SessionKey
+
+    def key_of(function: object, **given: object) -> tuple[str, str]:
+        meaning = inspect.getdoc(function) or ""
+        text = function("STUDY", **given)  # type: ignore[operator]
+        return f"`{text}`", _sentence(meaning)
+
+    key = SessionKey("LABEL", "1")
+    trees = [
+        key_of(layout.raw_session, key=key),
+        key_of(layout.anonymized_dicom, key=key),
+        key_of(layout.bids_dataset),
+        key_of(layout.bids_session, key=key),
+        key_of(layout.derivative_dataset, pipeline="motion"),
+        key_of(layout.derivative, pipeline="motion", key=key),
+        key_of(layout.session_quality, key=key),
+        key_of(layout.session_report, key=key),
+        key_of(layout.study_report),
+        key_of(layout.catalog),
+        key_of(layout.dataset_index),
+    ]
+    home = layout.Home(Path("home"))
+    files = [
+        (home.study_file("STUDY"), "The study file."),
+        (home.secret_file("STUDY"), "The study's secret key, mode 0600; back it up."),
+        (home.dagster, "Event log and settings of the embedded Dagster."),
+    ]
+    others = [(f"`{path.relative_to(home.root)}`", meaning) for path, meaning in files]
+    return "\n".join(
+        [
+            "# Layout of a home\n",
+            "A home is one folder; every path below is relative to it.",
+            "`imaging-platform where STUDY` prints the paths of a study.\n",
+            "## Zones\n",
+            "Each zone has one folder a study: `<zone>/<study>`.\n",
+            _table(
+                ["zone", "holds identity"],
+                [
+                    (f"`{zone}`", "yes" if zone in layout.IDENTIFIED_ZONES else "no")
+                    for zone in layout.ZONES
+                ],
+            ),
+            "## Other folders\n",
+            _table(["path", "is"], others),
+            "## Published trees\n",
+            "A tree holds `.record.json`: asset, partition, code version, inputs, "
+            "tools, report and data version.",
+            "Hidden beside the trees of a study lie `.staging` (what is being built) "
+            "and `.holds` (what waits for a person).\n",
+            _table(["path", "is"], trees),
+            f"The derivative datasets are {_listed(layout.PIPELINES)}.",
+        ]
+    )
+
+
+def _assets() -> str:
+    from imaging_platform.definitions import define_home
+    from imaging_platform.model.layout import Home
+
+    with tempfile.TemporaryDirectory() as empty:
+        definitions = define_home(Home(Path(empty)))
+    graph = definitions.resolve_asset_graph()
+    return "\n".join(
+        [
+            "# Assets, checks, jobs and sensors\n",
+            "Each study has these assets under its own name: `<study>/<asset>`, "
+            "in the group `<study>`.",
+            "Partitions are `<study>_drops` and `<study>_sessions`.\n",
+            _table(
+                ["asset", "partitions", "inputs", "kinds", "what it is"],
+                [_asset_row(graph.get(key)) for key in graph.toposorted_asset_keys],
+            ),
+            "## Checks\n",
+            "A blocking check that fails stops the run before anything downstream.\n",
+            _table(["asset", "check", "blocking"], _check_rows(graph)),
+            "## Jobs\n",
+            _table(["job", "assets"], _job_rows(definitions)),
+            "## Sensors\n",
+            "They are on from the start.\n",
+            _table(["sensor", "does", "looks every"], _sensor_rows(definitions)),
+        ]
+    )
+
+
+def _asset_row(node: AssetNode) -> tuple[str, ...]:
+    partitions = getattr(node.partitions_def, "name", None)
+    return (
+        f"`{node.key.path[-1]}`",
+        _of_any_study(partitions, "").lstrip("_") if partitions else "the whole study",
+        ", ".join(sorted(parent.path[-1] for parent in node.parent_keys)),
+        ", ".join(sorted(node.kinds or ())),
+        _sentence(node.description or ""),
+    )
+
+
+def _check_rows(graph: AssetGraph) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"`{key.path[-1]}`",
+            f"`{check.name}`",
+            "yes" if graph.get_check_spec(check).blocking else "no",
+        )
+        for key in graph.toposorted_asset_keys
+        for check in sorted(graph.get_check_keys_for_assets({key}))
+    ]
+
+
+def _job_rows(definitions: dg.Definitions) -> list[tuple[str, ...]]:
+    rows = []
+    for job in sorted(definitions.jobs or (), key=lambda job: job.name):
+        selected = definitions.resolve_job_def(job.name).asset_layer.selected_asset_keys
+        names = sorted(key.path[-1] for key in selected)
+        rows.append((f"`{_of_any_study(job.name)}`", ", ".join(names)))
+    return rows
+
+
+def _sensor_rows(definitions: dg.Definitions) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"`{_of_any_study(sensor.name)}`",
+            sensor.description or "",
+            f"{sensor.minimum_interval_seconds} s",
+        )
+        for sensor in sorted(definitions.sensors or (), key=lambda each: each.name)
+    ]
+
+
+def _of_any_study(name: str, word: str = "<study>") -> str:
+    """Return a name of the demo study's definitions as any study has it."""
+    from imaging_platform.settings import DEMO_STUDY
+
+    return word + name.removeprefix(DEMO_STUDY.name)
+
+
+def _sentence(text: str) -> str:
+    """Return the first paragraph of a docstring as one sentence of a table."""
+    first = " ".join(text.split("\n\n")[0].split()).removeprefix("Return the key of ")
+    return first[:1].upper() + first[1:]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(columns: list[str], rows: list[tuple[str, ...]]) -> str:
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in (columns, *cells)]
+    return "\n".join([lines[0], "|" + " --- |" * len(columns), *lines[1:]]) + "\n"
+
+
+if __name__ == "__main__":
+    main()
