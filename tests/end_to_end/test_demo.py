@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 
 from imaging_platform.catalog.collecting import collect_records
+from imaging_platform.deid.pseudonyms import subject_label
 from imaging_platform.demo.study import demo_study_truth
 from imaging_platform.files.digests import digest_tree
 from imaging_platform.model import layout
 from imaging_platform.model.layout import Home
+from imaging_platform.resources.keys import read_secret
 from imaging_platform.tools.validator import validate_dataset
 
 from .conftest import run_command
@@ -90,6 +92,21 @@ def test_every_series_of_the_demo_has_the_name_that_it_should_have(home):
     )
 
     assert found == expected
+
+
+def test_motion_and_temporal_snr_are_what_was_planted(home):
+    truth = demo_study_truth(Path("unused"), small=True)
+    secret = read_secret(home, STUDY)
+    metrics = pd.read_parquet(home.root / layout.catalog(STUDY) / "metrics.parquet")
+    measured = metrics.set_index(["session_key", "metric"]).value
+
+    for session in truth.sessions:
+        key = f"sub-{subject_label(secret, session.patient_id)}_ses-{session.visit}"
+        # Coarse, short and noisy runs: full-size ones come within 0.01 mm.
+        assert abs(measured[key, "fd_mean"] - session.mean_fd_mm) < 0.1
+        # Realignment smooths away part of the noise where a head moves a lot.
+        if session.quality != "motion":
+            assert abs(measured[key, "tsnr"] / session.median_tsnr - 1) < 0.05
 
 
 def test_every_instance_that_came_in_is_in_a_series(home):
