@@ -205,6 +205,7 @@ def cleaned(
     return pairs
 
 
+@pytest.mark.slow
 def test_no_original_uid_and_no_original_day_is_left(cleaned):
     n_uids = n_days = 0
     for path, written in cleaned:
@@ -229,6 +230,7 @@ def _telling(elements: list[Element]) -> tuple[set[str], set[str]]:
     return {uid for uid in uids if is_personal(uid)}, days
 
 
+@pytest.mark.slow
 def test_pydicom_reads_every_written_file_as_we_wrote_it(cleaned):
     from pydicom import dcmread
 

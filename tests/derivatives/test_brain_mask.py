@@ -102,6 +102,7 @@ def masked(tmp_path_factory):
     return session, brain, folders, report, defaced
 
 
+@pytest.mark.slow
 def test_the_brain_of_an_oblique_head_is_found(masked):
     _, brain, folders, report, _ = masked
 
@@ -114,6 +115,7 @@ def test_the_brain_of_an_oblique_head_is_found(masked):
     assert report["scans"][0]["is_plausible"]
 
 
+@pytest.mark.slow
 def test_the_way_to_the_template_is_kept(masked):
     *_, folders, _, _ = masked
 
@@ -127,6 +129,7 @@ def test_the_way_to_the_template_is_kept(masked):
     assert np.linalg.norm(gap, axis=1).max() < 6
 
 
+@pytest.mark.slow
 def test_defacing_removes_the_face_and_no_brain(masked):
     session, brain, folders, _, defaced = masked
 
@@ -148,6 +151,7 @@ def test_defacing_removes_the_face_and_no_brain(masked):
     assert not image.data[deep].any()
 
 
+@pytest.mark.slow
 def test_both_datasets_satisfy_the_official_validator(masked):
     *_, folders, _, _ = masked
     for name, folder in folders.items():

@@ -71,6 +71,7 @@ def _expected_requests(store: S3Store, s3_server: Server) -> int:
     return len(operations)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event", ["before-send", "response-received"])
 def test_a_publish_killed_at_any_request_leaves_a_whole_tree_and_can_be_repeated(
     store, client, s3_server, event
@@ -92,6 +93,7 @@ def test_a_publish_killed_at_any_request_leaves_a_whole_tree_and_can_be_repeated
         assert len(_keys(client, store)) == 4, number
 
 
+@pytest.mark.slow
 def test_a_first_publish_killed_at_any_request_shows_a_whole_tree_or_none(
     store, client, s3_server
 ):
