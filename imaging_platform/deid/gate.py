@@ -69,6 +69,9 @@ _OFTEN_WRITTEN_ON = frozenset(
 _CLEANED_BY = {"structured report": "113104", "presentation state": "113103"}
 """No images: a person may let them pass where this option cleans their content."""
 
+WITHOUT_PIXELS = frozenset(_CLEANED_BY)
+"""Kinds that can be released and have no pixel data."""
+
 _OWN_MODALITIES = {
     "MR": ("", "MR"),
     "CT": ("", "CT"),
@@ -185,10 +188,8 @@ def judge(
         return _unless_masked(f"{facts.kind} is not released", facts, settings)
     if facts.kind not in settings.released_kinds:
         return f"{facts.kind} image is not released"
-    if not settings.quarantine_burned_in:
-        return ""
-    doubt = _doubt(facts)
-    return _unless_masked(doubt, facts, settings) if doubt else ""
+    doubt = _doubt(facts) if settings.quarantine_burned_in else ""
+    return _unless_masked(doubt, facts, settings)
 
 
 def may_be_released(facts: GateFacts, settings: DeidSettings) -> bool:
@@ -201,12 +202,6 @@ def may_be_released(facts: GateFacts, settings: DeidSettings) -> bool:
     from imaging_platform.deid.policy import deid_codes
 
     return any(code == one for one, _ in deid_codes(settings))
-
-
-def needs_mask(facts: GateFacts, settings: DeidSettings) -> bool:
-    """Return whether a file passes only because a recipe blackens its text."""
-    bare = settings.model_copy(update={"masks": ()})
-    return bool(judge(facts, bare)) and not judge(facts, settings)
 
 
 def mask_for(facts: GateFacts, settings: DeidSettings) -> MaskRecipe | None:
@@ -280,10 +275,11 @@ def _doubt(facts: GateFacts) -> str:
 
 def _unless_masked(reason: str, facts: GateFacts, settings: DeidSettings) -> str:
     """Return nothing when a recipe blackens what the reason is about."""
-    if mask_for(facts, settings) is None:
+    recipe = mask_for(facts, settings)
+    if recipe is None:
         return reason
     if facts.is_encapsulated:
-        return f"{reason}; a mask fits, but the pixels are compressed"
+        return f"mask {recipe.name} is for it, but its pixels are compressed"
     return ""
 
 
