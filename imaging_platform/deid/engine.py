@@ -261,15 +261,7 @@ def _statements(subject: Subject, file: DicomFile) -> list[Element]:
     """Return the elements that say what was done (PS3.15 section E.1.1)."""
     settings = subject.policy.settings
     method = f"imaging_platform {subject.policy.digest[:16]}"
-    codes = []
-    for code, meaning in deid_codes(settings):
-        codes.append(
-            [
-                Element(0x00080100, "SH", _padded(code, "SH")),
-                Element(0x00080102, "SH", _padded("DCM", "SH")),
-                Element(0x00080104, "LO", _padded(meaning, "LO")),
-            ]
-        )
+    codes = [code_item(code, meaning) for code, meaning in deid_codes(settings)]
     elements = [
         Element(0x00080005, "CS", b"ISO_IR 100"),
         Element(0x00120062, "CS", b"YES "),
@@ -282,6 +274,15 @@ def _statements(subject: Subject, file: DicomFile) -> list[Element]:
         if tag not in present:
             elements.append(Element(tag, vr, _padded(subject.name, vr)))
     return elements
+
+
+def code_item(code: str, meaning: str) -> list[Element]:
+    """Return the item of a sequence that holds a code of DICOM's own."""
+    return [
+        Element(0x00080100, "SH", _padded(code, "SH")),
+        Element(0x00080102, "SH", _padded("DCM", "SH")),
+        Element(0x00080104, "LO", _padded(meaning, "LO")),
+    ]
 
 
 def _creators_of(elements: list[Element]) -> dict[int, str]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from imaging_platform.deid import gate
+from imaging_platform.deid import gate, masking
 from imaging_platform.deid.dates import shift_date
-from imaging_platform.deid.elements import DicomFile, write_file
-from imaging_platform.deid.engine import Subject, anonymize_elements
+from imaging_platform.deid.elements import DicomFile, Element, write_file
+from imaging_platform.deid.engine import Subject, anonymize_elements, code_item
+from imaging_platform.deid.guard_store import save_identifiers
 from imaging_platform.deid.identifiers import (
     Identifiers,
     identifiers_of,
@@ -54,12 +55,42 @@ class Quarantined:
         How many.
     series_number
         Number of the series, 0 when there is none; it identifies nobody.
+    series
+        Pseudonymous name of the series (`series_folder`), by which it can be
+        released; empty when the file could not be read.
     """
 
     reason: str
     sop_class: str
     n_files: int
     series_number: int
+    series: str = ""
+
+
+@dataclass(frozen=True, order=True)
+class Written:
+    """
+    Files of one series that were written.
+
+    Parameters
+    ----------
+    series
+        Pseudonymous name of the series and of its folder.
+    sop_class
+        Name of the kind of object.
+    n_files
+        How many.
+    mask
+        Name of the recipe that blackened their pixels; empty when none did.
+    is_released
+        A person released the series.
+    """
+
+    series: str
+    sop_class: str
+    n_files: int
+    mask: str = ""
+    is_released: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +104,8 @@ class DeidReport:
         Counts; read = written + duplicate + quarantined.
     quarantined
         What was left out, by reason, kind and series.
+    written
+        What was written, by series and kind.
     actions
         How many elements were treated how.
     policy_digest
@@ -93,6 +126,7 @@ class DeidReport:
     files_written: int
     files_duplicate: int
     quarantined: tuple[Quarantined, ...]
+    written: tuple[Written, ...]
     actions: dict[str, int]
     policy_digest: str
     table_edition: str
@@ -111,7 +145,7 @@ class _Survey:
     told: list[Identifiers] = field(default_factory=list)
     accepted: dict[str, Path] = field(default_factory=dict)
     patients: set[str] = field(default_factory=set)
-    quarantined: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    quarantined: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -122,6 +156,8 @@ class _Outcome:
     leak: str = ""
     sop_class: str = ""
     series_number: int = 0
+    series: str = ""
+    mask: str = ""
     actions: Counter[str] = field(default_factory=Counter)
 
 
@@ -133,6 +169,8 @@ def anonymize_session(
     settings: DeidSettings,
     secret: bytes,
     jobs: int = 1,
+    released: frozenset[str] = frozenset(),
+    guard_file: Path | None = None,
 ) -> DeidReport:
     """
     De-identify the DICOM files of one session.
@@ -152,6 +190,11 @@ def anonymize_session(
         The study's secret, 32 bytes.
     jobs
         Processes; 1 works in this one.
+    released
+        Series (`series_folder`) that a person let through the pixel gate.
+    guard_file
+        Where to keep what must not be found in what is made of the session, in
+        the identified zone (`guard_store`); None keeps nothing.
 
     Returns
     -------
@@ -176,7 +219,7 @@ def anonymize_session(
             fix="Give a new folder as target.",
         )
     offset_days = date_offset_days(secret, key.subject, settings)
-    survey = _survey(source, settings)
+    survey = _survey(source, settings, secret, released)
     subject = Subject(
         secret,
         key.subject,
@@ -190,7 +233,9 @@ def anonymize_session(
             _write_all(list(survey.accepted.values()), scratch, subject, jobs)
         )
         _refuse_leaks(outcomes)
-        report = _report(survey, outcomes, settings)
+        report = _report(survey, outcomes, settings, released)
+        if guard_file is not None:
+            save_identifiers(guard_file, _sought(subject))
         for folder in sorted(scratch.iterdir()):
             folder.replace(target / folder.name)
     finally:
@@ -198,7 +243,20 @@ def anonymize_session(
     return report
 
 
-def _survey(source: Path, settings: DeidSettings) -> _Survey:
+def series_folder(secret: bytes, series_uid: str, number: int) -> str:
+    """Return the pseudonymous name of a series, ``<number>-<8 hex digits>``."""
+    uid = new_uid(secret, series_uid)
+    return f"{number:04d}-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
+
+
+def _series_of(file: DicomFile, secret: bytes) -> str:
+    uid = file.text(0x0020000E)
+    return series_folder(secret, uid, file.number(0x00200011) or 0) if uid else ""
+
+
+def _survey(
+    source: Path, settings: DeidSettings, secret: bytes, released: frozenset[str]
+) -> _Survey:
     """Read each header once: what may be written, and what must not remain."""
     survey = _Survey()
     for path in sorted_files(source):
@@ -206,15 +264,17 @@ def _survey(source: Path, settings: DeidSettings) -> _Survey:
         try:
             file = read_header(path)
         except BadDicom as error:
-            survey.quarantined[(str(error.reason), "", 0)] += 1
+            survey.quarantined[(str(error.reason), "", 0, "")] += 1
             continue
         elements = [*file.meta, *file.elements]
         survey.told.append(identifiers_of(elements, file.text(0x00080005)))
         survey.patients.add(fold_text(file.text(0x00100020)))
-        reason = _refusal(file, settings)
+        series = _series_of(file, secret)
+        reason = _refusal(file, settings, is_released=series in released)
         if reason:
             name = gate.sop_class_name(file.text(0x00080016))
-            survey.quarantined[(reason, name, file.number(0x00200011) or 0)] += 1
+            number = file.number(0x00200011) or 0
+            survey.quarantined[(reason, name, number, series)] += 1
             continue
         _accept(survey, path, file.text(0x00080018))
     if len(survey.patients - {""}) > 1:
@@ -226,7 +286,7 @@ def _survey(source: Path, settings: DeidSettings) -> _Survey:
     return survey
 
 
-def _refusal(file: DicomFile, settings: DeidSettings) -> str:
+def _refusal(file: DicomFile, settings: DeidSettings, *, is_released: bool) -> str:
     for tag, name in (
         (0x00080016, "SOPClassUID"),
         (0x00080018, "SOPInstanceUID"),
@@ -235,9 +295,8 @@ def _refusal(file: DicomFile, settings: DeidSettings) -> str:
     ):
         if not file.text(tag):
             return f"no {name}"
-    if not gate.has_known_syntax(file):
-        return "unknown transfer syntax"
-    return gate.refuse_image(file, settings)
+    reason = gate.judge(gate.gate_facts(file), settings, is_released=is_released)
+    return reason or masking.refuse_mask(file, settings)
 
 
 def _accept(survey: _Survey, path: Path, uid: str) -> None:
@@ -277,30 +336,45 @@ def _write_one(path: Path, scratch: Path, subject: Subject) -> _Outcome:
     except BadDicom as error:
         return _Outcome(reason=str(error.reason))
     sop_class, number = file.text(0x00080016), file.number(0x00200011) or 0
-    name = gate.sop_class_name(sop_class)
-    reason = gate.cut_pixels(file)
+    name, series = gate.sop_class_name(sop_class), _series_of(file, subject.secret)
+    has_pixels = gate.short_kind_of(sop_class) not in gate.WITHOUT_PIXELS
+    reason = gate.cut_pixels(file) if has_pixels else ""
     if reason:
-        return _Outcome(reason=reason, sop_class=name, series_number=number)
+        return _Outcome(reason, "", name, number, series)
+    mask = masking.mask_file(file, subject.policy.settings)
     uid = new_uid(subject.secret, file.text(0x00080018))
-    series = new_uid(subject.secret, file.text(0x0020000E))
     actions = anonymize_elements(file, subject)
+    if mask:
+        _state_mask(file)
     data = write_file(file, sop_class=sop_class, sop_instance=uid)
     leak = _find_leak(data, subject)
     if leak:
         return _Outcome(leak=leak, sop_class=name, series_number=number)
-    folder = scratch / f"{number:04d}-{hashlib.sha256(series.encode()).hexdigest()[:8]}"
+    folder = scratch / series
     folder.mkdir(exist_ok=True)
     (folder / f"{uid}.dcm").write_bytes(data)
-    return _Outcome("", "", name, number, actions)
+    return _Outcome("", "", name, number, series, mask, actions)
+
+
+def _state_mask(file: DicomFile) -> None:
+    """Say that what was burned in is gone (PS3.15 section E.3.1)."""
+    file.index[0x00280301] = Element(0x00280301, "CS", b"NO")
+    methods = file.index[0x00120064].items or []
+    methods.insert(1, code_item("113101", "Clean Pixel Data Option"))
+    file.elements = list(file.index.values())
 
 
 def _find_leak(data: bytes, subject: Subject) -> str:
     """Return where an output echoes its subject, after reading it back."""
     written = parse_file(data, with_pixels=False)
-    moved = [shift_date(day, subject.offset_days) for day in subject.identifiers.dates]
-    sought = subject.identifiers.without_dates(moved)
     elements = [*written.meta, *written.elements]
-    return next(find_in_elements(elements, sought, subject.name), "")
+    return next(find_in_elements(elements, _sought(subject), subject.name), "")
+
+
+def _sought(subject: Subject) -> Identifiers:
+    """Return what must not be found: a moved date may equal another real one."""
+    moved = [shift_date(day, subject.offset_days) for day in subject.identifiers.dates]
+    return subject.identifiers.without_dates(moved)
 
 
 def _refuse_leaks(outcomes: list[_Outcome]) -> None:
@@ -317,25 +391,37 @@ def _refuse_leaks(outcomes: list[_Outcome]) -> None:
 
 
 def _report(
-    survey: _Survey, outcomes: list[_Outcome], settings: DeidSettings
+    survey: _Survey,
+    outcomes: list[_Outcome],
+    settings: DeidSettings,
+    released: frozenset[str],
 ) -> DeidReport:
     quarantined = survey.quarantined.copy()
     actions: Counter[str] = Counter()
-    n_written = 0
+    written: Counter[tuple[str, str, str]] = Counter()
     for outcome in outcomes:
         actions += outcome.actions
         if outcome.reason:
-            cell = (outcome.reason, outcome.sop_class, outcome.series_number)
+            cell = (
+                outcome.reason,
+                outcome.sop_class,
+                outcome.series_number,
+                outcome.series,
+            )
             quarantined[cell] += 1
         else:
-            n_written += 1
+            written[(outcome.series, outcome.sop_class, outcome.mask)] += 1
     return DeidReport(
         files_read=survey.files_read,
-        files_written=n_written,
+        files_written=sum(written.values()),
         files_duplicate=survey.files_duplicate,
         quarantined=tuple(
-            Quarantined(reason, kind, n_files, number)
-            for (reason, kind, number), n_files in sorted(quarantined.items())
+            Quarantined(reason, kind, n_files, number, series)
+            for (reason, kind, number, series), n_files in sorted(quarantined.items())
+        ),
+        written=tuple(
+            Written(series, kind, n_files, mask, series in released)
+            for (series, kind, mask), n_files in sorted(written.items())
         ),
         actions=dict(sorted(actions.items())),
         policy_digest=policy_digest(settings),
