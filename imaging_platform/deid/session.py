@@ -58,6 +58,8 @@ class Quarantined:
     series
         Pseudonymous name of the series (`series_folder`), by which it can be
         released; empty when the file could not be read.
+    can_be_released
+        Whether a person may let it through (`gate.may_be_released`).
     """
 
     reason: str
@@ -65,6 +67,7 @@ class Quarantined:
     n_files: int
     series_number: int
     series: str = ""
+    can_be_released: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -145,7 +148,9 @@ class _Survey:
     told: list[Identifiers] = field(default_factory=list)
     accepted: dict[str, Path] = field(default_factory=dict)
     patients: set[str] = field(default_factory=set)
-    quarantined: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
+    quarantined: Counter[tuple[str, str, int, str, bool]] = field(
+        default_factory=Counter
+    )
 
 
 @dataclass(frozen=True)
@@ -264,7 +269,7 @@ def _survey(
         try:
             file = read_header(path)
         except BadDicom as error:
-            survey.quarantined[(str(error.reason), "", 0, "")] += 1
+            survey.quarantined[(str(error.reason), "", 0, "", False)] += 1
             continue
         elements = [*file.meta, *file.elements]
         survey.told.append(identifiers_of(elements, file.text(0x00080005)))
@@ -274,7 +279,8 @@ def _survey(
         if reason:
             name = gate.sop_class_name(file.text(0x00080016))
             number = file.number(0x00200011) or 0
-            survey.quarantined[(reason, name, number, series)] += 1
+            is_open = not _refusal(file, settings, is_released=True)
+            survey.quarantined[(reason, name, number, series, is_open)] += 1
             continue
         _accept(survey, path, file.text(0x00080018))
     if len(survey.patients - {""}) > 1:
@@ -407,6 +413,7 @@ def _report(
                 outcome.sop_class,
                 outcome.series_number,
                 outcome.series,
+                False,
             )
             quarantined[cell] += 1
         else:
@@ -416,8 +423,10 @@ def _report(
         files_written=sum(written.values()),
         files_duplicate=survey.files_duplicate,
         quarantined=tuple(
-            Quarantined(reason, kind, n_files, number, series)
-            for (reason, kind, number, series), n_files in sorted(quarantined.items())
+            Quarantined(reason, kind, n_files, number, series, can_be_released)
+            for (reason, kind, number, series, can_be_released), n_files in sorted(
+                quarantined.items()
+            )
         ),
         written=tuple(
             Written(series, kind, n_files, mask, series in released)
