@@ -21,7 +21,7 @@ from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 
 Step = Literal["release", "unrelease"]
-_SERIES = re.compile(r"\d{4,10}-[0-9a-f]{8}")
+_SERIES = re.compile(r"-?\d{3,11}-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
