@@ -68,10 +68,11 @@ def _anonymize(
         layout.anonymized_dicom(study, key),
     )
     with (
-        originals.fetch(source_key) as source,
-        attempted(store, tree_key),
         store.stage(tree_key) as target,
         store.stage(layout.deid_report(study, key)) as told,
+        # After `stage`, where one attempt waits for the other.
+        attempted(store, tree_key),
+        originals.fetch(source_key) as source,
     ):
         released = identified.released(study, key)
         report = anonymize_session(

@@ -80,7 +80,7 @@ def _say_what_was_done(report: Report) -> Iterator[str]:
     if read is not None:
         also = f", {duplicate} came twice" if duplicate else ""
         yield (
-            f"Of {read} files {written} were written without identity and "
+            f"Of {read} files {written} were written de-identified and "
             f"{kept_back} stay in the identified zone{also}."
         )
     if report.get("proved") is True:
