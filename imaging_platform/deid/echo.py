@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from imaging_platform.deid.identifiers import Identifiers
+from imaging_platform.deid.identifiers import Identifiers, fold
 from imaging_platform.deid.residue import Residue
 from imaging_platform.files.digests import sorted_files
 
@@ -26,6 +26,7 @@ MAX_HEAD_BYTES = 16 << 20
 """How much of an image is searched; extensions are far smaller."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|n/a")
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _NIFTI1_FIELDS = {
     "data_type": (4, 10),
     "db_name": (14, 18),
@@ -92,6 +93,17 @@ class _Search:
         digits = text.lstrip("+-")
         return digits in self._identifiers.dates or digits in self._long
 
+    def hits_key(self, key: str) -> bool:
+        """
+        Return whether the key of a sidecar echoes.
+
+        The converter's own keys are one word in capitals and small letters; a short
+        name inside one (``SliceTiming``) is no echo.
+        """
+        if _KEY.fullmatch(key):
+            return fold(key) in self._identifiers.words
+        return self.hits(key)
+
     def places(self, path: Path) -> Iterator[str]:
         """Yield each place of a file that echoes."""
         if path.name.endswith((".nii", ".nii.gz")):
@@ -111,7 +123,7 @@ class _Search:
     def _places_of_json(self, value: object, above: str) -> Iterator[str]:
         if isinstance(value, dict):
             for number, (key, inner) in enumerate(value.items()):
-                is_echo = self.hits(str(key))
+                is_echo = self.hits_key(str(key))
                 name = f"key {number}" if is_echo else str(key)
                 place = f"{above}.{name}" if above else name
                 if is_echo:

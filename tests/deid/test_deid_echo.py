@@ -19,7 +19,7 @@ from imaging_platform.model.errors import MissingInput
 
 UID = "1.2.826.0.1.3680043.9.9999.1.3.1"
 WHO = Identifiers(
-    words=frozenset({"zuckerschwerdt", "px4711888", "12345", "4711888123"}),
+    words=frozenset({"zuckerschwerdt", "timing", "px4711888", "12345", "4711888123"}),
     phrases=frozenset({"hospital of nowhere"}),
     uids=frozenset({UID}),
     dates=frozenset({"20200229"}),
@@ -49,6 +49,7 @@ def _sidecar(tree: Path, content: object) -> Path:
         ({"Serial": "12345"}, ""),
         ({"Label": "scanner 12345"}, "Label"),
         ({"Zuckerschwerdt": 1}, "key 0"),
+        ({"of Zuckerschwerdt": 1}, "key 0"),
         ({"Name": "Z\u00fcckerschwerdt"}, "Name"),
     ],
 )
@@ -63,6 +64,7 @@ def test_a_sidecar_is_searched_to_its_leaves(tmp_path, content, place):
     "content",
     [
         {"ShimSetting": [12345, -12345], "EchoTime": 0.12345, "Count": 12345},
+        {"SliceTiming": [0.0, 1.0]},
         {"Manufacturer": "Siemens", "RepetitionTime": 2.0, "Slope": float("nan")},
         {"AcquisitionDateTime": "2018-02-28T13:14:15", "Flag": True, "None": None},
     ],
