@@ -165,7 +165,7 @@ def _show_actions(report: Report) -> Html:
     if not isinstance(actions, Mapping) or not actions:
         return Html("")
     ordered = sorted(actions.items(), key=lambda item: (-int(item[1]), item[0]))
-    rows = [(_ACTIONS.get(name, name), f"{count:d}") for name, count in ordered]
+    rows = [(_ACTIONS.get(name) or str(name), f"{count:d}") for name, count in ordered]
     return table(
         ["What was done to elements", "Elements"], rows, numeric=(1,), kind="facts"
     )
