@@ -16,7 +16,7 @@ _NAME = r"^[a-z][a-z0-9_]{0,31}$"
 
 
 class Header(Protocol):
-    """What a gate reads of a header; `deid.elements.DicomFile` is one."""
+    """What a gate reads of a header; `deid.header.Header` is one."""
 
     @property
     def syntax(self) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imaging_platform.deid import gate
-from imaging_platform.deid.elements import PIXEL_TAGS, DicomFile
 from imaging_platform.deid.mask_recipes import (
     Header,
     MaskRecipe,
@@ -93,32 +92,14 @@ def refuse_mask(header: Header, settings: DeidSettings) -> str:
 
     Empty when it can, and when no recipe is for it.
     """
+    if not settings.masks:
+        return ""
     recipe = find_mask(header, settings)
     if recipe != gate.mask_for(gate.gate_facts(header), settings):
         return "it cannot be told which mask is for it"
     if recipe is not None and geometry_of(header) is None:
         return f"mask {recipe.name} is for it, but its pixels cannot be masked"
     return ""
-
-
-def mask_file(file: DicomFile, settings: DeidSettings) -> str:
-    """
-    Blacken the pixels of a file that was cut to its geometry (`gate.cut_pixels`).
-
-    Returns
-    -------
-    str
-        Name of the recipe; empty when none is for it or it cannot be applied
-        (`refuse_mask` says so before).
-    """
-    recipe, geometry = find_mask(file, settings), geometry_of(file)
-    pixels = next((e for e in file.elements if e.tag in PIXEL_TAGS), None)
-    if recipe is None or geometry is None or pixels is None:
-        return ""
-    masked = bytearray(pixels.value)
-    mask_frames(masked, geometry, recipe)
-    pixels.value = bytes(masked)
-    return recipe.name
 
 
 def mask_frames(

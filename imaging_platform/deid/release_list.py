@@ -36,7 +36,7 @@ class ReleaseStep:
     session
         Session key.
     series
-        Pseudonymous name of the series (`session.series_folder`).
+        Pseudonymous name of the series (`batch.series_folder`).
     author, reason
         Who decided it and why.
     when

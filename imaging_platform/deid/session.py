@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imaging_platform.deid import gate, masking
+from imaging_platform.deid.actions import Subject
+from imaging_platform.deid.batch import Batch, Outcome, Task, rewrite_batch, survey
 from imaging_platform.deid.dates import shift_date
-from imaging_platform.deid.elements import DicomFile, Element, write_file
-from imaging_platform.deid.engine import Subject, anonymize_elements, code_item
 from imaging_platform.deid.guard_store import save_identifiers
 from imaging_platform.deid.identifiers import (
     Identifiers,
-    identifiers_of,
+    fold,
     merge_identifiers,
 )
-from imaging_platform.deid.identifiers import fold as fold_text
 from imaging_platform.deid.policy import (
     ENGINE_VERSION,
     Policy,
     deid_codes,
     policy_digest,
 )
-from imaging_platform.deid.pseudonyms import date_offset_days, new_uid
-from imaging_platform.deid.reading import parse_file
-from imaging_platform.deid.residue import find_in_elements, read_header
+from imaging_platform.deid.pseudonyms import date_offset_days
+from imaging_platform.deid.residue import find_residue
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.tables import table_edition
-from imaging_platform.dicom.structure import BadDicom
 from imaging_platform.files.digests import digest_file, sorted_files
 from imaging_platform.model.errors import BadInput, Held, IdentityLeak
 from imaging_platform.model.ids import SessionKey
+
+SAMPLE_FILES = 32
+"""Headers that are read first, to know the subject before the work begins."""
+
+BATCH_FILES = 256
+"""Files that one process takes at a time; progress is told after each."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files done and of all files."""
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +58,7 @@ class Quarantined:
     series_number
         Number of the series, 0 when there is none; it identifies nobody.
     series
-        Pseudonymous name of the series (`series_folder`), by which it can be
+        Pseudonymous name of the series (`batch.series_folder`), by which it can be
         released; empty when the file could not be read.
     can_be_released
         Whether a person may let it through (`gate.may_be_released`).
@@ -139,33 +141,6 @@ class DeidReport:
     proved: bool
 
 
-@dataclass
-class _Survey:
-    """What the first pass over the headers found."""
-
-    files_read: int = 0
-    files_duplicate: int = 0
-    told: list[Identifiers] = field(default_factory=list)
-    accepted: dict[str, Path] = field(default_factory=dict)
-    patients: set[str] = field(default_factory=set)
-    quarantined: Counter[tuple[str, str, int, str, bool]] = field(
-        default_factory=Counter
-    )
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What became of one file: a reason, a leak's place, or a path and counts."""
-
-    reason: str = ""
-    leak: str = ""
-    sop_class: str = ""
-    series_number: int = 0
-    series: str = ""
-    mask: str = ""
-    actions: Counter[str] = field(default_factory=Counter)
-
-
 def anonymize_session(
     source: Path,
     target: Path,
@@ -174,6 +149,7 @@ def anonymize_session(
     settings: DeidSettings,
     secret: bytes,
     jobs: int = 1,
+    progress: Progress = lambda done, total: None,
     released: frozenset[str] = frozenset(),
     guard_file: Path | None = None,
 ) -> DeidReport:
@@ -195,8 +171,10 @@ def anonymize_session(
         The study's secret, 32 bytes.
     jobs
         Processes; 1 works in this one.
+    progress
+        Told how far the work is.
     released
-        Series (`series_folder`) that a person let through the pixel gate.
+        Series (`batch.series_folder`) that a person let through the pixel gate.
     guard_file
         Where to keep what must not be found in what is made of the session, in
         the identified zone (`guard_store`); None keeps nothing.
@@ -223,215 +201,105 @@ def anonymize_session(
             "De-identified DICOM is written into an existing empty folder.",
             fix="Give a new folder as target.",
         )
+    paths = sorted_files(source)
     offset_days = date_offset_days(secret, key.subject, settings)
-    survey = _survey(source, settings, secret, released)
-    subject = Subject(
-        secret,
-        key.subject,
-        offset_days,
-        merge_identifiers(survey.told),
-        Policy(settings),
-    )
+    subject = Subject(secret, key.subject, offset_days, Policy(settings))
     scratch = Path(tempfile.mkdtemp(prefix=".deid-", dir=target.parent))
     try:
-        outcomes = list(
-            _write_all(list(survey.accepted.values()), scratch, subject, jobs)
+        known = survey(_sample(paths), subject, scratch)
+        known = survey(_sample(paths), subject, scratch)
+        while True:
+            start = Task((), scratch, subject, known, released)
+            batches = _rewrite_all(paths, start, jobs, progress)
+            told = merge_identifiers([known, *(batch.told for batch in batches)])
+            if not any(batch.screen.answers_otherwise(told) for batch in batches):
+                break
+            # Something that a rule let stay, or took, is judged otherwise now.
+            known = told
+        written, report = _settle(
+            paths, batches, scratch / "session", settings, released
         )
-        _refuse_leaks(outcomes)
-        report = _report(survey, outcomes, settings, released)
+        sought = _sought(told, subject)
+        _guard(written, batches, subject, sought)
         if guard_file is not None:
-            save_identifiers(guard_file, _sought(subject))
-        for folder in sorted(scratch.iterdir()):
+            save_identifiers(guard_file, sought)
+        for folder in sorted(written.iterdir()):
             folder.replace(target / folder.name)
     finally:
         shutil.rmtree(scratch)
     return report
 
 
-def series_folder(secret: bytes, series_uid: str, number: int) -> str:
-    """Return the pseudonymous name of a series, ``<number>-<8 hex digits>``."""
-    uid = new_uid(secret, series_uid)
-    return f"{number:04d}-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
+def _sample(paths: Sequence[Path]) -> list[Path]:
+    step = max(1, len(paths) // SAMPLE_FILES)
+    return list(paths[::step])
 
 
-def _series_of(file: DicomFile, secret: bytes) -> str:
-    uid = file.text(0x0020000E)
-    return series_folder(secret, uid, file.number(0x00200011) or 0) if uid else ""
+def _rewrite_all(
+    paths: Sequence[Path], start: Task, jobs: int, progress: Progress
+) -> list[Batch]:
+    """Rewrite every file into a folder of its batch, as the task without files says."""
+    scratch = start.folder
+    for old in scratch.iterdir():
+        shutil.rmtree(old)
+    size = BATCH_FILES if jobs > 1 else max(len(paths), 1)
+    tasks = []
+    for number, first in enumerate(range(0, len(paths), size)):
+        folder = scratch / f"batch-{number}"
+        folder.mkdir()
+        some = tuple(paths[first : first + size])
+        tasks.append(replace(start, paths=some, folder=folder))
+    batches = []
+    for batch in _work_off(tasks, jobs):
+        batches.append(batch)
+        progress(sum(len(b.outcomes) for b in batches), len(paths))
+    return batches
 
 
-def _survey(
-    source: Path, settings: DeidSettings, secret: bytes, released: frozenset[str]
-) -> _Survey:
-    """Read each header once: what may be written, and what must not remain."""
-    survey = _Survey()
-    for path in sorted_files(source):
-        survey.files_read += 1
-        try:
-            file = read_header(path)
-        except BadDicom as error:
-            survey.quarantined[(str(error.reason), "", 0, "", False)] += 1
-            continue
-        elements = [*file.meta, *file.elements]
-        survey.told.append(identifiers_of(elements, file.text(0x00080005)))
-        survey.patients.add(fold_text(file.text(0x00100020)))
-        series = _series_of(file, secret)
-        reason = _refusal(file, settings, is_released=series in released)
-        if reason:
-            name = gate.sop_class_name(file.text(0x00080016))
-            number = file.number(0x00200011) or 0
-            is_open = not _refusal(file, settings, is_released=True)
-            survey.quarantined[(reason, name, number, series, is_open)] += 1
-            continue
-        _accept(survey, path, file.text(0x00080018))
-    if len(survey.patients - {""}) > 1:
-        raise Held(
-            f"One patient was expected in a session, found "
-            f"{len(survey.patients - {''})} PatientIDs.",
-            fix="Split the session by patient, or map the IDs to one subject.",
-        )
-    return survey
-
-
-def _refusal(file: DicomFile, settings: DeidSettings, *, is_released: bool) -> str:
-    for tag, name in (
-        (0x00080016, "SOPClassUID"),
-        (0x00080018, "SOPInstanceUID"),
-        (0x0020000D, "StudyInstanceUID"),
-        (0x0020000E, "SeriesInstanceUID"),
-    ):
-        if not file.text(tag):
-            return f"no {name}"
-    reason = gate.judge(gate.gate_facts(file), settings, is_released=is_released)
-    return reason or masking.refuse_mask(file, settings)
-
-
-def _accept(survey: _Survey, path: Path, uid: str) -> None:
-    other = survey.accepted.setdefault(uid, path)
-    if other == path:
+def _work_off(tasks: Sequence[Task], jobs: int) -> Iterator[Batch]:
+    if jobs <= 1 or len(tasks) < 2:
+        yield from map(rewrite_batch, tasks)
         return
-    if digest_file(other) != digest_file(path):
-        raise Held(
-            "Two files share a SOPInstanceUID and have other content.",
-            fix="Ask the archive which one is right and remove the other.",
-        )
-    survey.files_duplicate += 1
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
 
-
-def _write_all(
-    paths: list[Path], scratch: Path, subject: Subject, jobs: int
-) -> Iterator[_Outcome]:
-    if jobs <= 1 or len(paths) < 2 * jobs:
-        for path in paths:
-            yield _write_one(path, scratch, subject)
-        return
     # Processes are spawned: a fork would copy the threads of whoever calls.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        n_paths = len(paths)
-        yield from pool.map(
-            _write_one,
-            paths,
-            [scratch] * n_paths,
-            [subject] * n_paths,
-            chunksize=max(1, min(64, n_paths // (4 * jobs))),
-        )
+        yield from pool.map(rewrite_batch, tasks)
 
 
-def _write_one(path: Path, scratch: Path, subject: Subject) -> _Outcome:
-    try:
-        file = parse_file(path.read_bytes())
-    except BadDicom as error:
-        return _Outcome(reason=str(error.reason))
-    sop_class, number = file.text(0x00080016), file.number(0x00200011) or 0
-    name, series = gate.sop_class_name(sop_class), _series_of(file, subject.secret)
-    has_pixels = gate.short_kind_of(sop_class) not in gate.WITHOUT_PIXELS
-    reason = gate.cut_pixels(file) if has_pixels else ""
-    if reason:
-        return _Outcome(reason, "", name, number, series)
-    mask = masking.mask_file(file, subject.policy.settings)
-    uid = new_uid(subject.secret, file.text(0x00080018))
-    actions = anonymize_elements(file, subject)
-    if mask:
-        _state_mask(file)
-    data = write_file(file, sop_class=sop_class, sop_instance=uid)
-    leak = _find_leak(data, subject)
-    if leak:
-        return _Outcome(leak=leak, sop_class=name, series_number=number)
-    folder = scratch / series
-    folder.mkdir(exist_ok=True)
-    (folder / f"{uid}.dcm").write_bytes(data)
-    return _Outcome("", "", name, number, series, mask, actions)
-
-
-def _state_mask(file: DicomFile) -> None:
-    """Say that what was burned in is gone (PS3.15 section E.3.1)."""
-    file.index[0x00280301] = Element(0x00280301, "CS", b"NO")
-    methods = file.index[0x00120064].items or []
-    methods.insert(1, code_item("113101", "Clean Pixel Data Option"))
-    file.elements = list(file.index.values())
-
-
-def _find_leak(data: bytes, subject: Subject) -> str:
-    """Return where an output echoes its subject, after reading it back."""
-    written = parse_file(data, with_pixels=False)
-    elements = [*written.meta, *written.elements]
-    return next(find_in_elements(elements, _sought(subject), subject.name), "")
-
-
-def _sought(subject: Subject) -> Identifiers:
-    """Return what must not be found: a moved date may equal another real one."""
-    moved = [shift_date(day, subject.offset_days) for day in subject.identifiers.dates]
-    return subject.identifiers.without_dates(moved)
-
-
-def _refuse_leaks(outcomes: list[_Outcome]) -> None:
-    places = sorted({outcome.leak for outcome in outcomes if outcome.leak})
-    if not places:
-        return
-    n_files = sum(bool(outcome.leak) for outcome in outcomes)
-    raise IdentityLeak(
-        f"An identifier of the subject was found in {n_files} de-identified files, "
-        f"in {', '.join(places[:5])}; nothing was published.",
-        fix="Look at these elements in the originals and correct what the scanner's "
-        "operator wrote there; `descriptors: remove` under deid empties free text.",
-    )
-
-
-def _report(
-    survey: _Survey,
-    outcomes: list[_Outcome],
+def _settle(
+    paths: Sequence[Path],
+    batches: Sequence[Batch],
+    written: Path,
     settings: DeidSettings,
     released: frozenset[str],
-) -> DeidReport:
-    quarantined = survey.quarantined.copy()
-    actions: Counter[str] = Counter()
-    written: Counter[tuple[str, str, str]] = Counter()
-    for outcome in outcomes:
-        actions += outcome.actions
+) -> tuple[Path, DeidReport]:
+    """Put each instance in its place, once; count all files."""
+    written.mkdir()
+    outcomes = [outcome for batch in batches for outcome in batch.outcomes]
+    _refuse_two_patients(outcomes)
+    sources: dict[str, Path] = {}
+    kept_back: list[Outcome] = []
+    placed: list[Outcome] = []
+    for path, outcome in zip(paths, outcomes, strict=True):
         if outcome.reason:
-            cell = (
-                outcome.reason,
-                outcome.sop_class,
-                outcome.series_number,
-                outcome.series,
-                False,
-            )
-            quarantined[cell] += 1
+            kept_back.append(outcome)
+        elif outcome.uid in sources:
+            _refuse_other_content(sources[outcome.uid], path)
         else:
-            written[(outcome.series, outcome.sop_class, outcome.mask)] += 1
-    return DeidReport(
-        files_read=survey.files_read,
-        files_written=sum(written.values()),
-        files_duplicate=survey.files_duplicate,
-        quarantined=tuple(
-            Quarantined(reason, kind, n_files, number, series, can_be_released)
-            for (reason, kind, number, series, can_be_released), n_files in sorted(
-                quarantined.items()
-            )
-        ),
-        written=tuple(
-            Written(series, kind, n_files, mask, series in released)
-            for (series, kind, mask), n_files in sorted(written.items())
-        ),
+            sources[outcome.uid] = path
+            placed.append(outcome)
+            _place(outcome, written)
+    actions: Counter[str] = Counter()
+    for batch in batches:
+        actions += batch.actions
+    report = DeidReport(
+        files_read=len(paths),
+        files_written=len(placed),
+        files_duplicate=len(paths) - len(placed) - len(kept_back),
+        quarantined=_count_kept_back(kept_back),
+        written=_count_written(placed, released),
         actions=dict(sorted(actions.items())),
         policy_digest=policy_digest(settings),
         table_edition=table_edition(),
@@ -439,4 +307,76 @@ def _report(
         method_codes=deid_codes(settings),
         engine_version=ENGINE_VERSION,
         proved=True,
+    )
+    return written, report
+
+
+def _count_kept_back(outcomes: Sequence[Outcome]) -> tuple[Quarantined, ...]:
+    rows = Counter(
+        (o.reason, o.sop_class, o.series_number, o.series, o.can_be_released)
+        for o in outcomes
+    )
+    return tuple(
+        Quarantined(reason, kind, n_files, number, series, can_be_released)
+        for (reason, kind, number, series, can_be_released), n_files in sorted(
+            rows.items()
+        )
+    )
+
+
+def _count_written(
+    outcomes: Sequence[Outcome], released: frozenset[str]
+) -> tuple[Written, ...]:
+    rows = Counter((o.series, o.sop_class, o.mask) for o in outcomes)
+    return tuple(
+        Written(series, kind, n_files, mask, series in released)
+        for (series, kind, mask), n_files in sorted(rows.items())
+    )
+
+
+def _place(outcome: Outcome, written: Path) -> None:
+    folder = written / outcome.series
+    folder.mkdir(exist_ok=True)
+    outcome.path.replace(folder / f"{outcome.uid}.dcm")
+
+
+def _refuse_two_patients(outcomes: Iterable[Outcome]) -> None:
+    patients = {fold(outcome.patient) for outcome in outcomes} - {""}
+    if len(patients) > 1:
+        raise Held(
+            f"One patient was expected in a session, found {len(patients)} PatientIDs.",
+            fix="Split the session by patient, or map the IDs to one subject.",
+        )
+
+
+def _refuse_other_content(first: Path, second: Path) -> None:
+    if digest_file(first) != digest_file(second):
+        raise Held(
+            "Two files share a SOPInstanceUID and have other content.",
+            fix="Ask the archive which one is right and remove the other.",
+        )
+
+
+def _sought(told: Identifiers, subject: Subject) -> Identifiers:
+    """Return what must not be found: a moved date may equal another real one."""
+    moved = [shift_date(day, subject.offset_days) for day in told.dates]
+    return told.without(dates=moved)
+
+
+def _guard(
+    written: Path, batches: Sequence[Batch], subject: Subject, sought: Identifiers
+) -> None:
+    """Refuse what echoes its subject; read the files back only when one may."""
+    if not any(batch.evidence.is_suspect(sought) for batch in batches):
+        return
+    found = find_residue(written, sought, own_name=subject.name)
+    if not found:
+        return
+    places = sorted({residue.place for residue in found})
+    raise IdentityLeak(
+        "An identifier of the subject was found in "
+        f"{len({residue.file for residue in found})} de-identified files, "
+        f"in {', '.join(places[:5])}; nothing was published.",
+        fix="Look at these elements in the originals and correct what the scanner's "
+        "operator wrote there; `descriptors: remove` under deid empties free text.",
     )

@@ -181,6 +181,19 @@ def test_native_pixels_are_masked_in_every_byte_order(
     assert image[1].tolist() == [7, 0, 0, 0, 11, 12]
 
 
+def test_every_frame_of_a_file_is_masked(tmp_path, anonymize: Anonymize):
+    image = np.arange(1, 24 * 5000 + 1, dtype="<u2") | 1
+    original = _ultrasound(NumberOfFrames=5000, PixelData=image.tobytes())
+    folder = _put(tmp_path / "in", original)
+
+    (file,) = anonymize(folder, settings=_settings()).files
+
+    written = np.frombuffer(file.PixelData, "<u2").reshape(5000, 4, 6)
+    expected = image.reshape(5000, 4, 6).copy()
+    expected[:, 1:3, 1:4] = 0
+    assert np.array_equal(written, expected)
+
+
 def test_compressed_pixels_stay_although_a_mask_is_for_them(
     tmp_path, anonymize: Anonymize
 ):
