@@ -11,6 +11,7 @@ import click
 from imaging_platform import __version__
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
+from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.stages import anonymize, convert, qc
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
@@ -35,6 +36,8 @@ for command in (
     process,
     status,
     where,
+    release,
+    unrelease,
     demo,
     up,
     anonymize,

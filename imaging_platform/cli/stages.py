@@ -46,15 +46,25 @@ STUDY = click.option(
 def anonymize(
     source: Path, target: Path, study_file: Path, jobs: int, as_json: bool
 ) -> None:
-    """De-identify the DICOM below SOURCE into TARGET/<session>, one folder each."""
+    """
+    De-identify the DICOM below SOURCE into TARGET/<session>, one folder each.
+
+    What was done to each session stands beside it, in TARGET.deid.
+    """
+    from imaging_platform.deid.deid_report import write_deid_report
     from imaging_platform.deid.pseudonyms import subject_label
     from imaging_platform.deid.session import anonymize_session
 
     study = _read_study(study_file)
     secret = read_secret(find_home(), study.name)
+    told = target.absolute().with_name(f"{target.absolute().name}.deid")
     _refuse_existing(target)
+    _refuse_existing(told)
     reports = {}
-    with staged_tree(target.absolute().parent, target.name) as staged:
+    with (
+        staged_tree(target.absolute().parent, target.name) as staged,
+        staged_tree(told.parent, told.name) as staged_reports,
+    ):
         with staged_tree(target.absolute().parent, f"{target.name}-sorted") as sorted_:
             sessions, unreadable = _sort_sessions(
                 source, sorted_, lambda patient: subject_label(secret, patient)
@@ -70,6 +80,8 @@ def anonymize(
                     jobs=jobs,
                 )
                 reports[str(key)] = dataclasses.asdict(report)
+                write_deid_report(report, staged_reports, str(key))
+        publish_tree(staged_reports, told)
         publish_tree(staged, target.absolute())
     if as_json:
         print_json({"sessions": reports, "unreadable": unreadable})

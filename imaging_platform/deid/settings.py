@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.model.config import Section
 
 Characteristic = Literal["age", "sex", "size", "weight", "ethnic_group", "smoking"]
@@ -54,6 +55,12 @@ class DeidSettings(Section):
         default=True,
         description="Quarantine images that say that text is burned in, and screens "
         "(secondary capture, ConversionType, screen saves).",
+    )
+    masks: tuple[MaskRecipe, ...] = Field(
+        default=(),
+        max_length=200,
+        description="Rectangles to blacken in the images of a device, which then pass "
+        "although such images often carry text (PS3.15 E.3.1).",
     )
 
     @model_validator(mode="after")

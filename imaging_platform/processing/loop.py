@@ -125,7 +125,9 @@ class Loop:
         return [
             order
             for scope in self._scopes
-            for order in find_session_orders(scope, self._instance, self._graph)
+            for order in find_session_orders(
+                scope, self._instance, self._graph, self._identified
+            )
         ]
 
     def _find_cohorts(self) -> list[Order]:

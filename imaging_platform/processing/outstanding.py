@@ -68,7 +68,10 @@ def find_drop_orders(
 
 
 def find_session_orders(
-    scope: Scope, instance: dg.DagsterInstance, graph: dg.AssetGraph
+    scope: Scope,
+    instance: dg.DagsterInstance,
+    graph: dg.AssetGraph,
+    identified: IdentifiedZone,
 ) -> list[Order]:
     """Return a run for each session in which something is missing or out of date."""
     members = read_members(instance, scope)
@@ -77,6 +80,7 @@ def find_session_orders(
     nodes = _nodes(scope, graph, scope.sessions)
     made = {node.asset: read_made(instance, scope, node.asset) for node in nodes}
     parents = {node.asset: _parents(scope, graph, node.asset) for node in nodes}
+    released = identified.released_versions(scope.name)
     orders = []
     for key in sorted(members):
         current = {a: found[key] for a, found in made.items() if key in found}
@@ -84,6 +88,8 @@ def find_session_orders(
             node.asset: _session_inputs(scope, graph, node, current, members[key])
             for node in nodes
         }
+        if key in released:
+            inputs["anonymized_dicom"]["released"] = released[key]
         reasons = choose_ready(find_outdated(nodes, current, inputs), parents)
         if reasons:
             run_key = session_run_key(scope, key, members[key])

@@ -72,12 +72,11 @@ def read_status(home: Home, study: Study) -> Status:
     waiting = list_held(home.zone("identified", study.name))
     graph = define_home(home).resolve_asset_graph()
     with dg.DagsterInstance.get() as instance:
-        drops, settling = find_drop_orders(
-            scope, instance, IdentifiedZone(home=str(home.root))
-        )
+        identified = IdentifiedZone(home=str(home.root))
+        drops, settling = find_drop_orders(scope, instance, identified)
         orders = [
             *drops,
-            *find_session_orders(scope, instance, graph),
+            *find_session_orders(scope, instance, graph, identified),
             *find_cohort_orders(scope, instance, graph),
         ]
         return Status(
