@@ -6,8 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from imaging_platform.deid.labels import Labels, LabelSettings
 from imaging_platform.model.layout import IDENTIFIED_ZONES, ZONES, Home
 from imaging_platform.resources.keys import read_secret
+from imaging_platform.resources.mapping import read_labels
 from imaging_platform.storage.local import LocalStore
 
 
@@ -31,6 +33,10 @@ class IdentifiedZone(dg.ConfigurableResource):
     def secret(self, study: str) -> bytes:
         """Return the key of `study`; see `read_secret`."""
         return read_secret(Home(Path(self.home)), study)
+
+    def labels(self, study: str, settings: LabelSettings) -> Labels:
+        """Return what decides the labels of `study`; see `read_labels`."""
+        return read_labels(Home(Path(self.home)), study, settings)
 
 
 class PublishedZone(dg.ConfigurableResource):
