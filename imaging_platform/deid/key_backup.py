@@ -58,7 +58,7 @@ def seal_backup(
     return _text({**head, "key": sealed.hex()})
 
 
-def open_backup(text: str, *, study: str, passphrase: str) -> bytes:
+def open_backup(data: bytes, *, study: str, passphrase: str) -> bytes:
     """
     Return the key in a backup.
 
@@ -71,7 +71,7 @@ def open_backup(text: str, *, study: str, passphrase: str) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     try:
-        head = json.loads(text)
+        head = json.loads(data)
         sealed = bytes.fromhex(head.pop("key"))
         salt, nonce = bytes.fromhex(head["salt"]), bytes.fromhex(head["nonce"])
         named, cost = str(head["study"]), int(head["cost"])

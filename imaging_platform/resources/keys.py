@@ -75,7 +75,9 @@ def read_secret(home: Home, study: str) -> bytes:
 def remembered_fingerprints(home: Home, study: str) -> tuple[str, ...]:
     """Return the different fingerprints that a study remembers: none, one, or two."""
     files = home.fingerprint_files(study)
-    return tuple(sorted({f.read_text().strip() for f in files if f.exists()}))
+    return tuple(
+        sorted({f.read_bytes().decode("latin-1").strip() for f in files if f.exists()})
+    )
 
 
 def remember_key(home: Home, study: str, fingerprint: str) -> None:
@@ -143,7 +145,7 @@ def restore_secret(home: Home, study: str, passphrase: str, source: Path) -> str
     BadConfig
         The study has another key now.
     """
-    secret = open_backup(source.read_text(), study=study, passphrase=passphrase)
+    secret = open_backup(source.read_bytes(), study=study, passphrase=passphrase)
     fingerprint = key_fingerprint(secret)
     remembered = remembered_fingerprints(home, study)
     if remembered and remembered != (fingerprint,):
@@ -180,7 +182,7 @@ def _write_secret(home: Home, study: str, secret: bytes) -> None:
 def _read_file(home: Home, study: str) -> bytes:
     file = home.secret_file(study)
     try:
-        text = file.read_text().strip()
+        text = file.read_bytes().decode("latin-1").strip()
     except FileNotFoundError:
         raise MissingKey(
             f"Study {study} has no secret key.",
