@@ -151,6 +151,7 @@ def _home() -> str:
     files = [
         (home.study_file("STUDY"), "The study file."),
         (home.secret_file("STUDY"), "The study's secret key, mode 0600; back it up."),
+        (home.mapping_file("STUDY"), "The site's own labels, encrypted with the key."),
         (home.dagster, "Event log and settings of the embedded Dagster."),
     ]
     others = [(f"`{path.relative_to(home.root)}`", meaning) for path, meaning in files]

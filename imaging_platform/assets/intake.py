@@ -52,6 +52,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 drop_id=drop_id,
                 zone=identified.folder(scope.name),
                 label_study=labels.of_study,
+                label_version=labels.version,
                 limits=scope.study.intake,
                 jobs=JOBS,
             )

@@ -9,10 +9,11 @@ applies and gives something impossible holds the study.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -20,6 +21,7 @@ from pydantic import Field, field_validator
 
 from imaging_platform.deid.mapping import MappingRow
 from imaging_platform.deid.pseudonyms import (
+    keyed_digest,
     normal_patient_id,
     repeats_original,
     subject_label,
@@ -144,6 +146,13 @@ class Labels:
             session=session or "",
             problem=_find_problem(subject, sessions, header),
         )
+
+    @property
+    def version(self) -> str:
+        """Keyed digest, 16 hex digits, that changes with patterns and table."""
+        told = [self.settings.model_dump(mode="json"), *map(asdict, self.table)]
+        text = json.dumps(told, sort_keys=True)
+        return keyed_digest(self.secret, "labels", text)[:16]
 
     @cached_property
     def _rows_of(self) -> dict[str, list[MappingRow]]:

@@ -110,6 +110,18 @@ def key_fingerprint(secret: bytes) -> str:
     return _keyed(secret, "fingerprint", "").hex()[:12]
 
 
+def keyed_digest(secret: bytes, purpose: str, text: str) -> str:
+    """
+    Return 64 hex digits that change with `text` and say nothing about it.
+
+    Raises
+    ------
+    MissingKey
+        The secret does not have 32 bytes.
+    """
+    return _keyed(secret, f"digest/{purpose}", text).hex()
+
+
 def derive_key(secret: bytes, purpose: str) -> bytes:
     """
     Return a key of 32 bytes for one purpose, such as ``mapping`` (HKDF, RFC 5869).

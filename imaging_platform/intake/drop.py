@@ -20,6 +20,7 @@ from pathlib import Path
 from imaging_platform.dicom.structure import Reason
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.unpacking import UnpackingCaps
+from imaging_platform.files.writing import write_text
 from imaging_platform.intake.claims import (
     FoundFile,
     claim_arrivals,
@@ -123,6 +124,7 @@ def index_drop(
     zone: Path,
     label_study: LabelStudy,
     limits: IntakeSettings,
+    label_version: str = "",
     jobs: int = 1,
 ) -> DropReport:
     """
@@ -145,6 +147,9 @@ def index_drop(
         drop, with or without arrivals, tries to place them again.
     limits
         Settings of the intake.
+    label_version
+        Changes with what `label_study` answers. Noted while files wait for labels
+        (`waiting_drops`), so that they are tried again when it is another.
     jobs
         Processes for reading headers.
 
@@ -166,6 +171,7 @@ def index_drop(
             remove_claimed(place)
         drop.incoming.rmdir()
         _place_waiting(drop, zone, label_study, limits, jobs)
+        _note_waiting(drop, label_version)
         return report_drop(zone, drop_id)
 
 
@@ -263,11 +269,7 @@ def _place_waiting(
     jobs: int,
 ) -> None:
     """Accept files that waited for labels which there are now."""
-    waiting = [
-        line
-        for line in list_waiting(read_receipt(drop)).values()
-        if line.reason in set(LabelProblem)
-    ]
+    waiting = _wait_for_labels(drop)
     paths = [store_path(zone, line.sha256) for line in waiting]
     examined = examine_files(paths, settings=limits, jobs=jobs)
     places = place_sessions(examined, zone, label_study)
@@ -286,6 +288,18 @@ def _place_waiting(
     kept = [row for row in read_index(drop) if row.sha256 not in placed]
     write_index(drop, [*kept, *rows])
     extend_receipt(drop, lines)
+
+
+def _wait_for_labels(drop: DropFolder) -> list[ReceiptLine]:
+    waiting = list_waiting(read_receipt(drop)).values()
+    return [line for line in waiting if line.reason in set(LabelProblem)]
+
+
+def _note_waiting(drop: DropFolder, label_version: str) -> None:
+    if _wait_for_labels(drop):
+        write_text(drop.waiting, label_version, mode=0o640)
+    else:
+        drop.waiting.unlink(missing_ok=True)
 
 
 def _judge(

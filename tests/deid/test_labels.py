@@ -18,7 +18,7 @@ from imaging_platform.dicom.headers import Header
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.labels import LabelProblem
 from imaging_platform.settings import parse_study
-from tests.deid.originals import SECRET
+from tests.deid.originals import OTHER_SECRET, SECRET
 
 BY_ID = LabelPattern(field="PatientID", pattern=r"^ABC(?P<label>\d{3})$")
 BY_STUDY = LabelPattern(field="StudyDescription", pattern=r"visit (?P<label>\w+)")
@@ -55,6 +55,22 @@ def test_the_table_comes_before_the_pattern_and_the_pattern_before_the_pseudonym
         True,
         False,
     ]
+
+
+def test_the_version_changes_with_patterns_table_and_key_and_shows_none_of_them():
+    table = [MappingRow("ABC123", "T1")]
+    different = [
+        Labels(SECRET),
+        Labels(OTHER_SECRET),
+        Labels(SECRET, LabelSettings(subject=BY_ID)),
+        Labels(SECRET, table=table),
+    ]
+
+    versions = {labels.version for labels in different}
+
+    assert len(versions) == 4
+    assert Labels(SECRET, table=table).version in versions
+    assert all(re.fullmatch("[0-9a-f]{16}", version) for version in versions)
 
 
 def test_a_patient_of_the_table_has_one_pseudonym_whatever_the_label():

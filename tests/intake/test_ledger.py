@@ -19,7 +19,7 @@ from imaging_platform.intake.ledger import (
     read_ledger,
     subjects_of_patients,
 )
-from imaging_platform.intake.zone import ledger_path
+from imaging_platform.intake.zone import ledger_path, waiting_drops
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem, WantedLabels
 from tests.intake.drops import Site, mr_bytes
@@ -170,6 +170,7 @@ def test_files_that_waited_are_placed_when_the_table_solves_the_problem(site: Si
     pattern = LabelPattern(field="StudyDescription", pattern="^(?P<label>.*)$")
     held = take_in(site, "one", mr_bytes(), Labels(KEY, LabelSettings(subject=pattern)))
 
+    held_drops = waiting_drops(site.zone)
     solved = Labels(KEY, table=[MappingRow("Ann^1", "01")])
     (drop,) = site.zone.glob("drops/*")
     report = index_drop(
@@ -183,6 +184,8 @@ def test_files_that_waited_are_placed_when_the_table_solves_the_problem(site: Si
     assert held == {LabelProblem.BAD_SUBJECT: 1}
     assert [s.session_key for s in report.sessions] == ["sub-01_ses-1"]
     assert report.n_waiting == 0
+    assert list(held_drops) == [drop.name]
+    assert waiting_drops(site.zone) == {}
 
 
 @pytest.mark.parametrize("patient_id", ["", "  ", "^", "--", "\t"])
