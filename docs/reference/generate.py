@@ -167,6 +167,7 @@ def _home() -> str:
             home.guard_file("STUDY", key),
             "What must not be found in what is made of a session, mode 0600.",
         ),
+        (home.mapping_file("STUDY"), "The site's own labels, encrypted with the key."),
         (home.dagster, "Event log and settings of the embedded Dagster."),
     ]
     others = [(f"`{path.relative_to(home.root)}`", meaning) for path, meaning in files]

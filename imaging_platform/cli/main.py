@@ -10,6 +10,9 @@ import click
 
 from imaging_platform import __version__
 from imaging_platform.cli.demo import demo
+from imaging_platform.cli.identity import audit, whois
+from imaging_platform.cli.keys import key
+from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.stages import anonymize, convert, qc
@@ -43,6 +46,10 @@ for command in (
     anonymize,
     convert,
     qc,
+    key,
+    mapping,
+    whois,
+    audit,
 ):
     cli.add_command(command)
 

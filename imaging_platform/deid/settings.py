@@ -22,14 +22,16 @@ class DeidSettings(Section):
     """
 
     earliest_days: int = Field(
-        default=-1460,
-        ge=-3650,
+        default=-47482,
+        ge=-73050,
         le=-1,
-        description="Farthest move of a subject's dates, in days; negative.",
+        description="Farthest move of a subject's dates, in days; negative. With the "
+        "defaults, 130 and 110 years, each date until 2035 becomes one of 1925 or "
+        "earlier, by which BIDS knows a date that was moved.",
     )
     latest_days: int = Field(
-        default=-365,
-        ge=-3650,
+        default=-40177,
+        ge=-73050,
         le=-1,
         description="Nearest move of a subject's dates, in days; negative.",
     )

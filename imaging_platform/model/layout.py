@@ -64,6 +64,16 @@ class Home:
         """Return the path of the list of series that a person let through."""
         return self.zone("identified", study) / "released.jsonl"
 
+    def mapping_file(self, study: str) -> Path:
+        """Return the path of a study's encrypted table of labels."""
+        return self.root / "keys" / f"{study}.mapping"
+
+    def fingerprint_files(self, study: str) -> tuple[Path, ...]:
+        """Return where a study remembers the fingerprint of its key."""
+        study_folder = self.study_file(study).parent
+        folders = (study_folder, self.zone("identified", study))
+        return tuple(folder / "key.fingerprint" for folder in folders)
+
     def studies(self) -> list[str]:
         """Return the names of the studies that have a study file, sorted."""
         return sorted(f.parent.name for f in self.root.glob("studies/*/study.yaml"))

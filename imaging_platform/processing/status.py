@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
-from imaging_platform.intake.drop import NO_PATIENT_ID, NO_STUDY_UID, NO_SUBJECT
+from imaging_platform.intake.drop import NEED_A_PERSON
 from imaging_platform.intake.session import HeldSummary, list_held
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.processing.history import read_made, read_members
@@ -19,9 +19,6 @@ from imaging_platform.processing.outstanding import (
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
-
-NEED_A_PERSON = (NO_PATIENT_ID, NO_STUDY_UID, NO_SUBJECT)
-"""Files that would be used if somebody said whose they are."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.deid.labels import Labels, LabelSettings
 from imaging_platform.model.layout import IDENTIFIED_ZONES, ZONES, Home
 from imaging_platform.resources.keys import read_secret
+from imaging_platform.resources.mapping import read_labels
 from imaging_platform.storage.local import LocalStore
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ class IdentifiedZone(dg.ConfigurableResource):
     def secret(self, study: str) -> bytes:
         """Return the key of `study`; see `read_secret`."""
         return read_secret(Home(Path(self.home)), study)
+
+    def labels(self, study: str, settings: LabelSettings) -> Labels:
+        """Return what decides the labels of `study`; see `read_labels`."""
+        return read_labels(Home(Path(self.home)), study, settings)
 
 
 class EchoGuard(dg.ConfigurableResource):
