@@ -16,6 +16,8 @@ from imaging_platform.deid.policy import (
     Decision,
     Policy,
     deid_codes,
+    method_text,
+    temporal_information,
 )
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.tables import code_meaning
@@ -27,7 +29,9 @@ _DAYS_PER_UNIT = {"D": 1, "W": 7, "M": 30.4375, "Y": 365.25}
 _DUMMIES = {
     "AS": "",
     "CS": "UNKNOWN",
+    "DA": "19000101",
     "DS": "0",
+    "DT": "19000101000000",
     "IS": "0",
     "PN": "REMOVED",
     "TM": "000000",
@@ -138,6 +142,8 @@ class _Pass:
         if action is Action.RECURSE:
             # A sequence in the dictionary, and something else in the file.
             return None if element.value else Element(tag, "SQ", b"", [])
+        if action is Action.RETAIN:
+            return Element(tag, vr, self._retained(element))
         if action is Action.KEEP:
             return element if _fits(element, decision.vr) else None
         if action is Action.REWRITE:
@@ -149,6 +155,15 @@ class _Pass:
         if action is Action.PSEUDONYM:
             return Element(tag, vr, _padded(self.subject.name, vr))
         return Element(tag, vr, self._changed_text(element, decision))
+
+    def _retained(self, element: Element) -> bytes:
+        """Return the value as it is: text in ASCII, and a date only if it is one."""
+        text, vr = decode(element.value, self.charset), element.vr
+        if vr in ("DA", "DT"):
+            return self._changed_text(element, Decision(Action.SHIFT, "", vr="as is"))
+        if text.isascii():
+            return element.value
+        return _padded(text, vr)
 
     def _apply_to_sequence(self, element: Element, action: Action) -> Element | None:
         if action in (Action.EMPTY, Action.DUMMY):
@@ -192,7 +207,7 @@ class _Pass:
         if action is Action.SHIFT:
             is_day = element.vr == "DA" or len(part.strip()) <= 10
             move = dates.shift_date if is_day else dates.shift_moment
-            return move(part, subject.offset_days)
+            return move(part, 0 if decision.vr == "as is" else subject.offset_days)
         if action is Action.KEEP_TIME:
             return dates.keep_time(part)
         return cap_age(part)
@@ -202,7 +217,8 @@ class _Pass:
             return self._changed_text(element, Decision(Action.REMAP, ""))
         if element.vr in _SHORT_UNITS:
             return bytes(_SHORT_UNITS[element.vr])
-        if element.vr in ("DA", "DT"):
+        is_moved = self.subject.policy.settings.dates != "remove"
+        if element.vr in ("DA", "DT") and is_moved:
             return self._changed_text(element, Decision(Action.SHIFT, ""))
         if element.vr in ("OB", "OW", "OD", "OF", "OL", "OV", "UN"):
             return b""
@@ -260,7 +276,6 @@ def cap_age(text: str) -> str:
 def _statements(subject: Subject, file: DicomFile) -> list[Element]:
     """Return the elements that say what was done (PS3.15 section E.1.1)."""
     settings = subject.policy.settings
-    method = f"imaging_platform {subject.policy.digest[:16]}"
     codes = []
     for code, meaning in deid_codes(settings):
         codes.append(
@@ -273,9 +288,9 @@ def _statements(subject: Subject, file: DicomFile) -> list[Element]:
     elements = [
         Element(0x00080005, "CS", b"ISO_IR 100"),
         Element(0x00120062, "CS", b"YES "),
-        Element(0x00120063, "LO", _padded(method, "LO")),
+        Element(0x00120063, "LO", _padded(method_text(), "LO")),
         Element(0x00120064, "SQ", b"", codes),
-        Element(0x00280303, "CS", _padded("MODIFIED", "CS")),
+        Element(0x00280303, "CS", _padded(temporal_information(settings), "CS")),
     ]
     present = {element.tag for element in file.elements}
     for tag, vr in ((0x00100010, "PN"), (0x00100020, "LO")):

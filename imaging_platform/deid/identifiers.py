@@ -6,7 +6,7 @@ import functools
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from imaging_platform.deid.elements import Element
@@ -206,7 +206,12 @@ def fold(text: str) -> str:
     return "".join(c for c in plain if not unicodedata.combining(c)).lower()
 
 
-def identifiers_of(elements: Iterable[Element], charset: str = "") -> Identifiers:
+def identifiers_of(
+    elements: Iterable[Element],
+    charset: str = "",
+    *,
+    spares: Callable[[int, str], bool] | None = None,
+) -> Identifiers:
     """
     Return what the elements at all depths tell of their subject.
 
@@ -216,12 +221,17 @@ def identifiers_of(elements: Iterable[Element], charset: str = "") -> Identifier
         A data set and its file meta group.
     charset
         SpecificCharacterSet (0008,0005) of the data set.
+    spares
+        Says by tag and value representation what the study decided to retain
+        (`Policy.spares`); it tells nothing.
     """
     words: set[str] = set()
     phrases: set[str] = set()
     uids: set[str] = set()
     dates: set[str] = set()
     for element in walk(elements):
+        if spares is not None and spares(element.tag, element.vr):
+            continue
         if element.vr == "PN" or element.tag in _ID_TAGS:
             words |= _words_of(decode(element.value, charset), element.vr == "PN")
         if element.tag in _PHRASE_TAGS:

@@ -22,6 +22,7 @@ from imaging_platform.deid.identifiers import (
     merge_identifiers,
 )
 from imaging_platform.deid.identifiers import fold as fold_text
+from imaging_platform.deid.inventory import Inventory, merge_inventories
 from imaging_platform.deid.policy import (
     ENGINE_VERSION,
     Policy,
@@ -87,6 +88,9 @@ class DeidReport:
         Version of the engine.
     proved
         True: the echo guard read every written file back and found nothing.
+    inventory, gate_facts
+        Which elements the session held and what the gate saw of its files, as
+        `outcome.outcome_digest` needs them later.
     """
 
     files_read: int
@@ -100,6 +104,8 @@ class DeidReport:
     method_codes: tuple[tuple[str, str], ...]
     engine_version: str
     proved: bool
+    inventory: dict[str, object]
+    gate_facts: tuple[dict[str, object], ...]
 
 
 @dataclass
@@ -111,6 +117,7 @@ class _Survey:
     told: list[Identifiers] = field(default_factory=list)
     accepted: dict[str, Path] = field(default_factory=dict)
     patients: set[str] = field(default_factory=set)
+    facts: set[gate.GateFacts] = field(default_factory=set)
     quarantined: Counter[tuple[str, str, int]] = field(default_factory=Counter)
 
 
@@ -123,6 +130,7 @@ class _Outcome:
     sop_class: str = ""
     series_number: int = 0
     actions: Counter[str] = field(default_factory=Counter)
+    inventory: Inventory = field(default_factory=Inventory)
 
 
 def anonymize_session(
@@ -176,13 +184,14 @@ def anonymize_session(
             fix="Give a new folder as target.",
         )
     offset_days = date_offset_days(secret, key.subject, settings)
-    survey = _survey(source, settings)
+    policy = Policy(settings)
+    survey = _survey(source, policy)
     subject = Subject(
         secret,
         key.subject,
         offset_days,
         merge_identifiers(survey.told),
-        Policy(settings),
+        policy,
     )
     scratch = Path(tempfile.mkdtemp(prefix=".deid-", dir=target.parent))
     try:
@@ -198,7 +207,7 @@ def anonymize_session(
     return report
 
 
-def _survey(source: Path, settings: DeidSettings) -> _Survey:
+def _survey(source: Path, policy: Policy) -> _Survey:
     """Read each header once: what may be written, and what must not remain."""
     survey = _Survey()
     for path in sorted_files(source):
@@ -209,9 +218,11 @@ def _survey(source: Path, settings: DeidSettings) -> _Survey:
             survey.quarantined[(str(error.reason), "", 0)] += 1
             continue
         elements = [*file.meta, *file.elements]
-        survey.told.append(identifiers_of(elements, file.text(0x00080005)))
+        charset = file.text(0x00080005)
+        survey.told.append(identifiers_of(elements, charset, spares=policy.spares))
+        survey.facts.add(gate.gate_facts(file))
         survey.patients.add(fold_text(file.text(0x00100020)))
-        reason = _refusal(file, settings)
+        reason = _refusal(file, policy.settings)
         if reason:
             name = gate.sop_class_name(file.text(0x00080016))
             survey.quarantined[(reason, name, file.number(0x00200011) or 0)] += 1
@@ -284,14 +295,19 @@ def _write_one(path: Path, scratch: Path, subject: Subject) -> _Outcome:
     uid = new_uid(subject.secret, file.text(0x00080018))
     series = new_uid(subject.secret, file.text(0x0020000E))
     actions = anonymize_elements(file, subject)
-    data = write_file(file, sop_class=sop_class, sop_instance=uid)
+    is_retained = subject.policy.settings.uids == "retain"
+    data = write_file(
+        file,
+        sop_class=sop_class,
+        sop_instance=file.text(0x00080018) if is_retained else uid,
+    )
     leak = _find_leak(data, subject)
     if leak:
         return _Outcome(leak=leak, sop_class=name, series_number=number)
     folder = scratch / f"{number:04d}-{hashlib.sha256(series.encode()).hexdigest()[:8]}"
     folder.mkdir(exist_ok=True)
     (folder / f"{uid}.dcm").write_bytes(data)
-    return _Outcome("", "", name, number, actions)
+    return _Outcome("", "", name, number, actions, subject.policy.met())
 
 
 def _find_leak(data: bytes, subject: Subject) -> str:
@@ -344,4 +360,6 @@ def _report(
         method_codes=deid_codes(settings),
         engine_version=ENGINE_VERSION,
         proved=True,
+        inventory=merge_inventories(one.inventory for one in outcomes).as_dict(),
+        gate_facts=tuple(one.as_dict() for one in sorted(survey.facts)),
     )
