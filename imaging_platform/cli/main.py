@@ -11,6 +11,7 @@ import click
 from imaging_platform import __version__
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
+from imaging_platform.cli.policy import policy
 from imaging_platform.cli.stages import anonymize, convert, qc
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
@@ -31,6 +32,7 @@ def cli() -> None:
 
 for command in (
     study,
+    policy,
     ingest,
     process,
     status,
