@@ -21,6 +21,7 @@ from imaging_platform.definitions import define_home
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.outstanding import find_session_orders
 from imaging_platform.sensors.sessions import make_sessions_sensor
+from imaging_platform.storage.local import LocalStore
 
 MANY_SESSIONS = 1_000
 KNOWN_SESSIONS = 10_000
@@ -151,7 +152,7 @@ def outstanding(place: Workplace) -> Benchmark:
     fill_history(instance, home, graph, n_sessions=n_sessions)
 
     def find(_: Path) -> Numbers:
-        orders = find_session_orders(SCOPE, instance, graph)
+        orders = find_session_orders(SCOPE, instance, graph, LocalStore(home.root))
         return {"sessions": n_sessions, "orders": len(orders)}
 
     return Benchmark(

@@ -12,17 +12,20 @@ from imaging_platform.model import layout
 from imaging_platform.model.errors import Held, IdentityLeak
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
 
+ANONYMIZED_DICOM = "anonymized_dicom"
 NO_IDENTITY = "no_residual_identity"
+POLICY_INPUT = "policy"
+"""Input that stands for what the policy makes of this session (`deid.outcome`)."""
 
 
 def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     """Return ``anonymized_dicom`` of a study."""
-    from imaging_platform.deid.policy import policy_digest
+    from imaging_platform.deid.statements import ENGINE_VERSION
 
     @scope.asset(
-        name="anonymized_dicom",
+        name=ANONYMIZED_DICOM,
         kinds={"dicom"},
-        code_version=f"1.{policy_digest(scope.study.deid)[:12]}",
+        code_version=ENGINE_VERSION,
         partitions=scope.sessions,
         deps=["raw_session"],
         checks=["every_file_accounted_for"],
@@ -34,6 +37,7 @@ def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         published: PublishedZone,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
         """DICOM of one session with every identifying element removed or replaced."""
+        from imaging_platform.deid.outcome import digest_report
         from imaging_platform.deid.session import anonymize_session
 
         key, store, originals = (
@@ -56,13 +60,17 @@ def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                         settings=scope.study.deid,
                         secret=identified.secret(scope.name),
                     )
+                    versions = read_versions(originals, {"raw_session": source_key})
                     result = publish(
                         context,
                         store,
                         target,
                         tree_key,
                         report=dataclasses.asdict(report),
-                        inputs=read_versions(originals, {"raw_session": source_key}),
+                        inputs={
+                            **versions,
+                            POLICY_INPUT: digest_report(report, scope.study.deid),
+                        },
                     )
             except Held as held:
                 store.hold(tree_key, str(held))

@@ -18,6 +18,7 @@ from imaging_platform.deid.elements import public_vr
 from imaging_platform.deid.gate import GateFacts, judge, mask_for, needs_mask
 from imaging_platform.deid.inventory import Inventory, PrivateName
 from imaging_platform.deid.policy import decide_private, decide_public
+from imaging_platform.deid.session import DeidReport
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.statements import (
     deid_codes,
@@ -62,6 +63,12 @@ def outcome_digest(
         reason in prose is not in it. Without an element only the verdicts count.
     """
     return _lens(settings).digest(inventory, frozenset(facts))
+
+
+def digest_report(report: DeidReport, settings: DeidSettings) -> str:
+    """Return the outcome digest of a session that was just de-identified."""
+    facts = tuple(map(GateFacts.from_dict, report.gate_facts))
+    return outcome_digest(Inventory.from_dict(report.inventory), settings, facts)
 
 
 def describe_change(

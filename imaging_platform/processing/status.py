@@ -77,7 +77,7 @@ def read_status(home: Home, study: Study) -> Status:
         )
         orders = [
             *drops,
-            *find_session_orders(scope, instance, graph),
+            *find_session_orders(scope, instance, graph, LocalStore(home.root)),
             *find_cohort_orders(scope, instance, graph),
         ]
         return Status(
