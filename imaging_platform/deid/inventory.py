@@ -87,12 +87,17 @@ def take_inventory(
     """
     creators = known_creators() | also
     known = {name for name in private if name[2].strip().lower() in creators}
-    tags = set(public) & _known_tags()
+    tags = {tag for tag in public if is_known_tag(tag)}
     return Inventory(
         tuple(sorted(tags)),
         tuple(sorted({(g, e, c.strip(), _plain(vr)) for g, e, c, vr in known})),
-        len(known) < len(private) or len(tags) < len(public),
+        len(known) < len(set(private)) or len(tags) < len(set(public)),
     )
+
+
+def is_known_tag(tag: int) -> bool:
+    """Return whether a public tag stands in the dictionary or the profile's table."""
+    return tag in _known_tags()
 
 
 @functools.cache

@@ -12,11 +12,11 @@ import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from imaging_platform.deid.additions import index_kept
+from imaging_platform.deid.additions import ElementName, index_kept
 from imaging_platform.deid.decision import Action, Decision
 from imaging_platform.deid.elements import public_vr
 from imaging_platform.deid.gate import GateFacts, judge, mask_for, needs_mask
-from imaging_platform.deid.inventory import Inventory, PrivateName
+from imaging_platform.deid.inventory import Inventory, PrivateName, is_known_tag
 from imaging_platform.deid.policy import decide_private, decide_public
 from imaging_platform.deid.session import DeidReport
 from imaging_platform.deid.settings import DeidSettings
@@ -128,7 +128,7 @@ class _Lens:
             sorted(
                 (str(name), one.pattern)
                 for name, one in index_kept(settings.keep).items()
-                if name.creator not in known_creators()
+                if _is_stranger(name)
             )
         )
 
@@ -158,10 +158,10 @@ class _Lens:
         ]
 
     def verdict(self, facts: GateFacts) -> str:
-        """Return why such files do not pass, or the mask with which they do."""
+        """Return whether such files pass, and with which mask."""
         verdict = self._verdicts.get(facts)
         if verdict is None:
-            verdict = judge(facts, self._settings)
+            verdict = "refused" if judge(facts, self._settings) else "passes"
             if needs_mask(facts, self._settings):
                 recipe = mask_for(facts, self._settings)
                 verdict = recipe.model_dump_json() if recipe else verdict
@@ -206,6 +206,12 @@ def _lens(settings: DeidSettings) -> _Lens:
 @functools.lru_cache(maxsize=64)
 def _lens_of(settings_json: str) -> _Lens:
     return _Lens(DeidSettings.model_validate_json(settings_json))
+
+
+def _is_stranger(name: ElementName) -> bool:
+    if name.creator:
+        return name.creator not in known_creators()
+    return not is_known_tag(name.tag)
 
 
 def _shown(inventory: Inventory) -> list[str]:
