@@ -115,7 +115,8 @@ def parse_element(text: str) -> ElementName:
     public = _PUBLIC.fullmatch(text)
     if public and not int(public[1], 16) & 1:
         return ElementName(int(public[1], 16), int(public[2], 16))
-    tag = tag_for_keyword(text)
+    # Some entries of the dictionary have no keyword.
+    tag = tag_for_keyword(text) if text else None
     if tag is None:
         raise ValueError(
             f"{text} is no element: give a keyword of the dictionary, (gggg,eeee), or "

@@ -143,9 +143,10 @@ class Policy:
             for tag in named | set(DicomDictionary)
             if decide_public(tag, self.settings).action is Action.RETAIN
         )
-        # The meta group is rebuilt, but its sender is often the station.
-        sender = {0x00020016} if self.settings.device == "retain" else set()
-        return retained | sender
+        # The meta group is rebuilt, but repeats the instance and often the station.
+        meta = {0x00020016} if self.settings.device == "retain" else set()
+        meta |= {0x00020003} if self.settings.uids == "retain" else set()
+        return retained | meta
 
     def spares(self, tag: int, vr: str) -> bool:
         """
