@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +15,7 @@ from pydicom import dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import BaseTag
 
 from imaging_platform.deid.additions import ElementName
 from imaging_platform.deid.explaining import explain_element
@@ -96,25 +100,44 @@ def try_policy(
     """
     folder = Path(tempfile.mkdtemp(prefix=".dry-run-", dir=workspace))
     try:
-        source, target = folder / "source", folder / "target"
-        source.mkdir()
-        target.mkdir()
-        shutil.copyfile(file, source / "original")
-        original = _read(source / "original")
-        label = subject_label(secret, str(original.get("PatientID", "")))
-        report = anonymize_session(
-            source,
-            target,
-            key=SessionKey(label, "1"),
-            settings=settings,
-            secret=secret,
-        )
-        if report.quarantined:
-            return DryRun((), report.quarantined[0].reason)
-        (written,) = target.rglob("*.dcm")
-        return DryRun(tuple(_compare(original, _read(written), settings)), "")
+        with _silent_pydicom():
+            return _try_in(folder, file, settings, secret)
     finally:
         shutil.rmtree(folder)
+
+
+def _try_in(folder: Path, file: Path, settings: DeidSettings, secret: bytes) -> DryRun:
+    source, target = folder / "source", folder / "target"
+    source.mkdir()
+    target.mkdir()
+    shutil.copyfile(file, source / "original")
+    original = _read(source / "original")
+    label = subject_label(secret, str(original.get("PatientID", "")))
+    report = anonymize_session(
+        source,
+        target,
+        key=SessionKey(label, "1"),
+        settings=settings,
+        secret=secret,
+    )
+    if report.quarantined:
+        return DryRun((), report.quarantined[0].reason)
+    (written,) = target.rglob("*.dcm")
+    return DryRun(tuple(_compare(original, _read(written), settings)), "")
+
+
+@contextlib.contextmanager
+def _silent_pydicom() -> Iterator[None]:
+    """Keep the library from quoting values in warnings and logs."""
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def _read(path: Path) -> Dataset:
@@ -133,12 +156,23 @@ def _compare(
     for tag in sorted(set(original.keys()) | set(written.keys())):
         if tag.is_private_creator or tag.element == 0:
             continue
-        before, after = original.get(tag), written.get(tag)
+        before, after = _get(original, tag), _get(written, tag)
         known = before if before is not None else after
         assert known is not None
         path = f"{above}{_label(known)}"
         yield _row(path, before, after, settings)
         yield from _compare_items(path, before, after, settings)
+
+
+def _get(dataset: Dataset, tag: BaseTag) -> DataElement | None:
+    """Return an element, as bytes when its value is not what it claims to be."""
+    if tag not in dataset:
+        return None
+    try:
+        return dataset[tag]
+    except (ValueError, TypeError, OverflowError, NotImplementedError):
+        value = dataset.get_item(tag).value
+        return DataElement(tag, "UN", value if isinstance(value, bytes) else b"")
 
 
 def _compare_items(
