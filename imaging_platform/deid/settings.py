@@ -37,8 +37,9 @@ class DeidSettings(Section):
 
     dates: Literal["modified", "full", "remove"] = Field(
         default="modified",
-        description="Dates of scans: moved by one number of days a subject (PS3.15 E.3.6), as "
-        "they are (identifying with little else known), or none and no times.",
+        description="Dates of scans: moved by one number of days a subject (PS3.15 "
+        "E.3.6), as they are (identifying with little else known), or none and no "
+        "times.",
     )
     earliest_days: int = Field(
         default=-1460,
@@ -72,8 +73,8 @@ class DeidSettings(Section):
     )
     uids: Literal["replace", "retain"] = Field(
         default="replace",
-        description="All UIDs: replaced by keyed ones, or as they are (PS3.15 E.3.9). The "
-        "originals lead to the patient for whoever may ask the archive.",
+        description="All UIDs: replaced by keyed ones, or as they are (PS3.15 E.3.9). "
+        "The originals lead to the patient for whoever may ask the archive.",
     )
     private: Literal["safe", "remove"] = Field(
         default="safe",
@@ -82,8 +83,8 @@ class DeidSettings(Section):
     )
     graphics: Literal["remove", "clean"] = Field(
         default="remove",
-        description="Drawn annotations: none, or shapes and numbers without their texts "
-        "(PS3.15 E.3.3). Overlay bitmaps and curves go in any case.",
+        description="Drawn annotations: none, or shapes and numbers without their "
+        "texts (PS3.15 E.3.3). Overlay bitmaps and curves go in any case.",
     )
     structured_content: Literal["remove", "clean"] = Field(
         default="remove",
