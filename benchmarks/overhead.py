@@ -22,6 +22,7 @@ from imaging_platform.model.layout import Home
 from imaging_platform.processing.outstanding import find_session_orders
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.sessions import make_sessions_sensor
+from imaging_platform.storage.local import LocalStore
 
 MANY_SESSIONS = 1_000
 KNOWN_SESSIONS = 10_000
@@ -153,7 +154,8 @@ def outstanding(place: Workplace) -> Benchmark:
     identified = IdentifiedZone(home=str(home.root))
 
     def find(_: Path) -> Numbers:
-        orders = find_session_orders(SCOPE, instance, graph, identified)
+        store = LocalStore(home.root)
+        orders = find_session_orders(SCOPE, instance, graph, identified, store)
         return {"sessions": n_sessions, "orders": len(orders)}
 
     return Benchmark(

@@ -17,17 +17,20 @@ from imaging_platform.storage.proof import attempted
 if TYPE_CHECKING:
     from imaging_platform.deid.session import DeidReport
 
+ANONYMIZED_DICOM = "anonymized_dicom"
 NO_IDENTITY = "no_residual_identity"
+POLICY_INPUT = "policy"
+"""Input that stands for what the policy makes of this session (`deid.outcome`)."""
 
 
 def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     """Return ``anonymized_dicom`` of a study."""
-    from imaging_platform.deid.policy import policy_digest
+    from imaging_platform.deid.statements import ENGINE_VERSION
 
     @scope.asset(
-        name="anonymized_dicom",
+        name=ANONYMIZED_DICOM,
         kinds={"dicom"},
-        code_version=f"1.{policy_digest(scope.study.deid)[:12]}",
+        code_version=ENGINE_VERSION,
         partitions=scope.sessions,
         deps=["raw_session"],
         checks=["every_file_accounted_for"],
@@ -59,6 +62,7 @@ def _anonymize(
 ) -> "tuple[dict[str, Any], DeidReport]":  # what `publish` returns
     """Publish the report and then the DICOM of a session; closed until then."""
     from imaging_platform.deid.deid_report import write_deid_report
+    from imaging_platform.deid.outcome import digest_report
     from imaging_platform.deid.session import anonymize_session
 
     study, key = scope.name, session_key(context)
@@ -85,6 +89,7 @@ def _anonymize(
             guard_file=identified.guard_file(study, key),
         )
         inputs = read_versions(originals, {"raw_session": source_key})
+        inputs[POLICY_INPUT] = digest_report(report, scope.study.deid)
         if released:
             inputs["released"] = identified.released_versions(study)[str(key)]
         write_deid_report(report, told, str(key))

@@ -14,6 +14,7 @@ from imaging_platform.cli.identity import audit, whois
 from imaging_platform.cli.keys import key
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
+from imaging_platform.cli.policy import policy
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.stages import anonymize, convert, qc
 from imaging_platform.cli.studies import study
@@ -35,6 +36,7 @@ def cli() -> None:
 
 for command in (
     study,
+    policy,
     ingest,
     process,
     status,

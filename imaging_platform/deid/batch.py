@@ -12,8 +12,10 @@ from pathlib import Path
 from imaging_platform.deid import gate, masking
 from imaging_platform.deid.actions import Subject
 from imaging_platform.deid.engine import Engine, Rewritten
+from imaging_platform.deid.gate import GateFacts
 from imaging_platform.deid.guard import Evidence
 from imaging_platform.deid.identifiers import Gathering, Identifiers
+from imaging_platform.deid.inventory import Inventory
 from imaging_platform.deid.pixels import PixelCopy, plan_pixels
 from imaging_platform.deid.screen import Screen
 from imaging_platform.deid.settings import DeidSettings
@@ -72,6 +74,8 @@ class Outcome:
         Where it stands for now.
     patient
         PatientID of the original.
+    facts
+        What the gate saw; None when the file could not be read.
     """
 
     reason: str
@@ -83,6 +87,7 @@ class Outcome:
     mask: str = ""
     path: Path = Path()
     patient: str = ""
+    facts: GateFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class Batch:
         What was asked of the known identifiers, and answered.
     evidence
         What was written, for the guard.
+    inventory
+        Which elements the files held.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -109,11 +116,12 @@ class Batch:
     told: Identifiers
     screen: Screen
     evidence: Evidence
+    inventory: Inventory
 
 
 def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifiers:
     """Return what the headers of files tell of their subject; broken ones nothing."""
-    told = Gathering()
+    told = Gathering(subject.policy.spares)
     engine = Engine(subject, Screen(Identifiers()), told, Evidence(Path()))
     for path in paths:
         with contextlib.suppress(BadDicom), open_source(path, scratch) as source:
@@ -126,7 +134,7 @@ def rewrite_batch(task: Task) -> Batch:
     laid, out = task.folder / "evidence", task.folder / "files"
     laid.mkdir()
     out.mkdir()
-    told = Gathering()
+    told = Gathering(task.subject.policy.spares)
     engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
     outcomes = tuple(
         _rewrite_file(path, out / str(number), engine, task.released)
@@ -134,7 +142,12 @@ def rewrite_batch(task: Task) -> Batch:
     )
     engine.evidence.finish()
     return Batch(
-        outcomes, engine.counts(), told.freeze(), engine.screen, engine.evidence
+        outcomes,
+        engine.counts(),
+        told.freeze(),
+        engine.screen,
+        engine.evidence,
+        task.subject.policy.met(),
     )
 
 
@@ -190,6 +203,7 @@ def _write_file(
         rewritten.mask.name if rewritten.mask else "",
         target,
         header.text(0x00100020),
+        gate.gate_facts(header),
     )
 
 

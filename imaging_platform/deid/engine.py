@@ -38,13 +38,13 @@ from imaging_platform.deid.encoding import (
 from imaging_platform.deid.guard import Evidence
 from imaging_platform.deid.header import Header, PixelPlace
 from imaging_platform.deid.identifiers import Gathering
+from imaging_platform.deid.imprint import imprint
 from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.masking import find_mask
 from imaging_platform.deid.memory import Context, Entry, Memory, Run, Step
 from imaging_platform.deid.policy import Action, Decision
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.screen import Screen
-from imaging_platform.deid.statements import statements
 from imaging_platform.deid.tables import code_meaning
 from imaging_platform.dicom.structure import (
     EXPLICIT_LITTLE,
@@ -216,7 +216,7 @@ class Engine:
         old = [header.text(tag) for tag in (0x00080018, 0x0020000E)]
         uid, series_uid = (self._new_uid(text) for text in old)
         mask = find_mask(header, self.subject.policy.settings)
-        said_of = statements(self.subject, header.encoding, is_masked=mask is not None)
+        said_of = imprint(self.subject, header.encoding, is_masked=mask is not None)
         for tag, said in said_of.items():
             if tag not in _OWN_TAGS or tag not in elements:
                 elements[tag] = said

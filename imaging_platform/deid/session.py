@@ -12,12 +12,14 @@ from pathlib import Path
 from imaging_platform.deid.actions import Subject
 from imaging_platform.deid.batch import Batch, Outcome, Task, rewrite_batch, survey
 from imaging_platform.deid.dates import shift_date
+from imaging_platform.deid.gate import GateFacts
 from imaging_platform.deid.guard_store import save_identifiers
 from imaging_platform.deid.identifiers import (
     Identifiers,
     fold,
     merge_identifiers,
 )
+from imaging_platform.deid.inventory import merge_inventories
 from imaging_platform.deid.policy import (
     ENGINE_VERSION,
     Policy,
@@ -125,6 +127,9 @@ class DeidReport:
         Version of the engine.
     proved
         True: the echo guard read every written file back and found nothing.
+    inventory, gate_facts
+        Which elements the session held and what the gate saw of its files, as
+        `outcome.outcome_digest` needs them later.
     """
 
     files_read: int
@@ -139,6 +144,8 @@ class DeidReport:
     method_codes: tuple[tuple[str, str], ...]
     engine_version: str
     proved: bool
+    inventory: dict[str, object]
+    gate_facts: tuple[dict[str, object], ...]
 
 
 def anonymize_session(
@@ -206,7 +213,6 @@ def anonymize_session(
     subject = Subject(secret, key.subject, offset_days, Policy(settings))
     scratch = Path(tempfile.mkdtemp(prefix=".deid-", dir=target.parent))
     try:
-        known = survey(_sample(paths), subject, scratch)
         known = survey(_sample(paths), subject, scratch)
         while True:
             start = Task((), scratch, subject, known, released)
@@ -307,8 +313,14 @@ def _settle(
         method_codes=deid_codes(settings),
         engine_version=ENGINE_VERSION,
         proved=True,
+        inventory=merge_inventories(batch.inventory for batch in batches).as_dict(),
+        gate_facts=tuple(facts.as_dict() for facts in sorted(_facts_of(outcomes))),
     )
     return written, report
+
+
+def _facts_of(outcomes: Iterable[Outcome]) -> set[GateFacts]:
+    return {outcome.facts for outcome in outcomes if outcome.facts is not None}
 
 
 def _count_kept_back(outcomes: Sequence[Outcome]) -> tuple[Quarantined, ...]:

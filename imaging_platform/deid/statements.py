@@ -1,63 +1,69 @@
-"""The elements in which a file says what was done to it (PS3.15 section E.1.1)."""
+"""What a de-identified file says was done to it (PS3.15 section E.1.1)."""
 
 from __future__ import annotations
 
-import functools
+from imaging_platform.deid.settings import DeidSettings
+from imaging_platform.deid.tables import table_edition
 
-from imaging_platform.deid.actions import Subject, padded
-from imaging_platform.deid.encoding import Encoding, join_elements
-from imaging_platform.deid.policy import Policy, deid_codes
+ENGINE_VERSION = "2"
+"""Raised with every change of code that can change an output."""
 
-CLEAN_PIXELS = ("113101", "Clean Pixel Data Option")
-"""Code and meaning of what a mask did (PS3.16 CID 7050)."""
+_MEANINGS = {
+    "113100": "Basic Application Confidentiality Profile",
+    "113101": "Clean Pixel Data Option",
+    "113103": "Clean Graphics Option",
+    "113104": "Clean Structured Content Option",
+    "113105": "Clean Descriptors Option",
+    "113106": "Retain Longitudinal Temporal Information Full Dates Option",
+    "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
+    "113108": "Retain Patient Characteristics Option",
+    "113109": "Retain Device Identity Option",
+    "113110": "Retain UIDs Option",
+    "113111": "Retain Safe Private Option",
+    "113112": "Retain Institution Identity Option",
+}
+_TEMPORAL = {"modified": "MODIFIED", "full": "UNMODIFIED", "remove": "REMOVED"}
 
 
-def statements(
-    subject: Subject, encoding: Encoding, *, is_masked: bool
-) -> dict[int, bytes]:
+def deid_codes(
+    settings: DeidSettings, *, is_masked: bool = False
+) -> tuple[tuple[str, str], ...]:
     """
-    Return the elements that every written file has, by tag.
+    Return codes and meanings of what was done (PS3.16 CID 7050), by code.
 
-    PatientName and PatientID are for files that have none; in all others they stand
-    already. A file whose pixels are masked says that no text is burned into them.
+    Parameters
+    ----------
+    settings
+        The study's options.
+    is_masked
+        Text was blackened in the pixels of this file (113101).
     """
-    elements = dict(_of_policy(subject.policy, encoding, is_masked))
-    for tag, vr in ((0x00100010, "PN"), (0x00100020, "LO")):
-        elements[tag] = encoding.element(tag, vr, padded(subject.name, vr))
-    return elements
-
-
-@functools.lru_cache(maxsize=16)
-def _of_policy(policy: Policy, encoding: Encoding, is_masked: bool) -> dict[int, bytes]:
-    texts = {
-        0x00080005: ("CS", "ISO_IR 100"),
-        0x00120062: ("CS", "YES"),
-        0x00120063: ("LO", f"imaging_platform {policy.digest[:16]}"),
-        0x00280303: ("CS", "MODIFIED"),
+    done = {
+        "113100": True,
+        "113101": is_masked,
+        "113103": settings.graphics == "clean",
+        "113104": settings.structured_content == "clean",
+        "113105": settings.descriptors == "clean",
+        "113106": settings.dates == "full",
+        "113107": settings.dates == "modified",
+        "113108": bool(settings.characteristics),
+        "113109": settings.device == "retain",
+        "113110": settings.uids == "retain",
+        "113111": settings.private == "safe",
+        "113112": settings.institution == "retain",
     }
-    if is_masked:
-        texts[0x00280301] = ("CS", "NO")
-    elements = {
-        tag: encoding.element(tag, vr, padded(text, vr))
-        for tag, (vr, text) in texts.items()
-    }
-    said = list(deid_codes(policy.settings))
-    if is_masked:
-        said.append(CLEAN_PIXELS)
-    codes = [_code(value, meaning, encoding) for value, meaning in sorted(said)]
-    elements[0x00120064] = encoding.sequence(0x00120064, codes, encoding, is_open=False)
-    return elements
+    return tuple((code, _MEANINGS[code]) for code, is_done in done.items() if is_done)
 
 
-def _code(value: str, meaning: str, encoding: Encoding) -> bytes:
-    texts = {
-        0x00080100: ("SH", value),
-        0x00080102: ("SH", "DCM"),
-        0x00080104: ("LO", meaning),
-    }
-    return join_elements(
-        {
-            tag: encoding.element(tag, vr, padded(text, vr))
-            for tag, (vr, text) in texts.items()
-        }
-    )
+def method_text() -> str:
+    """
+    Return DeidentificationMethod (0012,0063): engine and edition.
+
+    Not the whole policy: what does not concern a session leaves its bytes alone.
+    """
+    return f"imaging_platform {ENGINE_VERSION}, PS3.15 {table_edition()}"
+
+
+def temporal_information(settings: DeidSettings) -> str:
+    """Return LongitudinalTemporalInformationModified (0028,0303)."""
+    return _TEMPORAL[settings.dates]

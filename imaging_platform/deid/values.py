@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 
 from imaging_platform.deid.identifiers import Identifiers
+from imaging_platform.deid.patterns import OWN_RULE, matches_own
 
 Rule = Callable[[str], str | None]
 
@@ -175,7 +176,8 @@ def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
     Parameters
     ----------
     rule
-        A name in `PATTERNS`, or ``descriptor`` (see `clean_descriptor`).
+        A name in `PATTERNS`, ``descriptor`` (see `clean_descriptor`), or a study's
+        own (`patterns.OWN_RULE` and its pattern).
     text
         One component, without padding.
     identifiers
@@ -187,7 +189,7 @@ def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
         return None
     if rule == "descriptor":
         return clean_descriptor(text, identifiers)
-    if not _COMPILED[rule].fullmatch(text):
+    if not _matches(rule, text):
         return None
     if rule not in _NUMERIC_RULES and (
         _LONG_DIGITS.search(text) or _DATE_LIKE.search(text)
@@ -196,6 +198,12 @@ def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
     if rule != "number" and identifiers.echoes_in(text):
         return None
     return text
+
+
+def _matches(rule: str, text: str) -> bool:
+    if rule.startswith(OWN_RULE):
+        return matches_own(rule, text)
+    return _COMPILED[rule].fullmatch(text) is not None
 
 
 def clean_descriptor(text: str, identifiers: Identifiers) -> str:

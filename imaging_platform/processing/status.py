@@ -73,7 +73,9 @@ def read_status(home: Home, study: Study) -> Status:
         drops, settling = find_drop_orders(scope, instance, identified)
         orders = [
             *drops,
-            *find_session_orders(scope, instance, graph, identified),
+            *find_session_orders(
+                scope, instance, graph, identified, LocalStore(home.root)
+            ),
             *find_cohort_orders(scope, instance, graph),
         ]
         return Status(

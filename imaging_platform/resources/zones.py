@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from imaging_platform.model.ids import SessionKey
 from imaging_platform.deid.labels import Labels, LabelSettings
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import IDENTIFIED_ZONES, ZONES, Home
 from imaging_platform.resources.keys import read_secret
 from imaging_platform.resources.mapping import read_labels

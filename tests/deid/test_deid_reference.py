@@ -23,13 +23,13 @@ from pydicom.uid import (
 
 from imaging_platform.deid.actions import Actions, Subject
 from imaging_platform.deid.encoding import encoding_of
+from imaging_platform.deid.imprint import imprint
 from imaging_platform.deid.policy import Policy
 from imaging_platform.deid.pseudonyms import date_offset_days
 from imaging_platform.deid.reference import Element, Tree, reference_tree, tree_of
 from imaging_platform.deid.residue import collect_identifiers
 from imaging_platform.deid.screen import Screen
 from imaging_platform.deid.settings import DeidSettings
-from imaging_platform.deid.statements import statements
 from imaging_platform.files.digests import sorted_files
 from tests.deid.conftest import KEY, Anonymize
 from tests.deid.originals import SECRET, make_original
@@ -56,7 +56,7 @@ def _expected(path: Path) -> Tree:
 def _comparable(tree: Tree) -> Tree:
     """Leave out what says what was done, and the representation of empty values."""
     options = DeidSettings()
-    said = statements(
+    said = imprint(
         Subject(SECRET, KEY.subject, 0, Policy(options)),
         encoding_of(ExplicitVRLittleEndian),
     )
