@@ -25,7 +25,7 @@ POLICY_INPUT = "policy"
 
 def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     """Return ``anonymized_dicom`` of a study."""
-    from imaging_platform.deid.statements import ENGINE_VERSION
+    from imaging_platform.deid.codes import ENGINE_VERSION
 
     @scope.asset(
         name=ANONYMIZED_DICOM,

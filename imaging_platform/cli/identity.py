@@ -40,7 +40,6 @@ def whois(label: str | None, name: str, reason: str, is_search: bool) -> None:
     require_terminal()
     home = find_home()
     load_study(home, name)
-    read_secret(home, name)
     zone = home.zone("identified", name)
     if is_search and label is None:
         _show_label(zone, read_secret(home, name), reason)

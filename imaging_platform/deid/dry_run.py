@@ -14,7 +14,7 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag
 
 from imaging_platform.deid.additions import ElementName
@@ -170,7 +170,7 @@ def _get(dataset: Dataset, tag: BaseTag) -> DataElement | None:
         return None
     try:
         return dataset[tag]
-    except (ValueError, TypeError, OverflowError, NotImplementedError):
+    except (BytesLengthException, ValueError, TypeError, NotImplementedError):
         value = dataset.get_item(tag).value
         return DataElement(tag, "UN", value if isinstance(value, bytes) else b"")
 

@@ -12,12 +12,12 @@ from imaging_platform.deid.additions import (
     index_removed,
     parse_element,
 )
+from imaging_platform.deid.codes import deid_codes, temporal_information
 from imaging_platform.deid.decision import SET_TAGS, Decision
 from imaging_platform.deid.elements import private_vr, public_vr
 from imaging_platform.deid.patterns import OWN_RULE
 from imaging_platform.deid.policy import decide_private, decide_public
 from imaging_platform.deid.settings import DeidSettings
-from imaging_platform.deid.statements import deid_codes, temporal_information
 from imaging_platform.deid.tables import PROFILE_FILE, load_table, technique_rules
 from imaging_platform.model.errors import BadConfig
 

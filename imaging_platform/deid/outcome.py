@@ -13,6 +13,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from imaging_platform.deid.additions import ElementName, index_kept
+from imaging_platform.deid.codes import (
+    deid_codes,
+    method_text,
+    temporal_information,
+)
 from imaging_platform.deid.decision import Action, Decision
 from imaging_platform.deid.elements import public_vr
 from imaging_platform.deid.gate import GateFacts, judge, mask_for
@@ -20,11 +25,6 @@ from imaging_platform.deid.inventory import Inventory, PrivateName, is_known_tag
 from imaging_platform.deid.policy import decide_private, decide_public
 from imaging_platform.deid.session import DeidReport
 from imaging_platform.deid.settings import DeidSettings
-from imaging_platform.deid.statements import (
-    deid_codes,
-    method_text,
-    temporal_information,
-)
 from imaging_platform.deid.tables import known_creators, load_table
 from imaging_platform.deid.values import PATTERNS
 from imaging_platform.files.digests import digest_json

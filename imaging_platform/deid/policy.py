@@ -12,6 +12,12 @@ from __future__ import annotations
 import functools
 
 from imaging_platform.deid.additions import ElementName, index_kept, index_removed
+from imaging_platform.deid.codes import (
+    ENGINE_VERSION,
+    deid_codes,
+    method_text,
+    temporal_information,
+)
 from imaging_platform.deid.decision import (
     DATE_VRS,
     LUT_TAGS,
@@ -31,12 +37,6 @@ from imaging_platform.deid.profile import (
     uid_action,
 )
 from imaging_platform.deid.settings import DeidSettings
-from imaging_platform.deid.statements import (
-    ENGINE_VERSION,
-    deid_codes,
-    method_text,
-    temporal_information,
-)
 from imaging_platform.deid.tables import PROFILE_FILE, load_table, table_edition
 from imaging_platform.deid.values import PATTERNS
 from imaging_platform.files.digests import digest_json

@@ -111,12 +111,16 @@ def test_a_value_cannot_command_the_terminal(tmp_path, workspace):
 
 
 def test_a_value_that_is_not_what_it_claims_is_shown_as_bytes(tmp_path, workspace):
-    file = save(make_original(), tmp_path / "a")
+    original = make_original()
+    original.AcquisitionDuration = 1.5
+    file = save(original, tmp_path / "a")
     data = file.read_bytes()
-    start = data.index(b"\x28\x00\x30\x00DS")
-    file.write_bytes(data[: start + 8] + b"a\\b" + data[start + 11 :])
+    head = data.index(b"\x18\x00\x73\x90FD\x08\x00")
+    file.write_bytes(
+        data[: head + 6] + b"\6\0" + data[head + 8 :][:6] + data[head + 16 :]
+    )
 
     run = _try(file, workspace)
 
-    (row,) = [row for row in run.rows if row.path == "PixelSpacing"]
-    assert str(row.before).endswith(" bytes")
+    (row,) = [row for row in run.rows if row.path == "AcquisitionDuration"]
+    assert row.before == "6 bytes"

@@ -1,4 +1,4 @@
-"""What a de-identified file says was done to it (PS3.15 section E.1.1)."""
+"""Codes and words for what a policy does (PS3.15 section E.1.1, PS3.16 CID 7050)."""
 
 from __future__ import annotations
 
