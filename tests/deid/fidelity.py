@@ -124,7 +124,10 @@ def _converted(folder: Path, target: Path) -> list[Image]:
     if any(folder.iterdir()):
         convert_folder(folder, target)
     images = [_read_image(path) for path in target.glob("*.nii.gz")]
-    return sorted(images, key=lambda one: (str(one.sidecar.get("SeriesNumber")), one.voxels, one.affine))
+    return sorted(
+        images,
+        key=lambda one: (str(one.sidecar.get("SeriesNumber")), one.voxels, one.affine),
+    )
 
 
 def _read_image(path: Path) -> Image:
@@ -160,4 +163,6 @@ def _compare(before: list[Image], after: list[Image]) -> Fidelity:
             for key in set(old.sidecar) & set(new.sidecar) - IDENTITY_KEYS
             if old.sidecar[key] != new.sidecar[key]
         )
-    return Fidelity(len(before), tuple(sorted(differences)), tuple(lost), tuple(changed))
+    return Fidelity(
+        len(before), tuple(sorted(differences)), tuple(lost), tuple(changed)
+    )
