@@ -289,7 +289,8 @@ def _is_cut(word: str, most: int) -> bool:
 def _known_part(match: re.Match[str]) -> str:
     """Return what stays of a word of a description."""
     word, before = match[0], match.string[: match.start()]
-    if _ENTITY.search(before[-8:]) and word.isalpha() and len(word) <= 24:
+    is_label = len(word) <= 24 and sum(map(str.isdigit, word)) <= MAX_UNKNOWN_LETTERS
+    if is_label and _ENTITY.search(before[-8:]):
         return word
     if unknown_letters(word) <= MAX_UNKNOWN_LETTERS:
         return "" if is_short_name(word) else word

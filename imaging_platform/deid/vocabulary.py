@@ -90,7 +90,10 @@ def is_known(run: str) -> bool:
     (True, True, False)
     """
     lower, words = run.lower(), known_words()
-    if lower in words or (lower.endswith("s") and lower[:-1] in words):
+    if lower in words:
+        return True
+    # A plural, and a letter typed twice.
+    if len(lower) > MAX_DIGITS and lower[-1] in "s" + lower[-2] and lower[:-1] in words:
         return True
     parts = _CAMEL.findall(run)
     if len(parts) > 1 and all(_is_part(part, words) for part in parts):
