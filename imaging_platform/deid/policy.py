@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from imaging_platform.deid.elements import PIXEL_TAGS, private_vr, public_vr
+from imaging_platform.deid.rewriters import REWRITERS
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.tables import (
     PROFILE_FILE,
@@ -46,9 +47,6 @@ _CHARACTERISTIC_RULES = {
     "ethnic_group": "code",
     "smoking": "code",
 }
-_REWRITERS = frozenset(
-    {"siemens_csa", "siemens_protocol", "ge_protocol", "ge_user_data"}
-)
 
 
 class Action(StrEnum):
@@ -149,6 +147,7 @@ def policy_digest(settings: DeidSettings) -> str:
         "private_reviewed.json",
         "technique.json",
         "siemens.json",
+        "words.json",
         "code_meanings.json",
     )
     return digest_json(
@@ -368,7 +367,7 @@ def _decide_by_kind(tag: int) -> Decision:
 def _decide_reviewed(rule: str, reason: str, vr: str) -> Decision:
     if rule == "drop":
         return Decision(Action.REMOVE, reason)
-    if rule in _REWRITERS:
+    if rule in REWRITERS:
         return Decision(Action.REWRITE, reason, rule, vr)
     if vr == "SQ" and rule in ("recurse", "number_or_recurse"):
         return Decision(Action.RECURSE, reason, vr=vr)
