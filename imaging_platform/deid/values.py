@@ -46,7 +46,8 @@ PATTERNS: dict[str, str] = {
     "code": r"[A-Za-z0-9_ .+\-/*%#]{0,16}",
     # Longer integers are numbers of orders and people, and days.
     "number": rf" *(?![+-]?\d{{8}}){_NUMBER} *",
-    "large_number": r" *[+-]?\d{1,10}(?:\.\d{0,12})?(?:[eE][+-]?\d{1,3})? *",
+    "large_number": r" *(?!(?:19|20)\d{2}[01]\d[0-3]\d *$)"
+    r"[+-]?\d{1,10}(?:\.\d{0,12})?(?:[eE][+-]?\d{1,3})? *",
     "numbers_or_codes": rf"{_SHORT_NUMBER}(?:[ ,]{_SHORT_NUMBER})*|[A-Za-z_]{{1,10}}",
     "token": r"[A-Za-z0-9_*+./\-:;,=#$%() ]{1,128}",
     "words": r"[A-Za-z0-9_*+./\-:;,=#$%()&\[\]<> ]{1,64}",
@@ -142,7 +143,6 @@ _CLOSED_RULES = frozenset(
     [
         "acquisition_time",
         "baseline",
-        "coil_string",
         "comment",
         "field_of_view",
         "flag",
@@ -276,6 +276,9 @@ def _cut(rule: str, text: str, identifiers: Identifiers) -> str | None:
     words = [word for word in _WORD.findall(kept) if not _is_cut(word, most)]
     if not any(len(word) > 1 and is_known_word(word) for word in words):
         return None
+    # Conversion takes the maker from the first letters.
+    if rule == "maker" and not text.strip().startswith(words[0]):
+        return None
     kept = _WORD.sub(lambda m: "" if _is_cut(m[0], most) else m[0], kept)
     kept = re.sub(r"([ _*+/:;,=#$%()&<>-])(?:\1)+", r"\1", kept).strip(" _,;:-+/")
     return kept if kept and not identifiers.echoes_in(kept) else None
@@ -283,7 +286,11 @@ def _cut(rule: str, text: str, identifiers: Identifiers) -> str | None:
 
 def _is_cut(word: str, most: int) -> bool:
     unknown = unknown_letters(word)
-    return unknown > most or is_short_name(word) or (word.isdigit() and len(word) > 5)
+    return (
+        unknown > most
+        or is_short_name(word)
+        or (word.isdigit() and len(word) > MAX_DIGITS)
+    )
 
 
 def _known_part(match: re.Match[str]) -> str:

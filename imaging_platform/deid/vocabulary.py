@@ -16,7 +16,7 @@ from imaging_platform.deid.tables import load_table
 MAX_UNKNOWN_LETTERS = 3
 """Of a word: as many letters as an abbreviation may have that no list knows."""
 
-MAX_DIGITS = 5
+MAX_DIGITS = 4
 """Of a run: more are a number of a person, an order or a day."""
 
 _WORD = re.compile(r"[A-Za-z0-9]+")
@@ -117,9 +117,7 @@ def is_known_code(value: str) -> bool:
     """
     if value in _known_codes() or _DICOM_CODE.fullmatch(value):
         return True
-    return len(value) <= MAX_UNKNOWN_LETTERS or (
-        len(value) <= MAX_DIGITS and is_technical(value)
-    )
+    return len(value) <= MAX_DIGITS + 1 and is_technical(value)
 
 
 def is_short_name(run: str) -> bool:
