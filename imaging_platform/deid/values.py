@@ -21,10 +21,10 @@ from imaging_platform.deid.tables import known_creators
 from imaging_platform.deid.vocabulary import (
     MAX_DIGITS,
     MAX_UNKNOWN_LETTERS,
+    is_common_name,
     is_known,
     is_known_code,
     is_known_word,
-    is_short_name,
     is_technical,
     unknown_letters,
 )
@@ -48,6 +48,8 @@ PATTERNS: dict[str, str] = {
     "number": rf" *(?![+-]?\d{{8}}){_NUMBER} *",
     "large_number": r" *(?!(?:19|20)\d{2}[01]\d[0-3]\d *$)"
     r"[+-]?\d{1,10}(?:\.\d{0,12})?(?:[eE][+-]?\d{1,3})? *",
+    # GE: (0043,xx39) has flags above the b-value.
+    "ge_b_value": r"\d0000\d{5}|\d{1,7}",
     "numbers_or_codes": rf"{_SHORT_NUMBER}(?:[ ,]{_SHORT_NUMBER})*|[A-Za-z_]{{1,10}}",
     "token": r"[A-Za-z0-9_*+./\-:;,=#$%() ]{1,128}",
     "words": r"[A-Za-z0-9_*+./\-:;,=#$%()&\[\]<> ]{1,64}",
@@ -146,6 +148,7 @@ _CLOSED_RULES = frozenset(
         "comment",
         "field_of_view",
         "flag",
+        "ge_b_value",
         "ice_dimensions",
         "image_number",
         "channels",
@@ -172,7 +175,14 @@ _CLOSED_RULES = frozenset(
 _COMPILED = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
 _LONG_DIGITS = re.compile(r"\d{6,}")
 _NUMERIC_RULES = frozenset(
-    ["number", "large_number", "numbers_or_codes", "ice_dimensions", "baseline"]
+    [
+        "number",
+        "large_number",
+        "ge_b_value",
+        "numbers_or_codes",
+        "ice_dimensions",
+        "baseline",
+    ]
 )
 # A code must be there wherever a coded entry is (PS3.3 section 8.1).
 _STAND_INS = {"code_value": "UNKNOWN", "scheme": "99UNKNOWN"}
@@ -193,6 +203,8 @@ _ENTITY = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _RUN = re.compile(r"[A-Za-z]+|\d+")
+_MAX_PLAIN_DIGITS = 7
+_MEASURED_DIGITS = 6
 MAX_DESCRIPTOR_CHARACTERS = 64
 MAX_TEXT_CHARACTERS = 1024
 """Longer texts are no technique; this also bounds the time of a search."""
@@ -219,7 +231,7 @@ def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
     if rule == "descriptor":
         return clean_descriptor(text, identifiers)
     if _is_of_rule(rule, text) and not _echoes(rule, text, identifiers):
-        return text
+        return _rounded(text) if rule == "large_number" else text
     if rule in CUT_RULES:
         return _cut(rule, text, identifiers)
     return _STAND_INS.get(rule)
@@ -260,6 +272,18 @@ def _is_of_rule(rule: str, text: str) -> bool:
     return rule in _CLOSED_RULES or is_technical(text)
 
 
+def _rounded(text: str) -> str:
+    """
+    Return a long integer with six digits that count, which is all one can measure.
+
+    So no number of a person hides in a dose, and a dose in becquerel stays.
+    """
+    digits = text.strip()
+    if not digits.isdigit() or len(digits) <= _MAX_PLAIN_DIGITS:
+        return text
+    return f"{round(int(digits), _MEASURED_DIGITS - len(digits))}"
+
+
 def _echoes(rule: str, text: str, identifiers: Identifiers) -> bool:
     return rule not in ("number", "sex") and identifiers.echoes_in(text)
 
@@ -288,7 +312,7 @@ def _is_cut(word: str, most: int) -> bool:
     unknown = unknown_letters(word)
     return (
         unknown > most
-        or is_short_name(word)
+        or is_common_name(word)
         or (word.isdigit() and len(word) > MAX_DIGITS)
     )
 
@@ -300,7 +324,7 @@ def _known_part(match: re.Match[str]) -> str:
     if is_label and _ENTITY.search(before[-8:]):
         return word
     if unknown_letters(word) <= MAX_UNKNOWN_LETTERS:
-        return "" if is_short_name(word) else word
+        return "" if is_common_name(word) else word
     runs = _RUN.findall(word)
     kept = [run for run in runs if _is_kept_run(run)]
     n_open = sum(len(run) for run in kept if run.isalpha() and not is_known(run))

@@ -40,7 +40,7 @@ def is_technical(text: str) -> bool:
     n_unknown = 0
     for word in _WORD.findall(text):
         unknown = unknown_letters(word)
-        if unknown > MAX_UNKNOWN_LETTERS or word.lower() in _short_names():
+        if unknown > MAX_UNKNOWN_LETTERS or word.lower() in _names():
             return False
         n_unknown += unknown >= MAX_UNKNOWN_LETTERS
     return n_unknown <= 1
@@ -120,9 +120,9 @@ def is_known_code(value: str) -> bool:
     return len(value) <= MAX_DIGITS + 1 and is_technical(value)
 
 
-def is_short_name(run: str) -> bool:
-    """Return whether an abbreviation is also a common name of a person."""
-    return run.lower() in _short_names()
+def is_common_name(run: str) -> bool:
+    """Return whether a word of an abbreviation's length is a common name."""
+    return run.lower() in _names()
 
 
 @functools.cache
@@ -139,8 +139,8 @@ def _known_codes() -> frozenset[str]:
 
 
 @functools.cache
-def _short_names() -> frozenset[str]:
-    return frozenset(load_table("words.json")["short_names"])
+def _names() -> frozenset[str]:
+    return frozenset(load_table("words.json")["names"])
 
 
 def _is_part(part: str, words: frozenset[str]) -> bool:
