@@ -1,10 +1,11 @@
-"""Every rewriter of a vendor's header by the name that the reviewed list gives it."""
+"""Every rewriter of a header by the name that the lists give it."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from imaging_platform.deid import ge, siemens
+from imaging_platform.deid.color import plain_profile
 from imaging_platform.deid.identifiers import Identifiers
 
 
@@ -36,9 +37,17 @@ def _rewrite_ge_user_data(
     return ge.rewrite_user_data(data)
 
 
+def _replace_profile(
+    data: bytes, identifiers: Identifiers, *, keep_names: bool
+) -> bytes:
+    del data, identifiers, keep_names  # The same for every image.
+    return plain_profile()
+
+
 REWRITERS: dict[str, Rewriter] = {
     "ge_protocol": _rewrite_ge_protocol,
     "ge_user_data": _rewrite_ge_user_data,
+    "icc_profile": _replace_profile,
     "siemens_csa": siemens.rewrite_csa,
     "siemens_protocol": siemens.rewrite_protocol,
 }

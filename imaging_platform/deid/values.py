@@ -174,18 +174,21 @@ _CLOSED_RULES = frozenset(
 
 _COMPILED = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
 _LONG_DIGITS = re.compile(r"\d{6,}")
-_NUMERIC_RULES = frozenset(
-    [
-        "number",
-        "large_number",
-        "ge_b_value",
-        "numbers_or_codes",
-        "ice_dimensions",
-        "baseline",
-    ]
-)
-# A code must be there wherever a coded entry is (PS3.3 section 8.1).
-_STAND_INS = {"code_value": "UNKNOWN", "scheme": "99UNKNOWN"}
+NUMBER_RULES = frozenset(["number", "large_number", "ge_b_value", "numbers_or_codes"])
+"""Rules for numbers written as text; a list may name one for DS and IS."""
+
+_NUMERIC_RULES = NUMBER_RULES | {"ice_dimensions", "baseline"}
+# Of Type 1 where they are (PS3.3 sections 8.1, C.7.5.2, C.8.13), so never empty.
+_STAND_INS = {
+    "code_value": "UNKNOWN",
+    "coil": "UNKNOWN",
+    "kernel": "UNKNOWN",
+    "maker": "UNKNOWN",
+    "model": "UNKNOWN",
+    "scheme": "99UNKNOWN",
+    "sequence": "UNKNOWN",
+    "version": "UNKNOWN",
+}
 _DATE_LIKE = re.compile(
     r"(?<!\d)(?:(?:19|20)\d{2}[-./_ ]?[01]\d[-./_ ]?[0-3]\d|"
     r"[0-3]?\d[-./][01]?\d[-./](?:19|20)\d{2}|"
@@ -232,9 +235,8 @@ def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
         return clean_descriptor(text, identifiers)
     if _is_of_rule(rule, text) and not _echoes(rule, text, identifiers):
         return _rounded(text) if rule == "large_number" else text
-    if rule in CUT_RULES:
-        return _cut(rule, text, identifiers)
-    return _STAND_INS.get(rule)
+    kept = _cut(rule, text, identifiers) if rule in CUT_RULES else None
+    return _STAND_INS.get(rule) if kept is None else kept
 
 
 def clean_descriptor(text: str, identifiers: Identifiers) -> str:

@@ -264,7 +264,7 @@ class _Gardener:
         raw = RawDataElement(
             Tag(tag), vr, len(value), value, 0, self.is_implicit, self.is_little, True
         )
-        dataset._dict[Tag(tag)] = raw  # noqa: SLF001
+        dataset._dict[Tag(tag)] = raw
 
 
 def _planted_in_siemens(raw: bytes) -> bytes:
