@@ -20,7 +20,7 @@ from imaging_platform.deid.tables import (
     table_edition,
     technique_rules,
 )
-from imaging_platform.deid.values import PATTERNS
+from imaging_platform.deid.values import NUMBER_RULES, PATTERNS
 from imaging_platform.files.digests import digest_json
 
 ENGINE_VERSION = "1"
@@ -28,6 +28,10 @@ ENGINE_VERSION = "1"
 
 NUMERIC_VRS = frozenset(["FD", "FL", "SL", "SS", "UL", "US", "SV", "UV", "AT"])
 TEXT_VRS = frozenset(["AE", "AS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"])
+# Of Type 3 where they are, so that an empty one is an error (PS3.5 section 7.4.5):
+# InstitutionCode-, OperatorIdentification-, ReferencedStudy- and
+# ReferencedPerformedProcedureStepSequence.
+_OPTIONAL_SEQUENCES = frozenset({0x00080082, 0x00081072, 0x00081110, 0x00081111})
 LUT_TAGS = frozenset(
     {0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223, 0x00283006}
 )
@@ -333,6 +337,8 @@ def _basic_action(tag: int, basic: str) -> Action:
         return Action.REMAP
     if basic == "X/Z/U*":
         return Action.RECURSE
+    if tag in _OPTIONAL_SEQUENCES:
+        return Action.REMOVE
     # DeviceSerialNumber is Type 1 in enhanced objects (PS3.3 section C.7.5.2).
     if basic in ("Z", "X/Z") or (basic == "X/Z/D" and tag != 0x00181000):
         return Action.EMPTY
@@ -341,6 +347,8 @@ def _basic_action(tag: int, basic: str) -> Action:
 
 def _decide_by_kind(tag: int) -> Decision:
     vr, rule = public_vr(tag), technique_rules().get(tag, "")
+    if tag == 0x00282000:
+        return Decision(Action.REWRITE, "colour profile: sRGB's for any", "icc_profile")
     if tag == 0x00080104:
         return Decision(
             Action.PSEUDONYM, "free text: the dictionary's words or the code"
@@ -377,7 +385,8 @@ def _decide_reviewed(rule: str, reason: str, vr: str) -> Decision:
         return Decision(Action.KEEP, reason, vr=vr)
     if vr in ("OB", "OW", "UN", "SQ"):
         return Decision(Action.REMOVE, f"{reason}, but of unknown form")
-    name = "number" if rule == "number_or_recurse" or vr in ("DS", "IS") else rule
+    is_number = vr in ("DS", "IS") and rule not in NUMBER_RULES
+    name = "number" if rule == "number_or_recurse" or is_number else rule
     return Decision(Action.RULE, reason, name, vr)
 
 
