@@ -1,329 +1,597 @@
-"""Applying the policy to a data set, at every depth."""
+"""
+De-identifying the elements of a file in one pass over its bytes.
+
+The files of a session repeat most of their elements to the byte. So what became of
+an element is remembered by its bytes, and an element, or a whole sequence, that was
+met before costs a look-up. What was not met is decided by the policy, changed by
+`imaging_platform.deid.actions`, noted for what it tells of the subject, and laid
+down where the echo guard will search it.
+"""
 
 from __future__ import annotations
 
-import re
+import contextlib
+import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from imaging_platform.deid import dates, ge, siemens
-from imaging_platform.deid.elements import DicomFile, Element, ascii_text
-from imaging_platform.deid.identifiers import Identifiers, decode, is_personal
-from imaging_platform.deid.policy import (
-    LUT_TAGS,
-    NUMERIC_VRS,
-    Action,
-    Decision,
-    Policy,
-    deid_codes,
+from imaging_platform.deid.actions import Actions, Subject, padded
+from imaging_platform.deid.elements import (
+    LONG_VRS,
+    PIXEL_TAGS,
+    UNDEFINED,
+    ascii_text,
+    private_vr,
+    public_vr,
 )
+from imaging_platform.deid.encoding import (
+    ITEM,
+    ITEM_END,
+    LONGEST_SHORT_BYTES,
+    SEQUENCE_END,
+    Encoding,
+    encode_meta,
+    encoding_of,
+    join_elements,
+)
+from imaging_platform.deid.guard import Evidence
+from imaging_platform.deid.header import Header, PixelPlace
+from imaging_platform.deid.identifiers import Gathering
+from imaging_platform.deid.memory import Context, Entry, Memory, Run, Step
+from imaging_platform.deid.policy import Action, Decision
 from imaging_platform.deid.pseudonyms import new_uid
+from imaging_platform.deid.screen import Screen
+from imaging_platform.deid.statements import statements
 from imaging_platform.deid.tables import code_meaning
-from imaging_platform.deid.values import keep_by_rule
+from imaging_platform.dicom.structure import (
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    NATIVE_SYNTAXES,
+    BadDicom,
+    Reason,
+    find_start,
+    fitting_syntax,
+)
 
-PADDED_WITH_ZERO = frozenset({"UI", "OB", "UN", "OW"})
-MAX_AGE_YEARS = 90
-_DAYS_PER_UNIT = {"D": 1, "W": 7, "M": 30.4375, "Y": 365.25}
-_DUMMIES = {
-    "AS": "",
-    "CS": "UNKNOWN",
-    "DS": "0",
-    "IS": "0",
-    "PN": "REMOVED",
-    "TM": "000000",
-    "UR": "",
-}
-_CODE_TAGS = frozenset({0x00080100, 0x00080102})
-# Numbers do not spell words, whatever representation a file claims.
-_WORDS = re.compile(rb"[A-Za-z^ ,]{8}|[ -~]{12}")
-_SHORT_UNITS = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "UL": 4, "US": 2, "AT": 4}
+MAX_DEPTH = 16
+MAX_ELEMENTS = 4_000_000
+_LARGEST_REMEMBERED_BYTES = 1 << 18
+_OPEN_LENGTHS_TRIED = 4
+_LONGEST_IN_A_RUN = 1 << 12
+_CHARSET, _MEANING = 0x00080005, 0x00080104
+_OWN_TAGS = frozenset({0x00100010, 0x00100020})
+_FIRST_DELIMITER = 0xFFFE0000
+_FUNCTIONAL_GROUPS = 0x5200_0000
+
+
+class _Frame:
+    """The surroundings of a data set: what its elements mean depends on them alone."""
+
+    __slots__ = ("_charset", "_memory", "data", "depth", "encoding", "is_kept", "known")
+
+    def __init__(
+        self,
+        data: bytes,
+        encoding: Encoding,
+        charset: str,
+        depth: int,
+        is_kept: bool,
+        memory: Memory,
+    ) -> None:
+        self.data = data
+        self.encoding = encoding
+        self.depth = depth
+        self.is_kept = is_kept
+        self._memory = memory
+        self.charset = charset
+
+    @property
+    def charset(self) -> str:
+        """SpecificCharacterSet (0008,0005) in force."""
+        return self._charset
+
+    @charset.setter
+    def charset(self, charset: str) -> None:
+        self._charset = charset
+        self.known = self._memory.of((self.encoding.syntax, charset, self.is_kept))
 
 
 @dataclass(frozen=True)
-class Subject:
+class Rewritten:
     """
-    All that is needed to rewrite the files of one session.
+    A file as it will be written, but for its pixel data.
 
     Parameters
     ----------
-    secret
-        The study's secret, 32 bytes.
-    label
-        BIDS subject label, without ``sub-``.
-    offset_days
-        Move of the dates.
-    identifiers
-        What must not remain, of all files of the session.
-    policy
-        The study's policy.
+    head
+        All bytes before the pixel data, in parts.
+    header
+        Facts of the original, for the gate.
+    uid, series_uid
+        New UIDs of the instance and of its series.
     """
 
-    secret: bytes = field(repr=False)
-    label: str
-    offset_days: int
-    identifiers: Identifiers = field(repr=False)
-    policy: Policy
-
-    @property
-    def name(self) -> str:
-        """What stands in PatientName and PatientID."""
-        return f"sub-{self.label}"
-
-
-def anonymize_elements(file: DicomFile, subject: Subject) -> Counter[str]:
-    """
-    Rewrite the data set of a file in place.
-
-    Parameters
-    ----------
-    file
-        Its `elements` are replaced; its meta group is rebuilt when it is written.
-    subject
-        The session's subject.
-
-    Returns
-    -------
-    collections.Counter
-        How many elements were treated how, by `Action`.
-    """
-    counts: Counter[str] = Counter()
-    pass_ = _Pass(subject, file.text(0x00080005), counts, file.is_big_endian)
-    kept = pass_.rewrite(file.elements)
-    file.elements = [*kept, *_statements(subject, file)]
-    file.__post_init__()
-    return counts
+    head: list[bytes]
+    header: Header
+    uid: str
+    series_uid: str
 
 
 @dataclass
-class _Pass:
+class Engine:
+    """
+    The one pass, for files of one session.
+
+    Parameters
+    ----------
+    subject
+        The session's subject.
+    screen
+        What must not remain.
+    told
+        Gets what the files tell of their subject.
+    evidence
+        Gets what is written, for the guard.
+    """
+
     subject: Subject
-    charset: str
-    counts: Counter[str]
-    is_big_endian: bool
+    screen: Screen
+    told: Gathering
+    evidence: Evidence
+    _done: Counter[str] = field(default_factory=Counter)
+    _n_elements: int = 0
 
-    def rewrite(self, elements: list[Element]) -> list[Element]:
-        creators = _creators_of(elements)
-        kept: list[Element] = []
-        for element in elements:
-            decision = self._decide(element, creators)
-            if decision is None:
+    def __post_init__(self) -> None:
+        self._actions = Actions(self.subject, self.screen, self._done)
+        self._memory = Memory(self._done)
+
+    def counts(self) -> Counter[str]:
+        """Return how many elements were treated how, by `Action`."""
+        self._memory.settle()
+        return +self._done
+
+    def survey(self, data: bytes) -> None:
+        """
+        Note what a file tells of its subject before its functional groups.
+
+        Raises
+        ------
+        BadDicom
+            It is not DICOM or its structure is broken.
+        """
+        meta, start = self._open(data)
+        found = fitting_syntax(meta.get(0x00020010, ""), data[start : start + 6])
+        header = Header(found, encoding_of(found))
+        with _truncation_told():
+            self._walk_top(
+                self._frame(data, header.encoding, is_kept=False),
+                start,
+                header,
+                before=_FUNCTIONAL_GROUPS,
+            )
+
+    def rewrite(self, data: bytes) -> Rewritten:
+        """
+        Rewrite a file that was read, or memory-mapped, whole.
+
+        Raises
+        ------
+        BadDicom
+            It is not DICOM or its structure is broken.
+        """
+        meta, start = self._open(data)
+        declared = meta.get(0x00020010, "")
+        found = fitting_syntax(declared, data[start : start + 6])
+        is_native = declared in NATIVE_SYNTAXES or not declared
+        header = Header(found if is_native else declared, encoding_of(found))
+        frame = self._frame(data, header.encoding, is_kept=True)
+        with _truncation_told():
+            entries = self._walk_top(frame, start, header)
+        return self._assemble(header, self._data_set(frame, entries))
+
+    def _frame(self, data: bytes, encoding: Encoding, *, is_kept: bool) -> _Frame:
+        return _Frame(data, encoding, "", 0, is_kept, self._memory)
+
+    def _open(self, data: bytes) -> tuple[dict[int, str], int]:
+        """Return the texts of the meta group, and where the data set starts."""
+        if len(data) == 0:
+            raise BadDicom(Reason.EMPTY)
+        self._n_elements = 0
+        start, _ = find_start(data)
+        with _truncation_told():
+            meta, start = self._read_meta(data, start)
+        if meta.get(0x00020002) == "1.2.840.10008.1.3.10":
+            raise BadDicom(Reason.DIRECTORY)
+        if start == len(data):
+            raise BadDicom(Reason.BROKEN, "no data set")
+        return meta, start
+
+    def _assemble(self, header: Header, elements: dict[int, bytes]) -> Rewritten:
+        old = [header.text(tag) for tag in (0x00080018, 0x0020000E)]
+        uid, series_uid = (self._new_uid(text) for text in old)
+        for tag, said in statements(self.subject, header.encoding).items():
+            if tag not in _OWN_TAGS or tag not in elements:
+                elements[tag] = said
+        meta = encode_meta(header.text(0x00080016), uid, header.syntax)
+        head = [meta, *(elements[tag] for tag in sorted(elements))]
+        return Rewritten(head, header, uid, series_uid)
+
+    def _new_uid(self, uid: str) -> str:
+        if self.subject.policy.public(0x00080018).action is Action.RETAIN:
+            return uid
+        return new_uid(self.subject.secret, uid)
+
+    def _read_meta(self, data: bytes, position: int) -> tuple[dict[int, str], int]:
+        """Read group 0002, explicit little endian; return texts and where it ends."""
+        texts: dict[int, str] = {}
+        read_head = encoding_of(EXPLICIT_LITTLE).read_head
+        while data[position : position + 2] == b"\x02\0":
+            tag, code, start, length = read_head(data, position)
+            position = start + length
+            if length == UNDEFINED or position > len(data):
+                raise BadDicom(Reason.TRUNCATED, "file meta information")
+            value = data[start:position]
+            self.told.add(tag, code.decode("latin-1"), value, "")
+            texts[tag] = ascii_text(value)
+        return texts, position
+
+    def _walk_top(
+        self, frame: _Frame, position: int, header: Header, *, before: int = 1 << 32
+    ) -> list[tuple[int, Entry]]:
+        """
+        Walk the top level up to the pixel data, or to the first tag from `before` on.
+
+        Returns
+        -------
+        list
+            What became of each element, by tag in the order of the file, private
+            creators too.
+        """
+        data, end, previous = frame.data, len(frame.data), 0
+        read_head = frame.encoding.read_head
+        context = Context(frame.encoding, frame.charset, {})
+        begin = context.copy()
+        steps: list[Step | Run] = []
+        while position < end:
+            run = self._memory.find_run(data, position, previous, context)
+            if run is not None and frame.is_kept:
+                steps.append(run)
+                header.raws.update(run.raws)
+                context.creators.update(run.creators)
+                position += len(run.raw)
+                previous = run.entries[-1][0]
                 continue
-            self.counts[decision.action.value] += 1
-            changed = self._apply(element, decision)
-            if changed is not None:
-                kept.append(changed)
-        _put_code_for_meaning(kept)
-        return [*_needed_creators(kept, creators), *kept]
+            tag, code, start, length = read_head(data, position)
+            if tag >= before:
+                break
+            if tag in PIXEL_TAGS:
+                header.pixels = _place_pixels(frame, tag, code, start, length, end)
+                break
+            entry, stop = self._step(
+                frame, context.creators, tag, code, position, start, length, end
+            )
+            raw = data[position:stop] if stop - position < _LONGEST_IN_A_RUN else b""
+            header.raws[tag] = raw
+            if tag == _CHARSET:
+                # What follows depends on it, so no run may reach over it.
+                context.charset = begin.charset = frame.charset
+                raw = b""
+            steps.append(Step(tag, raw, entry, context.creators.get(tag)))
+            position, previous = stop, tag
+        if frame.is_kept:
+            self._memory.learn(begin, steps)
+        entries: list[tuple[int, Entry]] = []
+        for step in steps:
+            if isinstance(step, Run):
+                entries += step.entries
+            else:
+                entries.append((step.tag, step.entry))
+        return self._counted(entries)
 
-    def _decide(self, element: Element, creators: dict[int, str]) -> Decision | None:
-        tag, policy = element.tag, self.subject.policy
-        if not tag >> 16 & 1:
+    def _walk(
+        self, frame: _Frame, position: int, end: int, *, is_open: bool = False
+    ) -> tuple[list[tuple[int, Entry]], int]:
+        """Walk an item to `end`, or to its delimiter; return where it ends, too."""
+        data, read_head = frame.data, frame.encoding.read_head
+        creators: dict[int, str] = {}
+        entries: list[tuple[int, Entry]] = []
+        while position < end:
+            tag, code, start, length = read_head(data, position)
+            if tag == ITEM_END and is_open:
+                return self._counted(entries), position + 8
+            entry, position = self._step(
+                frame, creators, tag, code, position, start, length, end
+            )
+            entries.append((tag, entry))
+        if is_open:
+            raise _overrun(data, end)
+        return self._counted(entries), position
+
+    def _step(
+        self,
+        frame: _Frame,
+        creators: dict[int, str],
+        tag: int,
+        code: bytes,
+        position: int,
+        start: int,
+        length: int,
+        end: int,
+    ) -> tuple[Entry, int]:
+        """Return what becomes of the element at a position, and where it ends."""
+        # The hot path, some 300 times a file: nothing here that can be elsewhere.
+        if tag >= _FIRST_DELIMITER and tag >> 16 == 0xFFFE:
+            raise BadDicom(Reason.BROKEN, "item outside a sequence")
+        data, stop = frame.data, start + length
+        if tag == _CHARSET and length < 1024:
+            frame.charset = ascii_text(data[start:stop])
+        owner = ""
+        if tag & 0x10000:
+            block = tag & 0xFFFF
+            if 0x10 <= block <= 0xFF and stop <= end:
+                creators[tag] = ascii_text(data[start:stop])
+            owner = creators.get(tag & 0xFFFF0000 | block >> 8, "")
+        known = frame.known
+        if length == UNDEFINED:
+            return self._meet_open(frame, tag, code, position, start, end, owner)
+        if stop > end:
+            raise _overrun(data, end)
+        if length > _LARGEST_REMEMBERED_BYTES:
+            return self._meet(frame, tag, code, start, stop, owner), stop
+        raw = data[position:stop]
+        key = (owner, raw) if owner else raw
+        entry = known.get(key)
+        if entry is None:
+            entry = self._meet(frame, tag, code, start, stop, owner)
+            self._memory.remember(known, key, len(raw), entry)
+        else:
+            entry.again += 1
+        return entry, stop
+
+    def _counted(self, entries: list[tuple[int, Entry]]) -> list[tuple[int, Entry]]:
+        self._n_elements += len(entries)
+        if self._n_elements > MAX_ELEMENTS:
+            raise BadDicom(Reason.MANY_ELEMENTS, f"more than {MAX_ELEMENTS}")
+        return entries
+
+    def _data_set(
+        self, frame: _Frame, entries: list[tuple[int, Entry]]
+    ) -> dict[int, bytes]:
+        """Return the elements that stay, by tag; of two with one tag the last."""
+        kept = {tag: entry.out for tag, entry in entries if entry.out}
+        private = [tag for tag in kept if tag & 0x10000]
+        if private:
+            blocks = {
+                tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8
+                for tag in private
+                if tag & 0xFFFF > 0xFF
+            }
+            for tag in private:
+                if tag & 0xFFFF <= 0xFF and tag not in blocks:
+                    del kept[tag]
+        if _MEANING in kept:
+            kept[_MEANING] = _meaning(kept, frame.encoding)
+        return kept
+
+    def _meet(
+        self, frame: _Frame, tag: int, code: bytes, start: int, stop: int, owner: str
+    ) -> Entry:
+        """Decide about an element of known length."""
+        vr = code.decode("latin-1") or _implicit_vr(tag, owner)
+        if vr == "SQ":
+            return self._known_sequence(frame, tag, start, stop, owner, frame.encoding)
+        decision = self._decide(tag, owner, vr)
+        if vr == "UN" and stop - start >= 8 and _is_sequence(tag, owner, decision):
+            inner = encoding_of(IMPLICIT_LITTLE)
+            with contextlib.suppress(BadDicom, struct.error):
+                return self._known_sequence(frame, tag, start, stop, owner, inner)
+        value = frame.data[start:stop]
+        self.told.add(tag, vr, value, frame.charset)
+        if not frame.is_kept:
+            return Entry(b"", "")
+        if decision is None:
+            # A private creator stays while an element of its block does.
+            return Entry(frame.encoding.element(tag, "LO", _creator(value)), "")
+        self._done[decision.action.value] += 1
+        new = self._actions.apply(decision, tag, vr, value, frame.charset)
+        if decision.action is Action.RECURSE and not value:
+            return Entry(
+                frame.encoding.sequence(tag, [], frame.encoding, is_open=False),
+                decision.action.value,
+            )
+        if new is None:
+            return Entry(b"", decision.action.value)
+        if vr not in LONG_VRS and len(new) > LONGEST_SHORT_BYTES:
+            new = b""
+        if tag not in _OWN_TAGS:
+            self.evidence.add(vr, new)
+        return Entry(frame.encoding.element(tag, vr, new), decision.action.value)
+
+    def _known_sequence(
+        self,
+        frame: _Frame,
+        tag: int,
+        start: int,
+        stop: int,
+        owner: str,
+        inner: Encoding,
+    ) -> Entry:
+        """Decide about a sequence of known length."""
+        entry, _ = self._sequence(frame, tag, start, stop, owner, inner, is_open=False)
+        return entry
+
+    def _meet_open(
+        self,
+        frame: _Frame,
+        tag: int,
+        code: bytes,
+        position: int,
+        start: int,
+        end: int,
+        owner: str,
+    ) -> tuple[Entry, int]:
+        """Decide about a sequence of undefined length; return where it ends, too."""
+        data, known = frame.data, frame.known
+        lengths = self._memory.open_lengths(tag)
+        for length in lengths:
+            entry = known.get((owner, data[position : position + length]))
+            if entry is not None:
+                entry.again += 1
+                return entry, position + length
+        if code not in (b"SQ", b"UN", b""):
+            raise BadDicom(Reason.BROKEN, "undefined length outside a sequence")
+        inner = encoding_of(IMPLICIT_LITTLE) if code == b"UN" else frame.encoding
+        entry, stop = self._sequence(frame, tag, start, end, owner, inner, is_open=True)
+        size = stop - position
+        if size <= _LARGEST_REMEMBERED_BYTES:
+            self._memory.remember(known, (owner, data[position:stop]), size, entry)
+            lengths[:] = [size, *(n for n in lengths if n != size)]
+            del lengths[_OPEN_LENGTHS_TRIED:]
+        return entry, stop
+
+    def _sequence(
+        self,
+        frame: _Frame,
+        tag: int,
+        start: int,
+        end: int,
+        owner: str,
+        inner: Encoding,
+        *,
+        is_open: bool,
+    ) -> tuple[Entry, int]:
+        decision = self._decide(tag, owner, "SQ")
+        action = Action.REMOVE if decision is None else decision.action
+        recurses = action in (Action.RECURSE, Action.RETAIN)
+        is_kept = frame.is_kept and recurses
+        within = _Frame(
+            frame.data, inner, frame.charset, frame.depth + 1, is_kept, self._memory
+        )
+        items, met, stop = self._items(within, start, end, is_open=is_open)
+        if not frame.is_kept:
+            return Entry(b"", "", met), stop
+        self._done[action.value] += 1
+        if not recurses and action not in (Action.EMPTY, Action.DUMMY):
+            return Entry(b"", action.value), stop
+        out = frame.encoding.sequence(tag, items, inner, is_open=is_open)
+        return Entry(out, action.value, met), stop
+
+    def _items(
+        self, frame: _Frame, position: int, end: int, *, is_open: bool
+    ) -> tuple[list[bytes], list[Entry], int]:
+        """Walk the items of a sequence (PS3.5 section 7.5)."""
+        if frame.depth > MAX_DEPTH:
+            raise BadDicom(Reason.DEEP, f"more than {MAX_DEPTH} levels")
+        data, charset = frame.data, frame.charset
+        item_head = struct.Struct(frame.encoding.order + "HHI")
+        items: list[bytes] = []
+        met: list[Entry] = []
+        while position < end:
+            if end - position < 8:
+                raise _overrun(data, end)
+            group, number, length = item_head.unpack_from(data, position)
+            mark = group << 16 | number
+            position += 8
+            if mark == SEQUENCE_END and is_open:
+                return items, met, position
+            if mark != ITEM:
+                raise BadDicom(Reason.BROKEN, "something else where an item must be")
+            is_open_item = length == UNDEFINED
+            stop = end if is_open_item else position + length
+            if stop > end:
+                raise _overrun(data, end)
+            if frame.charset != charset:
+                frame.charset = charset
+            entries, position = self._walk(frame, position, stop, is_open=is_open_item)
+            met += [entry for _, entry in entries]
+            if frame.is_kept:
+                items.append(join_elements(self._data_set(frame, entries)))
+        if is_open:
+            raise _overrun(data, end)
+        return items, met, position
+
+    def _decide(self, tag: int, owner: str, vr: str) -> Decision | None:
+        """Return the decision of the policy, None for a private creator."""
+        policy = self.subject.policy
+        if not tag & 0x10000:
             return policy.public(tag)
         number = tag & 0xFFFF
         if number == 0:
             return Decision(Action.REMOVE, "group length")
         if 0x10 <= number <= 0xFF:
             return None
-        creator = creators.get(tag & 0xFFFF0000 | number >> 8)
-        if creator is None or number < 0x1000:
+        if not owner or number < 0x1000:
             return Decision(Action.REMOVE, "private element without a creator")
-        return policy.private(tag >> 16, number, creator, element.vr)
-
-    def _apply(self, element: Element, decision: Decision) -> Element | None:
-        action, tag, vr = decision.action, element.tag, element.vr
-        if action in (Action.REMOVE, Action.SET):
-            return None
-        if element.items is not None:
-            return self._apply_to_sequence(element, action)
-        if action is Action.RECURSE:
-            # A sequence in the dictionary, and something else in the file.
-            return None if element.value else Element(tag, "SQ", b"", [])
-        if action is Action.KEEP:
-            return element if _fits(element, decision.vr) else None
-        if action is Action.REWRITE:
-            return self._rewrite_vendor(element, decision.rule)
-        if action is Action.EMPTY:
-            return Element(tag, vr)
-        if action is Action.DUMMY:
-            return Element(tag, vr, self._dummy(element))
-        if action is Action.PSEUDONYM:
-            return Element(tag, vr, _padded(self.subject.name, vr))
-        return Element(tag, vr, self._changed_text(element, decision))
-
-    def _apply_to_sequence(self, element: Element, action: Action) -> Element | None:
-        if action in (Action.EMPTY, Action.DUMMY):
-            return Element(
-                element.tag, "SQ", b"", [], element.is_open, element.is_wrapped
-            )
-        if action is not Action.RECURSE:
-            return None
-        items = [self.rewrite(item) for item in element.items or []]
-        return Element(
-            element.tag, "SQ", b"", items, element.is_open, element.is_wrapped
-        )
-
-    def _changed_text(self, element: Element, decision: Decision) -> bytes:
-        text = decode(element.value, self.charset)
-        parts = [part.strip("\0 ") for part in text.split("\\")]
-        if element.vr in ("LT", "ST", "UT"):
-            parts = [text]
-        changed = [self._change(part, decision, element) for part in parts]
-        if decision.rule == "code" and len(parts) > 1:
-            # The place of a component has a meaning (ImageType): only it is emptied.
-            changed = [part or "" for part in changed]
-        if any(part is None for part in changed):
-            self.counts["drop a value that no rule lets stay"] += 1
-            return b""
-        kept = [part or "" for part in changed]
-        if decision.action is Action.RULE and kept == parts and text.isascii():
-            return element.value
-        if decision.action is Action.RULE and decision.rule == "descriptor":
-            self.counts["clean descriptor"] += 1
-        return _padded("\\".join(kept), element.vr)
-
-    def _change(self, part: str, decision: Decision, element: Element) -> str | None:
-        action, subject = decision.action, self.subject
-        if action is Action.RULE:
-            return keep_by_rule(
-                decision.rule, fold_case_kept(part), subject.identifiers
-            )
-        if action is Action.REMAP:
-            return new_uid(subject.secret, part) if is_personal(part) else part
-        if action is Action.SHIFT:
-            is_day = element.vr == "DA" or len(part.strip()) <= 10
-            move = dates.shift_date if is_day else dates.shift_moment
-            return move(part, subject.offset_days)
-        if action is Action.KEEP_TIME:
-            return dates.keep_time(part)
-        return cap_age(part)
-
-    def _dummy(self, element: Element) -> bytes:
-        if element.vr == "UI":
-            return self._changed_text(element, Decision(Action.REMAP, ""))
-        if element.vr in _SHORT_UNITS:
-            return bytes(_SHORT_UNITS[element.vr])
-        if element.vr in ("DA", "DT"):
-            return self._changed_text(element, Decision(Action.SHIFT, ""))
-        if element.vr in ("OB", "OW", "OD", "OF", "OL", "OV", "UN"):
-            return b""
-        return _padded(_DUMMIES.get(element.vr, "REMOVED"), element.vr)
-
-    def _rewrite_vendor(self, element: Element, rewriter: str) -> Element | None:
-        identifiers = self.subject.identifiers
-        keep_names = self.subject.policy.settings.descriptors == "clean"
-        value: bytes | None = None
-        if rewriter == "siemens_csa":
-            value = siemens.rewrite_csa(
-                element.value, identifiers, keep_names=keep_names
-            )
-        elif rewriter == "siemens_protocol":
-            value = siemens.rewrite_protocol(
-                element.value, identifiers, keep_names=keep_names
-            )
-        elif rewriter == "ge_protocol":
-            value = ge.rewrite_protocol(element.value, identifiers)
-        elif rewriter == "ge_user_data":
-            value = ge.rewrite_user_data(element.value)
-        if value is None:
-            self.counts["drop a vendor header of unknown layout"] += 1
-            return None
-        return Element(element.tag, element.vr, value)
+        return policy.private(tag >> 16, number, owner, vr)
 
 
-def fold_case_kept(text: str) -> str:
-    """Return a text with letters on their ASCII base, case kept; U+00DF and such go."""
-    if text.isascii():
-        return text
-    import unicodedata
-
-    plain = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in plain if not unicodedata.combining(c))
+@contextlib.contextmanager
+def _truncation_told() -> Iterator[None]:
+    try:
+        yield
+    except struct.error:
+        raise BadDicom(Reason.TRUNCATED) from None
 
 
-def cap_age(text: str) -> str:
-    """
-    Return an AS value with 90 years at most; empty when it is no age.
-
-    Ages over 89 are identifying (45 CFR 164.514(b)(2)(i)(C)).
-
-    Examples
-    --------
-    >>> cap_age("095Y"), cap_age("034Y"), cap_age("old")
-    ('090Y', '034Y', '')
-    """
-    if len(text) != 4 or not text[:3].isdigit() or text[3] not in _DAYS_PER_UNIT:
-        return ""
-    years = int(text[:3]) * _DAYS_PER_UNIT[text[3]] / _DAYS_PER_UNIT["Y"]
-    return f"{MAX_AGE_YEARS:03d}Y" if years >= MAX_AGE_YEARS else text
+def _place_pixels(
+    frame: _Frame, tag: int, code: bytes, start: int, length: int, end: int
+) -> PixelPlace:
+    vr = code.decode("latin-1")
+    if length == UNDEFINED:
+        stop = _end_of_fragments(frame, start, end)
+        return PixelPlace(tag, vr, start, stop, True)
+    if start + length > end:
+        raise BadDicom(Reason.TRUNCATED)
+    return PixelPlace(tag, vr, start, start + length, False)
 
 
-def _statements(subject: Subject, file: DicomFile) -> list[Element]:
-    """Return the elements that say what was done (PS3.15 section E.1.1)."""
-    settings = subject.policy.settings
-    method = f"imaging_platform {subject.policy.digest[:16]}"
-    codes = []
-    for code, meaning in deid_codes(settings):
-        codes.append(
-            [
-                Element(0x00080100, "SH", _padded(code, "SH")),
-                Element(0x00080102, "SH", _padded("DCM", "SH")),
-                Element(0x00080104, "LO", _padded(meaning, "LO")),
-            ]
-        )
-    elements = [
-        Element(0x00080005, "CS", b"ISO_IR 100"),
-        Element(0x00120062, "CS", b"YES "),
-        Element(0x00120063, "LO", _padded(method, "LO")),
-        Element(0x00120064, "SQ", b"", codes),
-        Element(0x00280303, "CS", _padded("MODIFIED", "CS")),
-    ]
-    present = {element.tag for element in file.elements}
-    for tag, vr in ((0x00100010, "PN"), (0x00100020, "LO")):
-        if tag not in present:
-            elements.append(Element(tag, vr, _padded(subject.name, vr)))
-    return elements
+def _end_of_fragments(frame: _Frame, position: int, end: int) -> int:
+    """Return where encapsulated pixel data end (PS3.5 section A.4)."""
+    item_head = struct.Struct(frame.encoding.order + "HHI")
+    while end - position >= 8:
+        group, number, length = item_head.unpack_from(frame.data, position)
+        mark = group << 16 | number
+        if mark == SEQUENCE_END:
+            return position
+        if mark != ITEM or length == UNDEFINED:
+            raise BadDicom(Reason.BROKEN, "encapsulated pixel data")
+        position += 8 + length
+    raise BadDicom(Reason.TRUNCATED)
 
 
-def _creators_of(elements: list[Element]) -> dict[int, str]:
-    """Return private creators by group << 16 | block."""
-    return {
-        element.tag: ascii_text(element.value)
-        for element in elements
-        if element.tag >> 16 & 1
-        and 0x10 <= element.tag & 0xFFFF <= 0xFF
-        and element.items is None
-    }
+def _implicit_vr(tag: int, owner: str) -> str:
+    if not tag & 0x10000:
+        return "UL" if tag & 0xFFFF == 0 else public_vr(tag)
+    if tag & 0xFFFF <= 0xFF:
+        return "LO" if tag & 0xFFFF >= 0x10 else "UL"
+    return private_vr(tag, owner) if owner else "UN"
 
 
-def _needed_creators(kept: list[Element], creators: dict[int, str]) -> list[Element]:
-    """Return a creator for each private block that still has elements."""
-    blocks = {
-        element.tag & 0xFFFF0000 | (element.tag & 0xFFFF) >> 8
-        for element in kept
-        if element.tag >> 16 & 1
-    }
-    return [Element(tag, "LO", _padded(creators[tag], "LO")) for tag in sorted(blocks)]
-
-
-def _put_code_for_meaning(item: list[Element]) -> None:
-    values = {e.tag: ascii_text(e.value) for e in item if e.tag in _CODE_TAGS}
-    for element in item:
-        if element.tag == 0x00080104:
-            scheme, value = (values.get(tag, "") for tag in (0x00080102, 0x00080100))
-            element.value = _padded(code_meaning(scheme, value), "LO")
-
-
-def _fits(element: Element, listed_vr: str) -> bool:
-    """Return whether a kept number has the form of numbers, and is no text."""
-    if element.tag >> 16 == 0x7FE0 or element.tag in LUT_TAGS:
-        return True
-    unit = _SHORT_UNITS.get(listed_vr or element.vr, 1)
-    if element.vr not in NUMERIC_VRS | {"UN"} or len(element.value) % unit:
+def _is_sequence(tag: int, owner: str, decision: Decision | None) -> bool:
+    """Return whether an element of unknown representation holds items."""
+    if not tag & 0x10000:
+        return public_vr(tag) == "SQ"
+    if decision is None or not owner:
         return False
-    return not _WORDS.search(element.value)
+    return "SQ" in (decision.vr, private_vr(tag, owner))
 
 
-def _padded(text: str, vr: str) -> bytes:
-    value = fold_case_kept(text).encode("ascii", errors="ignore")
-    filler = b"\0" if vr in PADDED_WITH_ZERO else b" "
-    return value + filler * (len(value) % 2)
+def _creator(value: bytes) -> bytes:
+    return padded(ascii_text(value), "LO")
+
+
+def _meaning(kept: dict[int, bytes], encoding: Encoding) -> bytes:
+    """Return CodeMeaning in the standard's words, or the code itself."""
+    texts = []
+    for tag in (0x00080102, 0x00080100):
+        raw = kept.get(tag, b"")
+        start = encoding.read_head(raw, 0)[2] if raw else 0
+        texts.append(ascii_text(raw[start:]))
+    return encoding.element(_MEANING, "LO", padded(code_meaning(*texts), "LO"))
+
+
+def _overrun(data: bytes, end: int) -> BadDicom:
+    if end < len(data):
+        return BadDicom(Reason.BROKEN, "an element is longer than its item")
+    return BadDicom(Reason.TRUNCATED)

@@ -7,7 +7,7 @@ have it are not released at all (PS3.15 section E.3.1, Clean Pixel Data).
 
 from __future__ import annotations
 
-from imaging_platform.deid.elements import PIXEL_TAGS, DicomFile
+from imaging_platform.deid.header import Header
 from imaging_platform.deid.settings import DeidSettings
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -51,13 +51,12 @@ def kind_of(sop_class: str) -> str:
 
 def sop_class_name(sop_class: str) -> str:
     """Return the dictionary's name of a SOP class, else its kind."""
-    from pydicom.uid import UID
+    from pydicom._uid_dict import UID_dictionary
 
-    name = UID(sop_class).name
-    return name if name and name != sop_class else "unknown"
+    return UID_dictionary[sop_class][0] if sop_class in UID_dictionary else "unknown"
 
 
-def refuse_image(file: DicomFile, settings: DeidSettings) -> str:
+def refuse_image(file: Header, settings: DeidSettings) -> str:
     """
     Return why the image of a file may not be written; empty when it may.
 
@@ -86,44 +85,7 @@ def refuse_image(file: DicomFile, settings: DeidSettings) -> str:
     return ""
 
 
-def pixel_bytes_needed(file: DicomFile) -> int | None:
-    """
-    Return how many bytes native pixel data must have, None if it cannot be told.
-
-    Rows x columns x frames x samples x bits (PS3.3 section C.7.6.3).
-    """
-    rows, columns = file.number(0x00280010), file.number(0x00280011)
-    bits = file.number(0x00280100)
-    if not rows or not columns or not bits:
-        return None
-    samples = file.number(0x00280002) or 1
-    frames = file.number(0x00280008) or 1
-    if b"_422" in (file.index[0x00280004].value if 0x00280004 in file.index else b""):
-        samples = 2
-    return (rows * columns * samples * frames * bits + 7) // 8
-
-
-def cut_pixels(file: DicomFile) -> str:
-    """
-    Cut native pixel data to the geometry; return why it is impossible, or nothing.
-
-    What stands behind the last pixel is not part of the image and may hold anything.
-    """
-    pixels = next((e for e in file.elements if e.tag in PIXEL_TAGS), None)
-    if pixels is None or not pixels.value:
-        return "no pixel data"
-    if file.is_encapsulated:
-        return "" if pixels.is_open else "pixel data are not encapsulated as declared"
-    if pixels.is_open:
-        return "encapsulated pixel data in a native transfer syntax"
-    needed = pixel_bytes_needed(file)
-    if needed is None or not 0 < needed <= len(pixels.value):
-        return "pixel data shorter than the image"
-    pixels.value = pixels.value[:needed] + b"\0" * (needed % 2)
-    return ""
-
-
-def has_known_syntax(file: DicomFile) -> bool:
+def has_known_syntax(file: Header) -> bool:
     """Return whether the transfer syntax is one of the standard's."""
     from pydicom.uid import AllTransferSyntaxes
 

@@ -11,7 +11,7 @@ import re
 import struct
 import zlib
 
-from imaging_platform.deid.identifiers import Identifiers
+from imaging_platform.deid.values import Identity
 from imaging_platform.deid.vocabulary import is_technical
 
 MAX_PROTOCOL_BYTES = 1 << 22
@@ -32,7 +32,7 @@ _KEYS = {
 _WORDS = frozenset(["IOPT", "PSEQ"])
 
 
-def rewrite_protocol(data: bytes, identifiers: Identifiers) -> bytes | None:
+def rewrite_protocol(data: bytes, identifiers: Identity) -> bytes | None:
     """
     Return the packed protocol with the lines that conversion reads.
 

@@ -7,7 +7,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imaging_platform.deid.elements import Element
 
@@ -100,6 +100,9 @@ COMMON_WORDS = frozenset(
     ]
 )
 
+DATE_MARKS = ("", "-", ".", "/", "_", " ")
+"""What stands between year, month and day where people write a date."""
+
 # Standing for a whole UID: sessions have tens of thousands, too many for a pattern.
 _UID_LIKE = re.compile(r"\d+(?:\.\d+){4,}")
 
@@ -157,18 +160,20 @@ class Identifiers:
     uids: frozenset[str] = frozenset()
     dates: frozenset[str] = frozenset()
 
-    def without_dates(self, dates: Iterable[str]) -> Identifiers:
-        """Return the same without days that stand in the output for good reason."""
+    def without(self, *, dates: Iterable[str] = (), uids: bool = False) -> Identifiers:
+        """Return the same without days, or UIDs, that stand for good reason."""
         return Identifiers(
-            self.words, self.phrases, self.uids, self.dates - frozenset(dates)
+            self.words,
+            self.phrases,
+            frozenset() if uids else self.uids,
+            self.dates - frozenset(dates),
         )
 
     def echoes_in(self, text: str) -> bool:
         """Return whether a text holds a name, number, phrase, UID or date of these."""
-        pattern = _pattern(self)
-        if pattern is not None and pattern.search(fold(text)):
+        if _search_of(self).is_in(fold(text)):
             return True
-        return any(uid in self.uids for uid in _UID_LIKE.findall(text))
+        return any(uid in self.uids for uid in uids_in(text))
 
     def echoes_in_technique(self, text: str) -> bool:
         """Return whether the values of protocol lines echo, or a key a name."""
@@ -177,14 +182,52 @@ class Identifiers:
 
     def echoes_in_numbers(self, value: bytes) -> bool:
         """Return whether binary numbers spell a long name (not by chance)."""
-        pattern = _long_pattern(self)
-        return pattern is not None and pattern.search(value) is not None
+        return _search_of(self).is_spelled_in(value)
 
     def cut_from(self, text: str) -> str:
         """Return a text without the parts that echo (plain ASCII text only)."""
         text = _UID_LIKE.sub(lambda m: "" if m[0] in self.uids else m[0], text)
-        pattern = _pattern(self)
-        return text if pattern is None else pattern.sub("", text)
+        return _search_of(self).cut_from(text)
+
+
+@dataclass
+class Gathering:
+    """
+    What the elements of a session tell of their subject, as they come.
+
+    Parameters
+    ----------
+    spared
+        Public elements that the study decided to keep: they tell nothing.
+    """
+
+    spared: frozenset[int] = frozenset()
+    words: set[str] = field(default_factory=set)
+    phrases: set[str] = field(default_factory=set)
+    uids: set[str] = field(default_factory=set)
+    dates: set[str] = field(default_factory=set)
+
+    def add(self, tag: int, vr: str, value: bytes, charset: str) -> None:
+        """Note what an element tells; charset is SpecificCharacterSet (0008,0005)."""
+        if tag in self.spared:
+            return
+        if vr == "UI":
+            self.uids.update(uid for uid in split_text(value) if is_personal(uid))
+        elif vr in ("DA", "DT"):
+            self.dates.update(day for text in split_text(value) if (day := _day(text)))
+        elif vr == "PN" or tag in _ID_TAGS:
+            self.words |= _words_of(decode(value, charset), vr == "PN")
+        if tag in _PHRASE_TAGS:
+            self.phrases |= _phrases_of(decode(value, charset))
+
+    def freeze(self) -> Identifiers:
+        """Return what was told so far."""
+        return Identifiers(
+            frozenset(self.words),
+            frozenset(self.phrases),
+            frozenset(self.uids),
+            frozenset(self.dates),
+        )
 
 
 def merge_identifiers(parts: Iterable[Identifiers]) -> Identifiers:
@@ -217,24 +260,11 @@ def identifiers_of(elements: Iterable[Element], charset: str = "") -> Identifier
     charset
         SpecificCharacterSet (0008,0005) of the data set.
     """
-    words: set[str] = set()
-    phrases: set[str] = set()
-    uids: set[str] = set()
-    dates: set[str] = set()
+    told = Gathering()
     for element in walk(elements):
-        if element.vr == "PN" or element.tag in _ID_TAGS:
-            words |= _words_of(decode(element.value, charset), element.vr == "PN")
-        if element.tag in _PHRASE_TAGS:
-            phrases |= _phrases_of(decode(element.value, charset))
-        if element.vr == "UI":
-            uids |= {uid for uid in split_text(element.value) if is_personal(uid)}
-        if element.vr in ("DA", "DT"):
-            dates |= {
-                day for value in split_text(element.value) if (day := _day(value))
-            }
-    return Identifiers(
-        frozenset(words), frozenset(phrases), frozenset(uids), frozenset(dates)
-    )
+        if element.items is None:
+            told.add(element.tag, element.vr, element.value, charset)
+    return told.freeze()
 
 
 def walk(elements: Iterable[Element]) -> Iterator[Element]:
@@ -243,6 +273,11 @@ def walk(elements: Iterable[Element]) -> Iterator[Element]:
         yield element
         for item in element.items or []:
             yield from walk(item)
+
+
+def uids_in(text: str) -> list[str]:
+    """Return what looks like a UID in a text."""
+    return _UID_LIKE.findall(text) if text.count(".") > 3 else []
 
 
 def split_text(value: bytes) -> list[str]:
@@ -306,23 +341,51 @@ def _day(text: str) -> str:
     return "" if day in ("19000101", "00010101", "00000000") else day
 
 
-@functools.lru_cache(maxsize=64)
-def _pattern(identifiers: Identifiers) -> re.Pattern[str] | None:
-    parts = [_bounded(word) for word in identifiers.words]
-    parts += [re.escape(phrase) for phrase in identifiers.phrases]
-    for day in identifiers.dates:
-        year, month, date = day[:4], day[4:6], day[6:]
-        parts.append(rf"(?<!\d){year}([-./]?){month}[-./]?{date}(?!\d{{2}}\.)")
-    # The longest first, so that cutting leaves no tail behind.
-    ordered = sorted(parts, key=lambda part: (-len(part), part))
-    return re.compile("|".join(ordered), re.IGNORECASE) if ordered else None
+class _Search:
+    """
+    The needles of one set of identifiers.
+
+    Each is sought with `in` first, which is a hundred times as fast as one pattern
+    of all; where it is found, its own pattern decides about the borders.
+    """
+
+    def __init__(self, identifiers: Identifiers) -> None:
+        needles = {word: _bounded(word) for word in identifiers.words}
+        needles |= {phrase: re.escape(phrase) for phrase in identifiers.phrases}
+        for day in identifiers.dates:
+            for mark in DATE_MARKS:
+                text = mark.join((day[:4], day[4:6], day[6:]))
+                needles[text] = rf"(?<!\d){re.escape(text)}(?!\d{{2}}\.)"
+        # The longest first, so that cutting leaves no tail behind.
+        ordered = sorted(needles, key=lambda needle: (-len(needle), needle))
+        self.needles = [(needle, re.compile(needles[needle])) for needle in ordered]
+        self.patterns = [re.compile(needles[n], re.IGNORECASE) for n in ordered]
+        self.spelled = [
+            word.encode()
+            for word in identifiers.words
+            if len(word) >= 6 and word.isascii() and not word.isdigit()
+        ]
+
+    def is_in(self, folded: str) -> bool:
+        return any(
+            needle in folded and pattern.search(folded) is not None
+            for needle, pattern in self.needles
+        )
+
+    def is_spelled_in(self, value: bytes) -> bool:
+        if not self.spelled:
+            return False
+        folded = value.lower()
+        return any(word in folded for word in self.spelled)
+
+    def cut_from(self, text: str) -> str:
+        for (needle, _), pattern in zip(self.needles, self.patterns, strict=True):
+            if needle in text.lower():
+                text = pattern.sub("", text)
+        return text
 
 
-@functools.lru_cache(maxsize=64)
-def _long_pattern(identifiers: Identifiers) -> re.Pattern[bytes] | None:
-    words = sorted(w for w in identifiers.words if len(w) >= 6 and not w.isdigit())
-    parts = [re.escape(word.encode()) for word in words]
-    return re.compile(b"|".join(parts), re.IGNORECASE) if parts else None
+_search_of = functools.lru_cache(maxsize=16)(_Search)
 
 
 def _bounded(word: str) -> str:

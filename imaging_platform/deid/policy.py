@@ -67,6 +67,7 @@ class Action(StrEnum):
     KEEP = "keep"
     RULE = "keep by rule"
     CAP_AGE = "cap age"
+    RETAIN = "retain as the study decided"
     RECURSE = "apply to the items"
     REWRITE = "parse and rewrite"
 

@@ -7,7 +7,7 @@ import gzip
 import json
 import mmap
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,17 +48,10 @@ class Residue:
     place: str
 
 
-def collect_identifiers(source: Path) -> Identifiers:
-    """
-    Return what the DICOM files of a folder tell of their subject.
-
-    Parameters
-    ----------
-    source
-        Folder of originals; files that are not DICOM tell nothing.
-    """
+def collect_identifiers(paths: Iterable[Path]) -> Identifiers:
+    """Return what DICOM files tell of their subject; other files tell nothing."""
     found: list[Identifiers] = []
-    for path in sorted_files(source):
+    for path in paths:
         try:
             file = read_header(path)
         except BadDicom:

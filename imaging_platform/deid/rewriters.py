@@ -6,7 +6,7 @@ from typing import Protocol
 
 from imaging_platform.deid import ge, siemens
 from imaging_platform.deid.color import plain_profile
-from imaging_platform.deid.identifiers import Identifiers
+from imaging_platform.deid.values import Identity
 
 
 class Rewriter(Protocol):
@@ -17,29 +17,27 @@ class Rewriter(Protocol):
     """
 
     def __call__(
-        self, data: bytes, identifiers: Identifiers, *, keep_names: bool
+        self, data: bytes, identifiers: Identity, *, keep_names: bool
     ) -> bytes | None:
         """Return the new value, None when the layout is not known."""
         ...
 
 
 def _rewrite_ge_protocol(
-    data: bytes, identifiers: Identifiers, *, keep_names: bool
+    data: bytes, identifiers: Identity, *, keep_names: bool
 ) -> bytes | None:
     del keep_names  # It keeps no name in any case.
     return ge.rewrite_protocol(data, identifiers)
 
 
 def _rewrite_ge_user_data(
-    data: bytes, identifiers: Identifiers, *, keep_names: bool
+    data: bytes, identifiers: Identity, *, keep_names: bool
 ) -> bytes | None:
     del identifiers, keep_names  # Only numbers at known places stay.
     return ge.rewrite_user_data(data)
 
 
-def _replace_profile(
-    data: bytes, identifiers: Identifiers, *, keep_names: bool
-) -> bytes:
+def _replace_profile(data: bytes, identifiers: Identity, *, keep_names: bool) -> bytes:
     del data, identifiers, keep_names  # The same for every image.
     return plain_profile()
 
@@ -55,7 +53,7 @@ REWRITERS: dict[str, Rewriter] = {
 
 
 def rewrite(
-    name: str, value: bytes, identifiers: Identifiers, *, keep_names: bool
+    name: str, value: bytes, identifiers: Identity, *, keep_names: bool
 ) -> bytes | None:
     """
     Return a vendor's value with its technique only.

@@ -6,37 +6,40 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_platform.deid import gate
+from imaging_platform.deid.actions import Subject
+from imaging_platform.deid.batch import Batch, Outcome, Task, rewrite_batch, survey
 from imaging_platform.deid.dates import shift_date
-from imaging_platform.deid.elements import DicomFile, write_file
-from imaging_platform.deid.engine import Subject, anonymize_elements
 from imaging_platform.deid.identifiers import (
     Identifiers,
-    identifiers_of,
+    fold,
     merge_identifiers,
 )
-from imaging_platform.deid.identifiers import fold as fold_text
 from imaging_platform.deid.policy import (
     ENGINE_VERSION,
     Policy,
     deid_codes,
     policy_digest,
 )
-from imaging_platform.deid.pseudonyms import date_offset_days, new_uid
-from imaging_platform.deid.reading import parse_file
-from imaging_platform.deid.residue import find_in_elements, read_header
+from imaging_platform.deid.pseudonyms import date_offset_days
+from imaging_platform.deid.residue import find_residue
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.tables import table_edition
-from imaging_platform.dicom.structure import BadDicom
 from imaging_platform.files.digests import digest_file, sorted_files
 from imaging_platform.model.errors import BadInput, Held, IdentityLeak
 from imaging_platform.model.ids import SessionKey
+
+SAMPLE_FILES = 32
+"""Headers that are read first, to know the subject before the work begins."""
+
+BATCH_FILES = 256
+"""Files that one process takes at a time; progress is told after each."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files done and of all files."""
 
 
 @dataclass(frozen=True, order=True)
@@ -102,29 +105,6 @@ class DeidReport:
     proved: bool
 
 
-@dataclass
-class _Survey:
-    """What the first pass over the headers found."""
-
-    files_read: int = 0
-    files_duplicate: int = 0
-    told: list[Identifiers] = field(default_factory=list)
-    accepted: dict[str, Path] = field(default_factory=dict)
-    patients: set[str] = field(default_factory=set)
-    quarantined: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What became of one file: a reason, a leak's place, or a path and counts."""
-
-    reason: str = ""
-    leak: str = ""
-    sop_class: str = ""
-    series_number: int = 0
-    actions: Counter[str] = field(default_factory=Counter)
-
-
 def anonymize_session(
     source: Path,
     target: Path,
@@ -133,6 +113,7 @@ def anonymize_session(
     settings: DeidSettings,
     secret: bytes,
     jobs: int = 1,
+    progress: Progress = lambda done, total: None,
 ) -> DeidReport:
     """
     De-identify the DICOM files of one session.
@@ -152,6 +133,8 @@ def anonymize_session(
         The study's secret, 32 bytes.
     jobs
         Processes; 1 works in this one.
+    progress
+        Told how far the work is.
 
     Returns
     -------
@@ -175,141 +158,138 @@ def anonymize_session(
             "De-identified DICOM is written into an existing empty folder.",
             fix="Give a new folder as target.",
         )
+    paths = sorted_files(source)
     offset_days = date_offset_days(secret, key.subject, settings)
-    survey = _survey(source, settings)
-    subject = Subject(
-        secret,
-        key.subject,
-        offset_days,
-        merge_identifiers(survey.told),
-        Policy(settings),
-    )
+    subject = Subject(secret, key.subject, offset_days, Policy(settings))
     scratch = Path(tempfile.mkdtemp(prefix=".deid-", dir=target.parent))
     try:
-        outcomes = list(
-            _write_all(list(survey.accepted.values()), scratch, subject, jobs)
-        )
-        _refuse_leaks(outcomes)
-        report = _report(survey, outcomes, settings)
-        for folder in sorted(scratch.iterdir()):
+        known = survey(_sample(paths), subject, scratch)
+        known = survey(_sample(paths), subject, scratch)
+        while True:
+            batches = _rewrite_all(paths, scratch, subject, known, jobs, progress)
+            told = merge_identifiers([known, *(batch.told for batch in batches)])
+            if not any(batch.screen.answers_otherwise(told) for batch in batches):
+                break
+            # Something that a rule let stay, or took, is judged otherwise now.
+            known = told
+        written, report = _settle(paths, batches, scratch / "session", settings)
+        _guard(written, batches, subject, told)
+        for folder in sorted(written.iterdir()):
             folder.replace(target / folder.name)
     finally:
         shutil.rmtree(scratch)
     return report
 
 
-def _survey(source: Path, settings: DeidSettings) -> _Survey:
-    """Read each header once: what may be written, and what must not remain."""
-    survey = _Survey()
-    for path in sorted_files(source):
-        survey.files_read += 1
-        try:
-            file = read_header(path)
-        except BadDicom as error:
-            survey.quarantined[(str(error.reason), "", 0)] += 1
-            continue
-        elements = [*file.meta, *file.elements]
-        survey.told.append(identifiers_of(elements, file.text(0x00080005)))
-        survey.patients.add(fold_text(file.text(0x00100020)))
-        reason = _refusal(file, settings)
-        if reason:
-            name = gate.sop_class_name(file.text(0x00080016))
-            survey.quarantined[(reason, name, file.number(0x00200011) or 0)] += 1
-            continue
-        _accept(survey, path, file.text(0x00080018))
-    if len(survey.patients - {""}) > 1:
+def _sample(paths: Sequence[Path]) -> list[Path]:
+    step = max(1, len(paths) // SAMPLE_FILES)
+    return list(paths[::step])
+
+
+def _rewrite_all(
+    paths: Sequence[Path],
+    scratch: Path,
+    subject: Subject,
+    known: Identifiers,
+    jobs: int,
+    progress: Progress,
+) -> list[Batch]:
+    """Rewrite every file into a folder of its batch."""
+    for old in scratch.iterdir():
+        shutil.rmtree(old)
+    size = BATCH_FILES if jobs > 1 else max(len(paths), 1)
+    tasks = []
+    for number, first in enumerate(range(0, len(paths), size)):
+        folder = scratch / f"batch-{number}"
+        folder.mkdir()
+        tasks.append(Task(tuple(paths[first : first + size]), folder, subject, known))
+    batches = []
+    for batch in _work_off(tasks, jobs):
+        batches.append(batch)
+        progress(sum(len(b.outcomes) for b in batches), len(paths))
+    return batches
+
+
+def _work_off(tasks: Sequence[Task], jobs: int) -> Iterator[Batch]:
+    if jobs <= 1 or len(tasks) < 2:
+        yield from map(rewrite_batch, tasks)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # Processes are spawned: a fork would copy the threads of whoever calls.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(rewrite_batch, tasks)
+
+
+def _settle(
+    paths: Sequence[Path],
+    batches: Sequence[Batch],
+    written: Path,
+    settings: DeidSettings,
+) -> tuple[Path, DeidReport]:
+    """Put each instance in its place, once; count all files."""
+    written.mkdir()
+    outcomes = [outcome for batch in batches for outcome in batch.outcomes]
+    _refuse_two_patients(outcomes)
+    sources: dict[str, Path] = {}
+    quarantined: Counter[tuple[str, str, int]] = Counter()
+    n_duplicates = 0
+    for path, outcome in zip(paths, outcomes, strict=True):
+        if outcome.reason:
+            cell = (outcome.reason, outcome.sop_class, outcome.series_number)
+            quarantined[cell] += 1
+        elif outcome.uid in sources:
+            _refuse_other_content(sources[outcome.uid], path)
+            n_duplicates += 1
+        else:
+            sources[outcome.uid] = path
+            _place(outcome, written)
+    report = _report(
+        len(paths), len(sources), n_duplicates, quarantined, batches, settings
+    )
+    return written, report
+
+
+def _place(outcome: Outcome, written: Path) -> None:
+    digest = hashlib.sha256(outcome.series_uid.encode()).hexdigest()
+    folder = written / f"{outcome.series_number:04d}-{digest[:8]}"
+    folder.mkdir(exist_ok=True)
+    outcome.path.replace(folder / f"{outcome.uid}.dcm")
+
+
+def _refuse_two_patients(outcomes: Iterable[Outcome]) -> None:
+    patients = {fold(outcome.patient) for outcome in outcomes} - {""}
+    if len(patients) > 1:
         raise Held(
-            f"One patient was expected in a session, found "
-            f"{len(survey.patients - {''})} PatientIDs.",
+            f"One patient was expected in a session, found {len(patients)} PatientIDs.",
             fix="Split the session by patient, or map the IDs to one subject.",
         )
-    return survey
 
 
-def _refusal(file: DicomFile, settings: DeidSettings) -> str:
-    for tag, name in (
-        (0x00080016, "SOPClassUID"),
-        (0x00080018, "SOPInstanceUID"),
-        (0x0020000D, "StudyInstanceUID"),
-        (0x0020000E, "SeriesInstanceUID"),
-    ):
-        if not file.text(tag):
-            return f"no {name}"
-    if not gate.has_known_syntax(file):
-        return "unknown transfer syntax"
-    return gate.refuse_image(file, settings)
-
-
-def _accept(survey: _Survey, path: Path, uid: str) -> None:
-    other = survey.accepted.setdefault(uid, path)
-    if other == path:
-        return
-    if digest_file(other) != digest_file(path):
+def _refuse_other_content(first: Path, second: Path) -> None:
+    if digest_file(first) != digest_file(second):
         raise Held(
             "Two files share a SOPInstanceUID and have other content.",
             fix="Ask the archive which one is right and remove the other.",
         )
-    survey.files_duplicate += 1
 
 
-def _write_all(
-    paths: list[Path], scratch: Path, subject: Subject, jobs: int
-) -> Iterator[_Outcome]:
-    if jobs <= 1 or len(paths) < 2 * jobs:
-        for path in paths:
-            yield _write_one(path, scratch, subject)
+def _guard(
+    written: Path, batches: Sequence[Batch], subject: Subject, told: Identifiers
+) -> None:
+    """Refuse what echoes its subject; read the files back only when one may."""
+    moved = [shift_date(day, subject.offset_days) for day in told.dates]
+    sought = told.without(dates=moved)
+    if not any(batch.evidence.is_suspect(sought) for batch in batches):
         return
-    # Processes are spawned: a fork would copy the threads of whoever calls.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        n_paths = len(paths)
-        yield from pool.map(
-            _write_one,
-            paths,
-            [scratch] * n_paths,
-            [subject] * n_paths,
-            chunksize=max(1, min(64, n_paths // (4 * jobs))),
-        )
-
-
-def _write_one(path: Path, scratch: Path, subject: Subject) -> _Outcome:
-    try:
-        file = parse_file(path.read_bytes())
-    except BadDicom as error:
-        return _Outcome(reason=str(error.reason))
-    sop_class, number = file.text(0x00080016), file.number(0x00200011) or 0
-    name = gate.sop_class_name(sop_class)
-    reason = gate.cut_pixels(file)
-    if reason:
-        return _Outcome(reason=reason, sop_class=name, series_number=number)
-    uid = new_uid(subject.secret, file.text(0x00080018))
-    series = new_uid(subject.secret, file.text(0x0020000E))
-    actions = anonymize_elements(file, subject)
-    data = write_file(file, sop_class=sop_class, sop_instance=uid)
-    leak = _find_leak(data, subject)
-    if leak:
-        return _Outcome(leak=leak, sop_class=name, series_number=number)
-    folder = scratch / f"{number:04d}-{hashlib.sha256(series.encode()).hexdigest()[:8]}"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{uid}.dcm").write_bytes(data)
-    return _Outcome("", "", name, number, actions)
-
-
-def _find_leak(data: bytes, subject: Subject) -> str:
-    """Return where an output echoes its subject, after reading it back."""
-    written = parse_file(data, with_pixels=False)
-    moved = [shift_date(day, subject.offset_days) for day in subject.identifiers.dates]
-    sought = subject.identifiers.without_dates(moved)
-    elements = [*written.meta, *written.elements]
-    return next(find_in_elements(elements, sought, subject.name), "")
-
-
-def _refuse_leaks(outcomes: list[_Outcome]) -> None:
-    places = sorted({outcome.leak for outcome in outcomes if outcome.leak})
-    if not places:
+    found = find_residue(written, sought, own_name=subject.name)
+    if not found:
         return
-    n_files = sum(bool(outcome.leak) for outcome in outcomes)
+    places = sorted({residue.place for residue in found})
     raise IdentityLeak(
-        f"An identifier of the subject was found in {n_files} de-identified files, "
+        "An identifier of the subject was found in "
+        f"{len({residue.file for residue in found})} de-identified files, "
         f"in {', '.join(places[:5])}; nothing was published.",
         fix="Look at these elements in the originals and correct what the scanner's "
         "operator wrote there; `descriptors: remove` under deid empties free text.",
@@ -317,22 +297,20 @@ def _refuse_leaks(outcomes: list[_Outcome]) -> None:
 
 
 def _report(
-    survey: _Survey, outcomes: list[_Outcome], settings: DeidSettings
+    n_read: int,
+    n_written: int,
+    n_duplicates: int,
+    quarantined: Counter[tuple[str, str, int]],
+    batches: Sequence[Batch],
+    settings: DeidSettings,
 ) -> DeidReport:
-    quarantined = survey.quarantined.copy()
     actions: Counter[str] = Counter()
-    n_written = 0
-    for outcome in outcomes:
-        actions += outcome.actions
-        if outcome.reason:
-            cell = (outcome.reason, outcome.sop_class, outcome.series_number)
-            quarantined[cell] += 1
-        else:
-            n_written += 1
+    for batch in batches:
+        actions += batch.actions
     return DeidReport(
-        files_read=survey.files_read,
+        files_read=n_read,
         files_written=n_written,
-        files_duplicate=survey.files_duplicate,
+        files_duplicate=n_duplicates,
         quarantined=tuple(
             Quarantined(reason, kind, n_files, number)
             for (reason, kind, number), n_files in sorted(quarantined.items())

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from imaging_platform.deid.elements import ascii_text
-from imaging_platform.deid.identifiers import Identifiers
 from imaging_platform.deid.tables import load_siemens_lists
-from imaging_platform.deid.values import keep_by_rule
+from imaging_platform.deid.values import Identity, keep_by_rule
 
 _Text = TypeVar("_Text", str, bytes)
 _TAG = struct.Struct("<64si4siii")
@@ -93,7 +92,7 @@ def write_csa(tags: list[CsaTag], *, is_marked: bool = True) -> bytes:
 
 
 def rewrite_csa(
-    data: bytes, identifiers: Identifiers, *, keep_names: bool
+    data: bytes, identifiers: Identity, *, keep_names: bool
 ) -> bytes | None:
     """
     Return a CSA image or series header with its technique only.
@@ -136,7 +135,7 @@ def rewrite_csa(
 
 
 def rewrite_protocol(
-    data: bytes, identifiers: Identifiers, *, keep_names: bool
+    data: bytes, identifiers: Identity, *, keep_names: bool
 ) -> bytes | None:
     """
     Return a protocol text (MrPhoenixProtocol) with allow-listed lines only.
@@ -243,9 +242,7 @@ def _write_tag(tag: CsaTag, surplus: int) -> bytes:
     return b"".join(parts)
 
 
-def _rewrite_tag(
-    tag: CsaTag, identifiers: Identifiers, keep_names: bool
-) -> CsaTag | None:
+def _rewrite_tag(tag: CsaTag, identifiers: Identity, keep_names: bool) -> CsaTag | None:
     if not _VR.match(tag.vr):
         return None
     if tag.name.encode("ascii", errors="replace") in _PROTOCOLS:
@@ -263,13 +260,13 @@ def _rewrite_tag(
     return CsaTag(tag.name, vm, tag.vr, syngo_type, tuple(values))
 
 
-def _checked(value: bytes, rule: str, identifiers: Identifiers) -> bytes:
+def _checked(value: bytes, rule: str, identifiers: Identity) -> bytes:
     text = ascii_text(value.split(b"\0")[0])
     kept = keep_by_rule(rule, text, identifiers) if text else None
     return b"" if not kept else kept.encode("ascii") + b"\0"
 
 
-def _rewrite_line(line: str, identifiers: Identifiers, keep_names: bool) -> str | None:
+def _rewrite_line(line: str, identifiers: Identity, keep_names: bool) -> str | None:
     match = _LINE.fullmatch(line) if len(line) <= 1024 else None
     if not match:
         return None
@@ -304,13 +301,13 @@ def _csa_rules() -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _tags_memo(identifiers: Identifiers, keep_names: bool) -> dict[bytes, bytes]:
+def _tags_memo(identifiers: Identity, keep_names: bool) -> dict[bytes, bytes]:
     """Return what was made of each tag: the files of a series repeat most."""
     return {}
 
 
 @functools.lru_cache(maxsize=4)
-def _lines_memo(identifiers: Identifiers, keep_names: bool) -> dict[str, str]:
+def _lines_memo(identifiers: Identity, keep_names: bool) -> dict[str, str]:
     """Return what was made of each line of a protocol."""
     return {}
 

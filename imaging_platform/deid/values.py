@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from typing import Protocol
 
-from imaging_platform.deid.identifiers import Identifiers
 from imaging_platform.deid.tables import known_creators
 from imaging_platform.deid.vocabulary import (
     MAX_DIGITS,
@@ -29,7 +28,18 @@ from imaging_platform.deid.vocabulary import (
     unknown_letters,
 )
 
-Rule = Callable[[str], str | None]
+
+class Identity(Protocol):
+    """What is known of the subject of a session, as far as a rule asks for it."""
+
+    def echoes_in(self, text: str) -> bool:
+        """Return whether a text holds something of it."""
+        ...
+
+    def cut_from(self, text: str) -> str:
+        """Return a text without it."""
+        ...
+
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?"
 _SHORT_NUMBER = r"[+-]?(?:\d{1,7}(?:\.\d{0,18})?|\.\d{1,18})(?:[eE][+-]?\d{1,3})?"
@@ -214,7 +224,7 @@ MAX_TEXT_CHARACTERS = 1024
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
+def keep_by_rule(rule: str, text: str, identifiers: Identity) -> str | None:
     """
     Return what a named rule lets stay of a component, None if nothing.
 
@@ -239,7 +249,7 @@ def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
     return _STAND_INS.get(rule) if kept is None else kept
 
 
-def clean_descriptor(text: str, identifiers: Identifiers) -> str:
+def clean_descriptor(text: str, identifiers: Identity) -> str:
     """
     Return a description with the words of a protocol and nothing else.
 
@@ -286,11 +296,11 @@ def _rounded(text: str) -> str:
     return f"{round(int(digits), _MEASURED_DIGITS - len(digits))}"
 
 
-def _echoes(rule: str, text: str, identifiers: Identifiers) -> bool:
+def _echoes(rule: str, text: str, identifiers: Identity) -> bool:
     return rule not in ("number", "sex") and identifiers.echoes_in(text)
 
 
-def _cut(rule: str, text: str, identifiers: Identifiers) -> str | None:
+def _cut(rule: str, text: str, identifiers: Identity) -> str | None:
     """Return the words of technique of a text, None if there is none of a list."""
     if rule == "sequence_note":
         found = _COMPILED[rule].match(text)

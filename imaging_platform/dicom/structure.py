@@ -185,7 +185,7 @@ def scan_structure(
 def _scan(
     content: mmap.mmap, wanted: frozenset[int], limits: StructureLimits
 ) -> Structure:
-    start, has_preamble = _find_start(content)
+    start, has_preamble = find_start(content)
     meta = _Walk(content, len(content), wanted | {0x00020002, 0x00020010}, limits)
     position = meta.walk_file_meta(start)
     declared = _text(meta.values.get(0x00020010, b""))
@@ -194,7 +194,7 @@ def _scan(
     body: mmap.mmap | bytes = content
     if declared == DEFLATED_LITTLE:
         body, position = _inflate(content, position, limits), 0
-    syntax = _fitting_syntax(declared, body[position : position + 6])
+    syntax = fitting_syntax(declared, body[position : position + 6])
     walk = _Walk(body, len(body), wanted, limits, syntax)
     walk.walk_all(position)
     return Structure(
@@ -209,7 +209,15 @@ def _scan(
     )
 
 
-def _find_start(content: mmap.mmap) -> tuple[int, bool]:
+def find_start(content: mmap.mmap | bytes) -> tuple[int, bool]:
+    """
+    Return where the file meta group or data set starts, and if a preamble is before.
+
+    Raises
+    ------
+    BadDicom
+        The file is not DICOM.
+    """
     if content[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM":
         return _PREAMBLE_BYTES + 4, True
     # Written before DICOM had a file format: the data set begins at once.
@@ -218,7 +226,7 @@ def _find_start(content: mmap.mmap) -> tuple[int, bool]:
     raise BadDicom(Reason.NOT_DICOM)
 
 
-def _fitting_syntax(declared: str, head: bytes) -> str:
+def fitting_syntax(declared: str, head: bytes) -> str:
     """Name the encoding that the first element has; some files declare another."""
     if len(head) < 6:
         return declared or IMPLICIT_LITTLE

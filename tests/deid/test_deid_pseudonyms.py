@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imaging_platform.deid.actions import cap_age
 from imaging_platform.deid.dates import keep_time, shift_date, shift_moment
-from imaging_platform.deid.engine import cap_age
 from imaging_platform.deid.pseudonyms import (
     date_offset_days,
     key_fingerprint,

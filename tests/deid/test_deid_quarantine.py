@@ -198,9 +198,9 @@ def test_a_damaged_file_in_a_session_raises_no_foreign_error(
 
 
 def test_a_deflated_bomb_is_left_out(tmp_path, anonymize: Anonymize, monkeypatch):
-    from imaging_platform.deid import reading
+    from imaging_platform.deid import source
 
-    monkeypatch.setattr(reading, "MAX_INFLATED_BYTES", 10_000)
+    monkeypatch.setattr(source, "MAX_INFLATED_BYTES", 10_000)
     folder = tmp_path / "in"
     folder.mkdir()
     original = _bytes_of(make_original())

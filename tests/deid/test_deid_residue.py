@@ -9,13 +9,14 @@ import pytest
 
 from imaging_platform.deid.identifiers import Identifiers
 from imaging_platform.deid.residue import Residue, collect_identifiers, find_residue
+from imaging_platform.files.digests import sorted_files
 from tests.deid.conftest import Anonymize
 from tests.deid.originals import make_original, save, write_originals
 
 
 @pytest.fixture
 def known(tmp_path: Path) -> Identifiers:
-    return collect_identifiers(write_originals(tmp_path / "originals"))
+    return collect_identifiers(sorted_files(write_originals(tmp_path / "originals")))
 
 
 def test_the_originals_tell_their_subject(known: Identifiers):

@@ -1,0 +1,210 @@
+"""
+What became of elements that were met before, found by their bytes.
+
+What an element becomes depends on its bytes, on the encoding, on the character set
+and, for a private one, on its creator, and on nothing else. So an element that was
+met before costs a look-up; and a stretch of a header that the files of a series
+repeat to the byte costs one comparison.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+MAX_REMEMBERED_BYTES = 48 << 20
+"""What is kept of elements; then all is forgotten and begins anew."""
+
+SHORTEST_RUN = 4
+KNOWN_BEFORE_LEARNING = 24
+"""Known elements outside of runs that a file must have before runs are made of it."""
+
+_RUNS_AFTER_AN_ELEMENT = 4
+_BYTES_OF_AN_ENTRY = 200
+
+
+class Entry:
+    """What became of an element: its bytes, none when it went; how; how often again."""
+
+    __slots__ = ("again", "inner", "out", "what")
+
+    def __init__(self, out: bytes, what: str, inner: Sequence[Entry] = ()) -> None:
+        self.out = out
+        self.what = what
+        self.inner = inner
+        self.again = 0
+
+
+@dataclass(slots=True)
+class Step:
+    """An element of the top level as it was walked."""
+
+    tag: int
+    raw: bytes
+    entry: Entry
+    creator: str | None
+
+
+@dataclass(slots=True)
+class Context:
+    """
+    What the elements that follow depend on, besides their bytes.
+
+    Parameters
+    ----------
+    encoding, charset
+        Of the data set.
+    creators
+        Private creators so far, by group << 16 | block.
+    """
+
+    encoding: object
+    charset: str
+    creators: dict[int, str]
+
+    def copy(self) -> Context:
+        """Return the context as it is now."""
+        return Context(self.encoding, self.charset, dict(self.creators))
+
+
+@dataclass(slots=True)
+class Run:
+    """
+    Consecutive elements of the top level.
+
+    Parameters
+    ----------
+    raw
+        Their bytes.
+    context
+        In which they were met.
+    entries, raws
+        What became of each, and its bytes, by tag.
+    creators
+        The private creators among them.
+    """
+
+    raw: bytes
+    context: Context
+    entries: list[tuple[int, Entry]]
+    raws: dict[int, bytes]
+    creators: dict[int, str]
+    again: int = 0
+
+
+@dataclass
+class Memory:
+    """
+    The elements and runs of one session, bounded.
+
+    Parameters
+    ----------
+    counts
+        Gets how many elements were treated how, once `settle` was called.
+    """
+
+    counts: Counter[str]
+    _entries: dict[object, dict[object, Entry]] = field(default_factory=dict)
+    _lengths: dict[int, list[int]] = field(default_factory=dict)
+    _runs: dict[int, list[Run]] = field(default_factory=dict)
+    _n_bytes: int = 0
+
+    def of(self, surroundings: object) -> dict[object, Entry]:
+        """Return the entries of an encoding and character set."""
+        return self._entries.setdefault(surroundings, {})
+
+    def open_lengths(self, tag: int) -> list[int]:
+        """Return how long open sequences of a tag were lately; to be changed."""
+        return self._lengths.setdefault(tag, [])
+
+    def remember(
+        self, entries: dict[object, Entry], key: object, size: int, entry: Entry
+    ) -> None:
+        """Keep an entry whose element has `size` bytes."""
+        self._n_bytes += size + len(entry.out) + _BYTES_OF_AN_ENTRY
+        if self._n_bytes > MAX_REMEMBERED_BYTES:
+            self.settle()
+        entries[key] = entry
+
+    def find_run(
+        self, data: bytes, position: int, previous: int, context: Context
+    ) -> Run | None:
+        """Return the run that stands behind an element, None if none is known."""
+        for run in self._runs.get(previous, ()):
+            stop = position + len(run.raw)
+            if data[position:stop] == run.raw and run.context == context:
+                run.again += 1
+                return run
+        return None
+
+    def learn(self, start: Context, steps: Sequence[Step | Run]) -> None:
+        """Make runs of a file's known elements, when many stand outside of runs."""
+        single = (step for step in steps if isinstance(step, Step))
+        if sum(step.entry.again > 0 for step in single) < KNOWN_BEFORE_LEARNING:
+            return
+        for previous, context, stretch in _stretches(start, steps):
+            run = Run(
+                b"".join(step.raw for step in stretch),
+                context,
+                [(step.tag, step.entry) for step in stretch],
+                {step.tag: step.raw for step in stretch},
+                {s.tag: s.creator for s in stretch if s.creator is not None},
+            )
+            self._n_bytes += len(run.raw) + _BYTES_OF_AN_ENTRY * len(stretch)
+            known = self._runs.setdefault(previous, [])
+            known.insert(0, run)
+            for old in known[_RUNS_AFTER_AN_ELEMENT:]:
+                self._settle_run(old)
+            del known[_RUNS_AFTER_AN_ELEMENT:]
+
+    def settle(self) -> None:
+        """Add all to the counts, and forget it."""
+        for run in (run for runs in self._runs.values() for run in runs):
+            self._settle_run(run)
+        for entries in self._entries.values():
+            for entry in entries.values():
+                _count(entry, entry.again, self.counts)
+            entries.clear()
+        self._runs.clear()
+        self._n_bytes = 0
+
+    def _settle_run(self, run: Run) -> None:
+        for _, entry in run.entries:
+            _count(entry, run.again, self.counts)
+
+
+def _stretches(
+    context: Context, steps: Sequence[Step | Run]
+) -> Iterator[tuple[int, Context, list[Step]]]:
+    """Yield consecutive known elements, with the element and the context before."""
+    previous = last = 0
+    before, stretch = context.copy(), []
+    for step in steps:
+        is_single = isinstance(step, Step)
+        if is_single and step.entry.again and step.raw:
+            stretch.append(step)
+            last = step.tag
+            if step.creator is not None:
+                context.creators[step.tag] = step.creator
+            continue
+        if len(stretch) >= SHORTEST_RUN:
+            yield previous, before, stretch
+        if isinstance(step, Run):
+            context.creators.update(step.creators)
+            last = step.entries[-1][0]
+        else:
+            last = step.tag
+            if step.creator is not None:
+                context.creators[step.tag] = step.creator
+        previous, before, stretch = last, context.copy(), []
+    if len(stretch) >= SHORTEST_RUN:
+        yield previous, before, stretch
+
+
+def _count(entry: Entry, times: int, counts: Counter[str]) -> None:
+    if times:
+        if entry.what:
+            counts[entry.what] += times
+        for inner in entry.inner:
+            _count(inner, times, counts)
