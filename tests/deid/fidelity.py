@@ -67,6 +67,8 @@ class Fidelity:
     ----------
     n_images
         Images of the original.
+    is_held_back
+        Whether the gate let no file of the series pass.
     differences
         Which of voxels, affine, bval, bvec or number differ; empty when none.
     lost, changed
@@ -74,6 +76,7 @@ class Fidelity:
     """
 
     n_images: int
+    is_held_back: bool
     differences: tuple[str, ...]
     lost: tuple[str, ...]
     changed: tuple[str, ...]
@@ -115,8 +118,9 @@ def compare_conversion(
     anonymize(source, target)
     before = _converted(source, scratch / "before")
     after = _converted(target, scratch / "after")
+    is_held_back = not any(target.iterdir())
     shutil.rmtree(scratch)
-    return _compare(before, after)
+    return _compare(before, after, is_held_back)
 
 
 def _converted(folder: Path, target: Path) -> list[Image]:
@@ -149,7 +153,7 @@ def _read_image(path: Path) -> Image:
     )
 
 
-def _compare(before: list[Image], after: list[Image]) -> Fidelity:
+def _compare(before: list[Image], after: list[Image], is_held_back: bool) -> Fidelity:
     differences = {"number of images"} if len(before) != len(after) else set()
     lost: list[str] = []
     changed: list[str] = []
@@ -164,5 +168,9 @@ def _compare(before: list[Image], after: list[Image]) -> Fidelity:
             if old.sidecar[key] != new.sidecar[key]
         )
     return Fidelity(
-        len(before), tuple(sorted(differences)), tuple(lost), tuple(changed)
+        len(before),
+        is_held_back,
+        tuple(sorted(differences)),
+        tuple(lost),
+        tuple(changed),
     )
