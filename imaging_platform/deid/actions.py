@@ -29,7 +29,8 @@ _DUMMIES = {
 _BYTE_VRS = frozenset({"OB", "OW", "OD", "OF", "OL", "OV", "UN"})
 _LONG_TEXT_VRS = frozenset({"LT", "ST", "UT"})
 # Numbers do not spell words, whatever representation a file claims.
-_WORDS = re.compile(rb"[A-Za-z^ ,]{8}|[ -~]{12}")
+# Floats around one are printable by chance, but with one of <=>?@ among four bytes.
+_WORDS = re.compile(rb"[A-Za-z^ ,]{8}|[A-Za-z0-9^ ,._:/\-]{12}")
 _UNIT_BYTES = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "UL": 4, "US": 2, "AT": 4}
 
 
@@ -203,8 +204,11 @@ def padded(text: str, vr: str) -> bytes:
 
 def _fits(tag: int, vr: str, value: bytes, listed_vr: str) -> bool:
     """Return whether a kept number has the form of numbers, and is no text."""
-    if tag >> 16 == 0x7FE0 or tag in LUT_TAGS:
+    if tag >> 16 == 0x7FE0:
         return True
+    if tag in LUT_TAGS:
+        # A ramp of bytes runs through the alphabet, in its order.
+        return all(bytes(sorted(m[0])) == m[0] for m in _WORDS.finditer(value))
     unit = _UNIT_BYTES.get(listed_vr or vr, 1)
     if vr not in NUMERIC_VRS | {"UN"} or len(value) % unit:
         return False
