@@ -31,6 +31,8 @@ _LONG_TEXT_VRS = frozenset({"LT", "ST", "UT"})
 # Numbers do not spell words, whatever representation a file claims.
 # Floats around one are printable by chance, but with one of <=>?@ among four bytes.
 _WORDS = re.compile(rb"[A-Za-z^ ,]{8}|[A-Za-z0-9^ ,._:/\-]{12}")
+_PRINTABLE = re.compile(rb"[ -~\s\0]*")
+_SHORTEST_TABLE_BYTES = 256
 _UNIT_BYTES = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "UL": 4, "US": 2, "AT": 4}
 
 
@@ -207,8 +209,9 @@ def _fits(tag: int, vr: str, value: bytes, listed_vr: str) -> bool:
     if tag >> 16 == 0x7FE0:
         return True
     if tag in LUT_TAGS:
-        # A ramp of bytes runs through the alphabet, in its order.
-        return all(bytes(sorted(m[0])) == m[0] for m in _WORDS.finditer(value))
+        # A colour table of bytes has all letters, but not letters alone.
+        is_text = len(value) < _SHORTEST_TABLE_BYTES or _PRINTABLE.fullmatch(value)
+        return not (is_text and _WORDS.search(value))
     unit = _UNIT_BYTES.get(listed_vr or vr, 1)
     if vr not in NUMERIC_VRS | {"UN"} or len(value) % unit:
         return False
