@@ -38,7 +38,10 @@ _DUMMIES = {
 _BYTE_VRS = frozenset({"OB", "OW", "OD", "OF", "OL", "OV", "UN"})
 _LONG_TEXT_VRS = frozenset({"LT", "ST", "UT"})
 # Numbers do not spell words, whatever representation a file claims.
-_WORDS = re.compile(rb"[A-Za-z^ ,]{8}|[ -~]{12}")
+# Floats around one are printable by chance, but with one of <=>?@ among four bytes.
+_WORDS = re.compile(rb"[A-Za-z^ ,]{8}|[A-Za-z0-9^ ,._:/\-]{12}")
+_PRINTABLE = re.compile(rb"[ -~\s\0]*")
+_SHORTEST_TABLE_BYTES = 256
 _UNIT_BYTES = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "UL": 4, "US": 2, "AT": 4}
 
 
@@ -217,8 +220,12 @@ def padded(text: str, vr: str) -> bytes:
 
 def _fits(tag: int, vr: str, value: bytes, listed_vr: str) -> bool:
     """Return whether a kept number has the form of numbers, and is no text."""
-    if tag >> 16 == 0x7FE0 or tag in LUT_TAGS:
+    if tag >> 16 == 0x7FE0:
         return True
+    if tag in LUT_TAGS:
+        # A colour table of bytes has all letters, but not letters alone.
+        is_text = len(value) < _SHORTEST_TABLE_BYTES or _PRINTABLE.fullmatch(value)
+        return not (is_text and _WORDS.search(value))
     unit = _UNIT_BYTES.get(listed_vr or vr, 1)
     if vr not in NUMERIC_VRS | {"UN"} or len(value) % unit:
         return False

@@ -11,23 +11,28 @@ import re
 import struct
 import zlib
 
-from imaging_platform.deid.identifiers import Identifiers
+from imaging_platform.deid.values import Identity
+from imaging_platform.deid.vocabulary import is_technical
 
 MAX_PROTOCOL_BYTES = 1 << 22
+MAX_LINES = 16
 _LINE = re.compile(r'[ \t]*(?:set[ \t]+)?([A-Z][A-Z0-9_]*)[ \t]+"([^"\n]*)"[ \t\r]*')
+_DELAY = r"\d{1,7}(?:\.\d{0,6})?"
 _KEYS = {
     "SLICEORDER": r"\d{0,2}",
     "VIEWORDER": r"\d{0,2}",
     "MBACCEL": r"\d{0,2}",
     "NOSLC": r"\d{0,4}",
-    "DELACQ": r"Minimum|[\d.]{0,10}",
-    "DELACQNOAV": r"[\d.]{0,10}",
+    "DELACQ": rf"Minimum|{_DELAY}|",
+    "DELACQNOAV": rf"{_DELAY}|",
     "IOPT": r"[A-Za-z0-9]{1,10}(?:, ?[A-Za-z0-9]{1,10}){0,20}|",
-    "PHASEDELAYS1": r"[\d.,; ]{0,2000}",
+    "PSEQ": r"[A-Za-z0-9_/\-]{0,20}",
+    "PHASEDELAYS1": rf"{_DELAY}(?:[,; ]+{_DELAY}){{0,400}}[,; ]{{0,2}}|",
 }
+_WORDS = frozenset(["IOPT", "PSEQ"])
 
 
-def rewrite_protocol(data: bytes, identifiers: Identifiers) -> bytes | None:
+def rewrite_protocol(data: bytes, identifiers: Identity) -> bytes | None:
     """
     Return the packed protocol with the lines that conversion reads.
 
@@ -52,9 +57,12 @@ def rewrite_protocol(data: bytes, identifiers: Identifiers) -> bytes | None:
         if not match or match.group(1) not in _KEYS:
             continue
         key, value = match.groups()
-        if re.fullmatch(_KEYS[key], value) and not identifiers.echoes_in(value):
+        if not re.fullmatch(_KEYS[key], value) or identifiers.echoes_in(value):
+            continue
+        if key not in _WORDS or is_technical(value):
             kept.append(f'{key} "{value}"')
-    packed = _gzip(("\n".join(kept) + "\n").encode("ascii"))
+    lines = ("\n".join(kept[:MAX_LINES]) + "\n").encode("ascii")
+    packed = _gzip(lines)
     result = struct.pack("<I", len(packed)) + packed
     return result + b"\0" * (len(result) % 2)
 
@@ -107,8 +115,12 @@ def unpack_protocol(data: bytes) -> str | None:
 
 
 def _gzip(text: bytes) -> bytes:
-    """Return a gzip stream without name and time, so that it is always the same."""
-    engine = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    body = engine.compress(text) + engine.flush()
+    """
+    Return a gzip stream without name and time, and not compressed (RFC 1951, 3.2.4).
+
+    So it is the same bytes whatever compressor a machine has.
+    """
+    size = len(text)
+    body = struct.pack("<BHH", 1, size, size ^ 0xFFFF) + text
     head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
-    return head + body + struct.pack("<II", zlib.crc32(text), len(text))
+    return head + body + struct.pack("<II", zlib.crc32(text), size)

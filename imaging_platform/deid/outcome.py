@@ -192,6 +192,8 @@ class _Lens:
         is_dummy_date = decision.action is Action.DUMMY and vr in ("DA", "DT")
         if decision.action is Action.SHIFT or is_dummy_date:
             parts.append(self._dates)
+        if decision.action in (Action.RULE, Action.REWRITE):
+            parts.append(_digest_table("words.json"))
         if decision.action is Action.REWRITE:
             parts += [self._dates, self._settings.descriptors, digest_json(PATTERNS)]
             tables = _TABLES_OF_REWRITERS.get(decision.rule, ())

@@ -36,9 +36,10 @@ from imaging_platform.deid.profile import (
     decide_by_profile,
     uid_action,
 )
+from imaging_platform.deid.rewriters import REWRITERS
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.tables import PROFILE_FILE, load_table, table_edition
-from imaging_platform.deid.values import PATTERNS
+from imaging_platform.deid.values import NUMBER_RULES, PATTERNS
 from imaging_platform.files.digests import digest_json
 
 __all__ = [
@@ -57,10 +58,6 @@ __all__ = [
     "temporal_information",
 ]
 
-_REWRITERS = frozenset(
-    {"siemens_csa", "siemens_protocol", "ge_protocol", "ge_user_data"}
-)
-
 
 def policy_digest(settings: DeidSettings) -> str:
     """
@@ -76,6 +73,7 @@ def policy_digest(settings: DeidSettings) -> str:
         "private_reviewed.json",
         "technique.json",
         "siemens.json",
+        "words.json",
         "code_meanings.json",
     )
     return digest_json(
@@ -274,7 +272,7 @@ def _container_reason(tag: int) -> str:
 def _decide_reviewed(rule: str, reason: str, vr: str) -> Decision:
     if rule == "drop":
         return Decision(Action.REMOVE, reason)
-    if rule in _REWRITERS:
+    if rule in REWRITERS:
         return Decision(Action.REWRITE, reason, rule, vr)
     if vr == "SQ" and rule in ("recurse", "number_or_recurse"):
         return Decision(Action.RECURSE, reason, vr=vr)
@@ -284,7 +282,8 @@ def _decide_reviewed(rule: str, reason: str, vr: str) -> Decision:
         return Decision(Action.KEEP, reason, vr=vr)
     if vr in ("OB", "OW", "UN", "SQ"):
         return Decision(Action.REMOVE, f"{reason}, but of unknown form")
-    name = "number" if rule == "number_or_recurse" or vr in ("DS", "IS") else rule
+    is_number = vr in ("DS", "IS") and rule not in NUMBER_RULES
+    name = "number" if rule == "number_or_recurse" or is_number else rule
     return Decision(Action.RULE, reason, name, vr)
 
 

@@ -46,6 +46,10 @@ _CHARACTERISTIC_RULES = {
     "special_needs": "descriptor",
     "pre_medication": "descriptor",
 }
+# Of Type 3 where they are, so that an empty one is an error (PS3.5 section 7.4.5):
+# InstitutionCode-, OperatorIdentification-, ReferencedStudy- and
+# ReferencedPerformedProcedureStepSequence.
+_OPTIONAL_SEQUENCES = frozenset({0x00080082, 0x00081072, 0x00081110, 0x00081111})
 # Type 1 or 1C in enhanced objects (PS3.3 sections C.7.5.2 and C.8.13.1).
 _NEVER_EMPTY = frozenset({0x00181000, 0x0008002A})
 
@@ -76,6 +80,8 @@ def decide_by_profile(tag: int, row: Row, settings: DeidSettings) -> Decision:
 def decide_by_kind(tag: int, settings: DeidSettings) -> Decision:
     """Decide about an attribute that the table does not name."""
     vr, rule = public_vr(tag), technique_rules().get(tag, "")
+    if tag == 0x00282000:
+        return Decision(Action.REWRITE, "colour profile: sRGB's for any", "icc_profile")
     if tag == 0x00080104:
         return Decision(
             Action.PSEUDONYM, "free text: the dictionary's words or the code"
@@ -179,6 +185,8 @@ def _basic_action(tag: int, basic: str) -> Action:
         return Action.REMAP
     if basic == "X/Z/U*":
         return Action.RECURSE
+    if tag in _OPTIONAL_SEQUENCES:
+        return Action.REMOVE
     if basic in ("Z", "X/Z") or (basic == "X/Z/D" and tag not in _NEVER_EMPTY):
         return Action.EMPTY
     return Action.DUMMY

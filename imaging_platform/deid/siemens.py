@@ -3,8 +3,9 @@ Siemens' own headers, parsed and written anew with their technique only.
 
 They carry the day of the scan, the scanner's serial number and the patient's
 weight beside slice times and phase encoding, so they are neither kept nor removed.
-The binary layout ("SV10") is a list of named tags with text items; the protocol
-is a text of ``key = value`` lines between two ASCCONV marks.
+The binary layout is a list of named tags with text items ("SV10", and an older one
+without that mark); the protocol is a text of ``key = value`` lines between two
+ASCCONV marks.
 """
 
 from __future__ import annotations
@@ -13,21 +14,33 @@ import functools
 import re
 import struct
 from dataclasses import dataclass
+from typing import TypeVar
 
 from imaging_platform.deid.elements import ascii_text
-from imaging_platform.deid.identifiers import Identifiers
 from imaging_platform.deid.tables import load_siemens_lists
-from imaging_platform.deid.values import keep_by_rule
+from imaging_platform.deid.values import Identity, keep_by_rule
 
+_Text = TypeVar("_Text", str, bytes)
 _TAG = struct.Struct("<64si4siii")
 _ITEM = struct.Struct("<4i")
+_COUNT = struct.Struct("<II")
 _MARK = 77
+_SV10 = b"SV10\4\3\2\1"
+_VR = re.compile(rb"[A-Z]{2}")
 _LINE = re.compile(r"([A-Za-z][\w.\[\]]*)[ \t]*=[ \t]*(.*?)[ \t\r]*")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|0x[0-9a-fA-F]+")
+_NUMBER = re.compile(
+    r"[+-]?\d{1,12}(?:\.\d{0,20})?(?:[eE][+-]?\d{1,3})?|0x[0-9a-fA-F]{1,8}"
+)
+_DAY = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_TEXT = re.compile(r'("{1,2})([^"]*)("{1,2})')
+_INDEX = re.compile(r"\[\d+\]")
 _VERSION = re.compile(r"object=MrProtDataImpl@MrProtocolData version=\d{6,9}\b")
 _BEGIN = b"### ASCCONV BEGIN"
 _END = b"### ASCCONV END ###"
+_PROTOCOLS = frozenset([b"MrPhoenixProtocol", b"MrProtocol"])
 MAX_TAGS = 1024
+MAX_ITEMS = 4096
+_MAX_MEMO = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -53,40 +66,33 @@ class CsaTag:
 
 
 def parse_csa(data: bytes) -> list[CsaTag] | None:
-    """Return the tags of a CSA header, None when it is not of the known layout."""
-    if data[:4] != b"SV10" or len(data) < 16:
+    """Return the tags of a CSA header, None when it is not of a known layout."""
+    layout = _Layout.of(data)
+    places = None if layout is None else _walk(data, layout)
+    if layout is None or places is None:
         return None
-    (n_tags,) = struct.unpack_from("<I", data, 8)
-    if n_tags > MAX_TAGS:
-        return None
-    tags: list[CsaTag] = []
-    position = 16
-    try:
-        for _ in range(n_tags):
-            tag, position = _parse_tag(data, position)
-            tags.append(tag)
-    except (struct.error, ValueError):
-        return None
-    return tags
+    return [_read_tag(data[start:stop], layout.surplus) for start, stop in places]
 
 
-def write_csa(tags: list[CsaTag]) -> bytes:
-    """Return the bytes of a CSA header, with nothing but these tags and zeros."""
-    parts = [b"SV10\4\3\2\1", struct.pack("<II", len(tags), _MARK)]
-    for tag in tags:
-        name = tag.name.encode("ascii")[:63]
-        head = (name, tag.vm, tag.vr, tag.syngo_type, len(tag.values), _MARK)
-        parts.append(_TAG.pack(*head))
-        for value in tag.values:
-            size = len(value)
-            parts.append(_ITEM.pack(size, size, _MARK, size))
-            parts.append(value + bytes(-size % 4))
-    data = b"".join(parts)
+def write_csa(tags: list[CsaTag], *, is_marked: bool = True) -> bytes:
+    """
+    Return the bytes of a CSA header, with nothing but these tags and zeros.
+
+    Parameters
+    ----------
+    tags
+        What it says.
+    is_marked
+        Whether in the layout that begins with ``SV10``.
+    """
+    surplus = 0 if is_marked or not tags else len(tags[0].values)
+    parts = [_SV10 if is_marked else b"", _COUNT.pack(len(tags), _MARK)]
+    data = b"".join([*parts, *(_write_tag(tag, surplus) for tag in tags)])
     return data + bytes(len(data) % 2)
 
 
 def rewrite_csa(
-    data: bytes, identifiers: Identifiers, *, keep_names: bool
+    data: bytes, identifiers: Identity, *, keep_names: bool
 ) -> bytes | None:
     """
     Return a CSA image or series header with its technique only.
@@ -105,15 +111,31 @@ def rewrite_csa(
     bytes or None
         None when the layout is not known: nothing of it may stay.
     """
-    tags = parse_csa(data)
-    if tags is None:
+    layout = _Layout.of(data)
+    places = None if layout is None else _walk(data, layout)
+    if layout is None or places is None:
         return None
-    kept = (_rewrite_tag(tag, identifiers, keep_names) for tag in tags)
-    return write_csa([tag for tag in kept if tag is not None])
+    if layout.surplus:
+        tags = [_read_tag(data[start:stop], layout.surplus) for start, stop in places]
+        kept = (_rewrite_tag(tag, identifiers, keep_names) for tag in tags)
+        return write_csa([tag for tag in kept if tag is not None], is_marked=False)
+    memo = _tags_memo(identifiers, keep_names)
+    parts: list[bytes] = []
+    for start, stop in places:
+        raw = data[start:stop]
+        written = memo.get(raw)
+        if written is None:
+            tag = _rewrite_tag(_read_tag(raw, 0), identifiers, keep_names)
+            written = b"" if tag is None else _write_tag(tag, 0)
+            _remember(memo, raw, written)
+        if written:
+            parts.append(written)
+    result = b"".join([_SV10, _COUNT.pack(len(parts), _MARK), *parts])
+    return result + bytes(len(result) % 2)
 
 
 def rewrite_protocol(
-    data: bytes, identifiers: Identifiers, *, keep_names: bool
+    data: bytes, identifiers: Identity, *, keep_names: bool
 ) -> bytes | None:
     """
     Return a protocol text (MrPhoenixProtocol) with allow-listed lines only.
@@ -126,90 +148,171 @@ def rewrite_protocol(
         return None
     end = data.find(b"### ASCCONV END", begin)
     text = data[begin : end if end >= 0 else len(data)].decode("latin-1")
+    head, *rest = text.split("\n")
     # dcm2niix looks for the mark from the second byte on.
-    version = _VERSION.search(text.split("\n")[0])
+    version = _VERSION.search(head)
     mark = f"### ASCCONV BEGIN {version[0]} ###" if version else "### ASCCONV BEGIN ###"
     lines = ["<XProtocol>", mark]
-    for line in text.split("\n")[1:]:
-        kept = _rewrite_line(line.rstrip("\r"), identifiers, keep_names)
-        if kept is not None:
+    memo = _lines_memo(identifiers, keep_names)
+    for line in rest:
+        kept = memo.get(line)
+        if kept is None:
+            kept = _rewrite_line(line, identifiers, keep_names) or ""
+            _remember(memo, line, kept)
+        if kept:
             lines.append(kept)
     result = "\n".join(lines).encode("ascii") + b"\n" + _END + b"\n"
     return result + b"\0" * (len(result) % 2)
 
 
-def _parse_tag(data: bytes, position: int) -> tuple[CsaTag, int]:
-    name, vm, vr, syngo_type, n_items, _ = _TAG.unpack_from(data, position)
-    position += _TAG.size
-    if not 0 <= n_items <= 4096:
-        raise ValueError
-    values: list[bytes] = []
+@dataclass(frozen=True)
+class _Layout:
+    """Where the tags begin, how many there are, and what is added to a length."""
+
+    start: int
+    n_tags: int
+    surplus: int
+
+    @staticmethod
+    def of(data: bytes) -> _Layout | None:
+        """Return the layout of a header, None when it is not a known one."""
+        start = 8 if data[:4] == b"SV10" else 0
+        if len(data) < start + _COUNT.size:
+            return None
+        n_tags, mark = _COUNT.unpack_from(data, start)
+        if n_tags > MAX_TAGS or (not start and mark != _MARK):
+            return None
+        is_marked = start > 0
+        start += _COUNT.size
+        if is_marked:
+            return _Layout(start, n_tags, 0)
+        if not n_tags or len(data) < start + _TAG.size:
+            return None
+        # The older layout adds the number of items of the first tag.
+        surplus = _TAG.unpack_from(data, start)[4]
+        return _Layout(start, n_tags, surplus) if 0 < surplus <= MAX_ITEMS else None
+
+
+def _walk(data: bytes, layout: _Layout) -> list[tuple[int, int]] | None:
+    """Return where each tag begins and ends, None when one does not fit."""
+    places: list[tuple[int, int]] = []
+    position, end, surplus = layout.start, len(data), layout.surplus
+    read_item, item_size, tag_size = _ITEM.unpack_from, _ITEM.size, _TAG.size
+    index = 0 if surplus else 1
+    for _ in range(layout.n_tags):
+        start = position
+        if start + tag_size > end:
+            return None
+        n_items = int.from_bytes(data[start + 76 : start + 80], "little")
+        if n_items > MAX_ITEMS:
+            return None
+        position = start + tag_size
+        for _ in range(n_items):
+            if position + item_size > end:
+                return None
+            size = read_item(data, position)[index] - surplus
+            position += item_size
+            if size < 0 or position + size > end:
+                return None
+            position += size + (-size & 3)
+        places.append((start, min(position, end)))
+    return places
+
+
+def _read_tag(raw: bytes, surplus: int) -> CsaTag:
+    name, vm, vr, syngo_type, n_items, _ = _TAG.unpack_from(raw)
+    position, values = _TAG.size, []
     for _ in range(n_items):
-        size = _ITEM.unpack_from(data, position)[1]
+        size = _ITEM.unpack_from(raw, position)[0 if surplus else 1] - surplus
         position += _ITEM.size
-        if size < 0 or position + size > len(data):
-            raise ValueError
-        values.append(data[position : position + size])
-        position += size + -size % 4
-    text = name.split(b"\0")[0].decode("ascii")
-    vr_text = vr[:2] + b"\0\0"
-    return CsaTag(text, vm, vr_text, syngo_type, tuple(values)), position
+        values.append(raw[position : position + size])
+        position += size + (-size & 3)
+    text = name.split(b"\0")[0].decode("ascii", errors="replace")
+    return CsaTag(text, vm, vr[:2] + b"\0\0", syngo_type, tuple(values))
 
 
-def _rewrite_tag(
-    tag: CsaTag, identifiers: Identifiers, keep_names: bool
-) -> CsaTag | None:
-    lists = load_siemens_lists()
-    if not re.fullmatch(rb"[A-Z]{2}\0\0", tag.vr):
+def _write_tag(tag: CsaTag, surplus: int) -> bytes:
+    name = tag.name.encode("ascii", errors="replace")[:63]
+    head = (name, tag.vm, tag.vr, tag.syngo_type, len(tag.values), _MARK)
+    parts = [_TAG.pack(*head)]
+    for value in tag.values:
+        size = len(value)
+        parts.append(_ITEM.pack(size + surplus, size, _MARK, size))
+        parts.append(value + bytes(-size & 3))
+    return b"".join(parts)
+
+
+def _rewrite_tag(tag: CsaTag, identifiers: Identity, keep_names: bool) -> CsaTag | None:
+    if not _VR.match(tag.vr):
         return None
-    if tag.name in ("MrPhoenixProtocol", "MrProtocol"):
+    if tag.name.encode("ascii", errors="replace") in _PROTOCOLS:
         values = [
             rewrite_protocol(value, identifiers, keep_names=keep_names) or b""
             for value in tag.values
         ]
-    elif tag.name in lists["csa_numbers"]:
-        values = [_checked(value, "number", identifiers) for value in tag.values]
-    elif tag.name in lists["csa_texts"]:
-        rule = lists["csa_texts"][tag.name]
-        values = [_checked(value, rule, identifiers) for value in tag.values]
     else:
-        return None
-    return CsaTag(tag.name, tag.vm, tag.vr, tag.syngo_type, tuple(values))
+        rule = _csa_rules().get(tag.name)
+        if rule is None:
+            return None
+        values = [_checked(value, rule, identifiers) for value in tag.values]
+    # What counts as number or kind is small, whatever the header claims.
+    vm, syngo_type = tag.vm & 0xFFF, tag.syngo_type & 0xFF
+    return CsaTag(tag.name, vm, tag.vr, syngo_type, tuple(values))
 
 
-def _checked(value: bytes, rule: str, identifiers: Identifiers) -> bytes:
+def _checked(value: bytes, rule: str, identifiers: Identity) -> bytes:
     text = ascii_text(value.split(b"\0")[0])
     kept = keep_by_rule(rule, text, identifiers) if text else None
-    return b"" if kept is None else kept.encode("ascii") + b"\0"
+    return b"" if not kept else kept.encode("ascii") + b"\0"
 
 
-def _rewrite_line(line: str, identifiers: Identifiers, keep_names: bool) -> str | None:
-    match = _LINE.fullmatch(line)
+def _rewrite_line(line: str, identifiers: Identity, keep_names: bool) -> str | None:
+    match = _LINE.fullmatch(line) if len(line) <= 1024 else None
     if not match:
         return None
     key, value = match.groups()
+    rule = _line_rule(_INDEX.sub("[0]", key))
     if _NUMBER.fullmatch(value):
-        return line if _number_keys().fullmatch(key) else None
-    quotes = re.fullmatch(r'("+)(.*?)("+)', value)
-    if not quotes:
+        return line.rstrip() if rule == "number" and not _DAY.fullmatch(value) else None
+    quotes = _TEXT.fullmatch(value)
+    if not quotes or rule in (None, "number"):
         return None
-    rule = _text_rule(key)
-    if rule is None or (rule == "descriptor" and not keep_names):
+    if rule == "descriptor" and not keep_names:
         return None
-    kept = keep_by_rule(rule, quotes.group(2), identifiers)
-    if not kept:
-        return None
-    return f"{key}\t = \t{quotes.group(1)}{kept}{quotes.group(1)}"
+    kept = keep_by_rule(rule, quotes[2], identifiers)
+    return f"{key}\t = \t{quotes[1]}{kept}{quotes[1]}" if kept else None
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _line_rule(key: str) -> str | None:
+    """Return the rule of a protocol's key (indices 0), None if it is on no list."""
+    lists = load_siemens_lists()
+    for pattern, rule in lists["protocol_texts"].items():
+        if re.fullmatch(pattern, key):
+            return rule
+    is_number = re.fullmatch("|".join(lists["protocol_numbers"]), key)
+    return "number" if is_number else None
 
 
 @functools.cache
-def _number_keys() -> re.Pattern[str]:
-    return re.compile("|".join(load_siemens_lists()["protocol_numbers"]))
+def _csa_rules() -> dict[str, str]:
+    lists = load_siemens_lists()
+    return dict.fromkeys(lists["csa_numbers"], "number") | lists["csa_texts"]
 
 
-@functools.lru_cache(maxsize=4096)
-def _text_rule(key: str) -> str | None:
-    for pattern, rule in load_siemens_lists()["protocol_texts"].items():
-        if re.fullmatch(pattern, key):
-            return rule
-    return None
+@functools.lru_cache(maxsize=4)
+def _tags_memo(identifiers: Identity, keep_names: bool) -> dict[bytes, bytes]:
+    """Return what was made of each tag: the files of a series repeat most."""
+    return {}
+
+
+@functools.lru_cache(maxsize=4)
+def _lines_memo(identifiers: Identity, keep_names: bool) -> dict[str, str]:
+    """Return what was made of each line of a protocol."""
+    return {}
+
+
+def _remember(memo: dict[_Text, _Text], key: _Text, value: _Text) -> None:
+    if len(memo) >= _MAX_MEMO:
+        memo.clear()
+    memo[key] = value

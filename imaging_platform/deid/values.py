@@ -3,175 +3,231 @@ Rules by which a text may stay: the whole value must look like technique.
 
 A rule takes one component of a value, already free of padding, and returns what
 stays of it, or None. Everything here is ASCII; a rule never sees other text.
+
+A rule asks two things of a value: the form that a reviewed pattern gives, and
+that its words are technique (`vocabulary`), since a form that leaves letters open
+would let a name pass. The rules in `CUT_RULES` cut what is neither and keep the
+rest, so that a coil or a release keeps its name beside a serial number.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from typing import Protocol
 
-from imaging_platform.deid.identifiers import Identifiers
 from imaging_platform.deid.patterns import OWN_RULE, matches_own
+from imaging_platform.deid.tables import known_creators
+from imaging_platform.deid.vocabulary import (
+    MAX_DIGITS,
+    MAX_UNKNOWN_LETTERS,
+    is_common_name,
+    is_known,
+    is_known_code,
+    is_known_word,
+    is_technical,
+    unknown_letters,
+)
 
-Rule = Callable[[str], str | None]
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+class Identity(Protocol):
+    """What is known of the subject of a session, as far as a rule asks for it."""
+
+    def echoes_in(self, text: str) -> bool:
+        """Return whether a text holds something of it."""
+        ...
+
+    def cut_from(self, text: str) -> str:
+        """Return a text without it."""
+        ...
 
 
-def _any(words: str, *others: str) -> str:
-    """
-    Return a pattern for one or more of these, in any case, one after the other.
-
-    The longest word comes first and nothing is tried twice (``++``), so that a
-    hostile value cannot make the search take forever.
-    """
-    ordered = sorted((re.escape(word) for word in words.split("|")), key=len)
-    return rf"(?i:{'|'.join([*reversed(ordered), *others])})++"
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?"
+_SHORT_NUMBER = r"[+-]?(?:\d{1,7}(?:\.\d{0,18})?|\.\d{1,18})(?:[eE][+-]?\d{1,3})?"
+_MONTHS = (
+    r"(?<![A-Za-z])(?:jan(?:uary?)?|feb(?:ruary?)?|mar(?:ch)?|april?|may|june?|july?|"
+    r"aug(?:ust)?|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?|mai|"
+    r"juni|juli|maerz)(?![A-Za-z])"
+)
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 PATTERNS: dict[str, str] = {
     # PS3.5 section 6.2, CS; some write lower case and points.
     "code": r"[A-Za-z0-9_ .+\-/*%#]{0,16}",
-    "number": rf" *{_NUMBER} *",
-    "numbers_or_codes": rf"{_NUMBER}(?:[ ,]{_NUMBER})*|[A-Za-z_]{{1,10}}",
-    "token": r"[A-Z0-9_*+./\-]{1,24}|[A-Za-z_]{1,6}\d[\w.\-]{0,12}|predicted|measured|"
-    r"void|com|compose|normalized|none|Bore Local|Head|Body|DwiSE|SRT\.T-\w{5}\.Brain",
-    "flag": r"(?i:yes|no|on|off|fast\*?|normal|whisper)",
-    "maker": r"(?i:(?:siemens|ge medical|g\.e\.|ge health|philips|toshiba|canon|uih|"
-    r"united imaging|bruker|hitachi|fuji|mediso|hyperfine|varian|agilent|mr solutions|"
-    r"marconi|picker|elscint|cps|cti|shimadzu|neusoft|samsung|esaote|imris|aspect|"
-    r"time medical|alltech|imaging_platform)[A-Za-z ,.&]{0,40})|TOSHIBA_MEC\w{0,6}",
-    "model": r"[A-Za-z0-9_.+\-/()]{1,20}(?: [A-Za-z0-9_.+\-/()]{1,20}){0,5}",
-    "version": r"[A-Za-z0-9_.:*+\-/]{1,40}(?: [A-Za-z0-9_.:*+\-/]{1,40}){0,5}",
-    "sequence": r"(?=[^ \d]*\d)[*%#&A-Za-z0-9_.+\-\\/]{1,32}|(?i:\*?(?:epi|epirt|epi2|"
-    r"ffe|tfe|ge|se|tse|ir|fse|frfse|fgre|efgre3d|feepi|seepi|dwise|grase|bravo|mprage|"
-    r"space|cube|vibe|trufi|flash|haste|tir|flair|press|steam|swi|swan|ute|mixed|b_tfe|"
-    r"t1tfe|t2tfe|gre|spgr|fspgr|fiesta|propeller|asl|pcasl|pasl))",
+    # Longer integers are numbers of orders and people, and days.
+    "number": rf" *(?![+-]?\d{{8}}){_NUMBER} *",
+    "large_number": r" *(?!(?:19|20)\d{2}[01]\d[0-3]\d *$)"
+    r"[+-]?\d{1,10}(?:\.\d{0,12})?(?:[eE][+-]?\d{1,3})? *",
+    # GE: (0043,xx39) has flags above the b-value.
+    "ge_b_value": r"\d0000\d{5}|\d{1,7}",
+    "numbers_or_codes": rf"{_SHORT_NUMBER}(?:[ ,]{_SHORT_NUMBER})*|[A-Za-z_]{{1,10}}",
+    "token": r"[A-Za-z0-9_*+./\-:;,=#$%() ]{1,128}",
+    "words": r"[A-Za-z0-9_*+./\-:;,=#$%()&\[\]<> ]{1,64}",
+    "flag": r"(?i:yes|no|on|off|true|false|fast\*?|normal|whisper|performance|none)",
+    "maker": r"[A-Za-z0-9 ,.&_\-^]{1,64}",
+    "model": r"[A-Za-z0-9_.+\-/() ]{1,64}",
+    "version": r"[A-Za-z0-9_.:*+\-/$ ]{1,64}",
+    "sequence": r"[*%#&A-Za-z0-9_.+\-\\/ ]{1,64}",
     "nucleus": r"\d{0,3}[A-Z][a-z]?\d{0,3}",
-    "coil": _any(
-        "head|neck|headneck|body|spine|matrix|knee|extremity|flex|large|small|shoulder|"
-        "breast|cardiac|torso|array|coil|multi|dual|single|volume|surface|whole|quad|"
-        "birdcage|channel|channels|ch|asset|nova|txrx|tx|rx|qd|cp|sense|nv|hns|hnu|tcs|"
-        "spdr|ant|post|anterior|posterior|upper|lower|split|top|bottom|gem|us|uss|tr|"
-        "tim|phased|loop",
-        r"(?-i:[A-Z]{1,4}\d{0,3}|[A-Z][a-z]?\d{1,3})",
-        r"\d{1,3}",
-        r"[ _:;,.+/&()\-]",
-    ),
-    "reference": r"(?i:sn|om|ic|xy|brain|brain-mra|carotids|nasion|iliac crest)",
+    "coil": r"[A-Za-z0-9 _:;,.+/&()\-]{1,64}",
+    "reference": r"(?i:sn|om|ic|xy|brain|brain-mra|carotids|nasion|iliac crest|"
+    r"sternal notch|xiphoid|orbital meatal|knee|chest|nasion)",
     "stack": r"[A-Za-z]?\d{1,4}",
-    "rescale": r"(?i:us|hu|od|od rel|hz|normalized|bqml|mgml|pct|z_eff|ed|edw|hu_mod|"
-    r"cnts|1/cm|propcps|m2/s|mm2/s|rad|ms|none)",
-    "window": r"(?i:algo\d{1,2}|window\d{0,2}|user selection|normal|bone|brain|"
-    r"minimum|maximum|mean|dflt)",
-    "kernel": r"(?=[A-Za-z]*\d)[A-Za-z0-9.+\-]{1,16}|[A-Z][A-Z0-9_+]{1,15}|"
-    r"XYZ Gauss ?\d+\.\d+|"
-    r"(?i:standard|soft|bone|detail|lung|edge|none|all-pass filter)",
-    "reconstruction": _any(
-        "osem|op-osem|psf|tof|fbp|3d|2d|iterative|ramla|vpfx|vpfxs|q.clear|vuepoint|fx|"
-        "hd|rebinning|back projection|dift|blob|nimble|fore|pli|osem2d|osem3d",
-        r"\d{1,3}[is]?",
-        r"[ +\-_,/:;()]",
-    ),
-    "attenuation": _any(
-        "measured|ac|ct|mr|ctac|mrac|flt|none|calculated|cm|smoothed|4 sigma|wac|nac|"
-        "breast|brain|mar|b30f",
-        r"\d{1,4}\.?\d{0,4}",
-        r"[/^,. +\-_]",
-    ),
-    "scatter": _any(
-        "model-based|convolution subtraction|none|relative|absolute|scaling|singles|"
-        "ss-simul|model|based",
-        r"[ ,:\-]",
-    ),
-    "tracer": r"(?i:(?:\[?\^?\d{0,3}\^?(?:c|n|o|f|ga|cu|zr|i|rb|tc)\^?\d{0,3}\^?m?\]?"
-    r"[ \-]?)?)"
-    + _any(
-        "fdg|fluorodeoxyglucose|raclopride|pib|florbetapir|florbetaben|flutemetamol|"
-        "flortaucipir|av45|av1451|mk6240|fdopa|fet|fmiso|flt|dotatoc|dotatate|psma|"
-        "water|ammonia|acetate|choline|methionine|dasb|way100635|pk11195|pbr28|ucb-j|"
-        "sodium|fluoride|rubidium|solution",
-        r"[\-^ ]",
-    ),
-    "asl": _any(
-        "2d|3d|pseudo|continuous|pulsed|velocity selective|pcasl|pasl|casl|asl|ep2d|"
-        "tgse|gre|epi|fair|picore|q2tips|quipss|ii",
-        r"[ ()\-_/]",
-    ),
+    "rescale": r"[A-Za-z0-9_/. ]{1,32}",
+    "window": r"[A-Za-z0-9_ \-]{1,32}",
+    "kernel": r"[A-Za-z0-9.+\- _/^]{1,32}",
+    "reconstruction": r"[A-Za-z0-9 +\-_,./:;()]{1,64}",
+    "attenuation": r"[A-Za-z0-9 +\-_,./:;()^]{1,64}",
+    "scatter": r"[A-Za-z0-9 ,:\-]{1,64}",
+    "tracer": r"[A-Za-z0-9 \-^\[\]()]{1,64}",
+    "asl": r"[A-Za-z0-9 ()\-_/]{1,64}",
     "metabolite": r"(?i:water|lipid|none|n-acetylaspartate|choline|creatine|lactate)",
-    "dimension": _any(
-        "stack id|in-stack position number|private scanning sequence|"
-        "private imagetypemr|effective echo time|temporal position index|"
-        "image position (patient)|imagepositionpatient|referencedsegmentnumber|"
-        "diffusion b-value|diffusion gradient orientation|trigger delay time|slice|"
-        "phase|echo|frame|time|position|index|number",
-        r"[ /]",
-    ),
-    "creator": r"(?i:(?:siemens|philips|gems|ge|toshiba|canon|uih|image private)"
-    r"[A-Za-z0-9_ .]{0,40})",
-    "scheme": r"(?:DCM|SRT|SCT|SNM3|UCUM|LN|RFC3066|FMA|NCIt|RADLEX|MDC|SCPECG|"
-    r"ISO639_2|RP|99SMS_CTMR|99PMP|99SDM|99GEMS|99PMSCT_BODY|I10|CD8)",
-    "code_value": r"[A-Z]{0,2}-?[A-Z0-9]{1,6}(?:-[A-Z0-9]{1,5})?|\d{1,18}|"
-    r"[A-Za-z]{1,4}\d?",
-    "scheme_version": r"\d{1,8}(?:\.\d{1,4}){0,2}",
+    "dimension": r"[A-Za-z0-9 /()\-]{1,64}",
+    "creator": r"[A-Za-z0-9_ ./:^\-]{1,64}",
+    "scheme": r"(?:DCM|SRT|SCT|SNM3|UCUM|LN|RFC3066|RFC5646|FMA|NCIt|RADLEX|MDC|"
+    r"SCPECG|ISO639_2|ISO3166_1|RP|99SMS_CTMR|99PMP|99SDM|99GEMS|99PMSCT_BODY|I10|CD8|"
+    r"UMLS|MSH|NEU|UBERON|BI|PUBCHEM_CID|99UNKNOWN)",
+    "code_value": r"[A-Za-z0-9_.%/\-]{1,18}",
+    "scheme_version": r"\d{1,2}(?:\.\d{1,4}){0,2}|20\d{6}",
     "image_number": r"IMAGE NUM \d{1,2}|MR|SOM \d",
-    # Siemens multi-band notes; Canon and Toshiba keep diffusion here.
-    "comment": r"(?:Unaliased )?MB\d{1,2}/PE\d{1,2}(?:/LB|/SB|/NL)?(?: SENSE\d?)?|"
-    r"Single-band reference(?: SENSE1?)?|(?:relCBF|CBF|Perfusion)(?: \(P?C?ASL\))?|"
-    rf"b=\d+(?:\.\d+)?(?: ?\({_NUMBER}(?:,{_NUMBER}){{2}}\))?|None",
+    # Canon and Toshiba keep diffusion here; other comments lose unknown words.
+    "comment": rf"b=\d+(?:\.\d+)?(?: ?\({_SHORT_NUMBER}(?:,{_SHORT_NUMBER}){{2}}\))?",
     # Siemens text lines, (0051,xx0a)..(0051,xx19).
-    "acquisition_time": r"TA (?:\d{1,3}:)?\d{1,3}(?:\.\d+)?(?:\*\d{1,4})?",
+    "acquisition_time": r"TA (?:\d{1,3}:)?\d{1,3}(?:[.:]\d+)?(?:\*\d{1,4})?",
     "matrix": r"\d{1,4}[psi]? ?\*\d{1,4}[psi]?(?:\*\d{1,4}[psi]?)?(?: [IPS])?",
     "field_of_view": r"FoV \d{1,4}(?:\.\d+)?\*\d{1,4}(?:\.\d+)?",
     "slice_position": r"SP [A-Z]?-?\d{1,4}(?:\.\d+)?",
     "orientation": r"(?:Sag|Cor|Tra)"
     r"(?:>?(?:Sag|Cor|Tra)?\(?-?\d{0,3}(?:\.\d{1,6})?\)?){0,2}",
-    "coil_string": r"[A-Z]{0,2}:?[A-Z]{1,4}\d{0,3}(?:-\d{1,2})?"
-    r"(?:[;,][A-Z]{0,2}:?[A-Z]{0,4}\d{0,3}(?:-\d{1,2})?){0,64}",
-    "acceleration": r"p\d{1,2}(?:\*\d{1,2})?(?: ?s\d{1,2}(?:\*\d)?)?|s\d{1,2}",
+    "coil_string": r"[A-Za-z]{0,2}:?(?:\d{0,2}[A-Z]{1,3}\d{0,3}(?:-\d{1,3})?)"
+    r"(?:[;,+](?:[A-Za-z]:)?\d{0,2}[A-Z]{0,3}\d{0,3}(?:-\d{1,3})?){0,64}",
+    "acceleration": r"(?=.)(?:p\d{1,2}(?:[*x]\d{1,2})?)?(?: ?s\d{1,2}(?:[*x]\d)?)?"
+    r"(?: ?[a-z]{2,3}\d{1,2})?",
     "table_position": r"TP (?:[A-Z]?-?\d{1,4}|0)",
     "patient_axes": r"[+-][LRAPHF]{3}",
     "image_type": r"(?:p\d ?(?:s\d )?)?[A-Z0-9_]{1,20}(?:/[A-Z0-9_]{1,20}){0,20}",
     "slice_thickness": r"SL \d{1,3}(?:\.\d+)?i?",
     "averages": r"A\d{1,3}(?:/[A-Z0-9]{1,6}){0,12}",
-    "image_history": r"ChannelMixing:ND=(?:true|false)_CMM=\d_CDM=\d|ACC\d?|"
-    r"CC:[A-Za-z]{1,10}|"
-    r"[A-Z][A-Za-z]{1,20}(?:[:=_][A-Za-z0-9.\-]{1,10}){1,6}",
-    "ice_dimensions": r"X?_?\d{1,6}(?:_\d{1,6}){0,40}",
+    "image_history": r"[A-Z][A-Za-z]{1,20}\d{0,2}(?:[:=_][A-Za-z0-9.\-]{1,10}){0,6}",
+    "ice_dimensions": r"X?_?\d{1,5}(?:_\d{1,5}){0,40}",
     "channels": r"X+",
-    "sequence_file": r"%?(?:SiemensSeq|CustomerSeq|USER)?%?"
-    r"(?:\\{1,2}|/)?[A-Za-z][A-Za-z0-9_]{1,40}",
-    "coil_id": r"(?i:(?=[_\-a-z0-9]*(?:head|body|neck|spine|knee|coil|breast|flex|"
-    r"shoulder|extremity|ankle|wrist|hand|foot|array|loop))[_\-a-z0-9]{1,32})|"
-    r"Multi_\w{0,10}",
-    "baseline": r"[A-Z0-9]{2,6}_V[A-Z]\d{2}[A-Z]?\w{0,6}_LATEST_\d{8}(?:_P\d{1,3})?|"
-    r"[4-7]\d{7}",
+    "sequence_file": r"[%\\/_A-Za-z0-9.\-]{1,64}",
+    # Of a customer's sequence: its identifier and its revision, not who built it when.
+    "sequence_note": rf"{_UUID}\|\|Sequence: (?:R\d{{1,4}} )?[a-z]{{0,2}}"
+    r"[a-z]{2}\d{2}[a-z](?:/(?:master|main|develop))?(?: r/[0-9a-f]{6,12}\+?)?|"
+    r"WIP_Identifier: WIP#\d{3,4}[A-Z]?",
+    "coil_id": r"[A-Za-z0-9_\-]{1,32}",
+    "baseline": r"[A-Z0-9]{2,6}_[VX]A?[A-Z]?\d{2}[A-Z]?\w{0,6}_LATEST_20\d{6}"
+    r"(?:_P\d{1,3})?|[4-9]\d{7}",
     "sex": r"[MFO]",
-    "reuse": r"(?:[A-Z]{1,2}/[a-z]\d{1,3},?){1,16}",
+    "reuse": r"(?:[A-Za-z]{1,6}/[a-z]\d{1,3},?){1,16}",
 }
 """Name of a rule to the pattern that a whole component must match."""
 
+CUT_RULES = frozenset(
+    [
+        "asl",
+        "attenuation",
+        "coil",
+        "coil_id",
+        "coil_string",
+        "comment",
+        "dimension",
+        "image_history",
+        "kernel",
+        "maker",
+        "model",
+        "reconstruction",
+        "rescale",
+        "scatter",
+        "sequence",
+        "sequence_file",
+        "sequence_note",
+        "tracer",
+        "version",
+        "window",
+        "words",
+    ]
+)
+"""Rules that keep the words of technique of a value that has others too."""
+
+_CLOSED_RULES = frozenset(
+    [
+        "acquisition_time",
+        "baseline",
+        "comment",
+        "field_of_view",
+        "flag",
+        "ge_b_value",
+        "ice_dimensions",
+        "image_number",
+        "channels",
+        "large_number",
+        "matrix",
+        "metabolite",
+        "nucleus",
+        "number",
+        "orientation",
+        "patient_axes",
+        "reference",
+        "scheme",
+        "scheme_version",
+        "sequence_note",
+        "sex",
+        "slice_position",
+        "slice_thickness",
+        "stack",
+        "table_position",
+    ]
+)
+"""Rules whose pattern leaves no room for a name, so that no word is looked up."""
+
 _COMPILED = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
 _LONG_DIGITS = re.compile(r"\d{6,}")
-_NUMERIC_RULES = frozenset(
-    {"number", "numbers_or_codes", "ice_dimensions", "code_value", "baseline"}
-)
+NUMBER_RULES = frozenset(["number", "large_number", "ge_b_value", "numbers_or_codes"])
+"""Rules for numbers written as text; a list may name one for DS and IS."""
+
+_NUMERIC_RULES = NUMBER_RULES | {"ice_dimensions", "baseline"}
+# Of Type 1 where they are (PS3.3 sections 8.1, C.7.5.2, C.8.13), so never empty.
+_STAND_INS = {
+    "code_value": "UNKNOWN",
+    "coil": "UNKNOWN",
+    "kernel": "UNKNOWN",
+    "maker": "UNKNOWN",
+    "model": "UNKNOWN",
+    "scheme": "99UNKNOWN",
+    "sequence": "UNKNOWN",
+    "version": "UNKNOWN",
+}
 _DATE_LIKE = re.compile(
     r"(?<!\d)(?:(?:19|20)\d{2}[-./_ ]?[01]\d[-./_ ]?[0-3]\d|"
-    r"[0-3]?\d[-./][01]?\d[-./](?:19|20)\d{2})(?!\d)"
+    r"[0-3]?\d[-./][01]?\d[-./](?:19|20)\d{2}|"
+    rf"(?:19|20)\d{{2}}[-./ ]?(?i:{_MONTHS})[-./ ]?\d{{1,2}}|"
+    rf"\d{{1,2}}[-./ ]{{0,2}}(?i:{_MONTHS})[-./, ]{{0,2}}(?:(?:19|20)\d{{2}}|\d{{2}})|"
+    rf"(?i:{_MONTHS})[-./ ]{{1,2}}\d{{1,2}})(?!\d)"
 )
-_ADDRESS_LIKE = re.compile(r"\S*(?:@|\^|\+\d{4,})\S*|\b\d{6,}\b|\d{7,}")
+_ADDRESS_LIKE = re.compile(
+    r"\S*(?:@|\^|\+\d{4,})\S*|"
+    r"(?i:\b(?:mr|mrs|ms|dr|prof|herr|frau|mme)\.? +)(?=[A-Z][a-z])\S+"
+)
 _UNUSUAL = re.compile(r"[^ -~]+")
+_ENTITY = re.compile(
+    r"(?:task|acq|run|rec|dir|echo|ce|ses|desc|space|part|inv|mod|flip|trc|res|chunk)-$"
+)
+_WORD = re.compile(r"[A-Za-z0-9]+")
+_RUN = re.compile(r"[A-Za-z]+|\d+")
+_MAX_PLAIN_DIGITS = 7
+_MEASURED_DIGITS = 6
 MAX_DESCRIPTOR_CHARACTERS = 64
 MAX_TEXT_CHARACTERS = 1024
 """Longer texts are no technique; this also bounds the time of a search."""
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
+@functools.lru_cache(maxsize=1 << 12)
+def keep_by_rule(rule: str, text: str, identifiers: Identity) -> str | None:
     """
-    Return a component if a named rule lets it stay, else None.
+    Return what a named rule lets stay of a component, None if nothing.
 
     Parameters
     ----------
@@ -189,35 +245,111 @@ def keep_by_rule(rule: str, text: str, identifiers: Identifiers) -> str | None:
         return None
     if rule == "descriptor":
         return clean_descriptor(text, identifiers)
-    if not _matches(rule, text):
-        return None
-    if rule not in _NUMERIC_RULES and (
-        _LONG_DIGITS.search(text) or _DATE_LIKE.search(text)
-    ):
-        return None
-    if rule != "number" and identifiers.echoes_in(text):
-        return None
-    return text
+    if _is_of_rule(rule, text) and not _echoes(rule, text, identifiers):
+        return _rounded(text) if rule == "large_number" else text
+    kept = _cut(rule, text, identifiers) if rule in CUT_RULES else None
+    return _STAND_INS.get(rule) if kept is None else kept
 
 
-def _matches(rule: str, text: str) -> bool:
-    if rule.startswith(OWN_RULE):
-        return matches_own(rule, text)
-    return _COMPILED[rule].fullmatch(text) is not None
-
-
-def clean_descriptor(text: str, identifiers: Identifiers) -> str:
+def clean_descriptor(text: str, identifiers: Identity) -> str:
     """
-    Return a description without identifiers, dates, addresses and long numbers.
+    Return a description with the words of a protocol and nothing else.
 
-    Words of the protocol stay as they are, since conversion and naming read them
-    (PS3.15 section E.3.5, Clean Descriptors). A name that is nowhere else in the
-    session's headers cannot be told from a word.
+    Conversion and naming read them (PS3.15 section E.3.5, Clean Descriptors). Days,
+    addresses, titles, long numbers and the subject's own words go; so does a word
+    of four letters and more that no list knows, unless it is the value of a BIDS
+    entity (``task-pattern``), which is a label by construction.
     """
     cleaned = _UNUSUAL.sub("", text)
     for pattern in (_ADDRESS_LIKE, _DATE_LIKE):
         cleaned = pattern.sub("", cleaned)
     cleaned = identifiers.cut_from(cleaned)
+    cleaned = _WORD.sub(_known_part, cleaned)
     if cleaned != text:
-        cleaned = re.sub(r"\s{2,}", " ", cleaned).strip(" ^_-,;:")
-    return cleaned[:MAX_DESCRIPTOR_CHARACTERS]
+        cleaned = re.sub(r"\s{2,}", " ", cleaned)
+        cleaned = re.sub(r"([_\-]){2,}", r"\1", cleaned).strip(" ^_-,;:")
+    if len(cleaned) > MAX_DESCRIPTOR_CHARACTERS:
+        cleaned = cleaned[:MAX_DESCRIPTOR_CHARACTERS].rstrip(" ^_-,;:")
+    return cleaned
+
+
+def _is_of_rule(rule: str, text: str) -> bool:
+    if rule.startswith(OWN_RULE):
+        return matches_own(rule, text)
+    if not _COMPILED[rule].fullmatch(text):
+        return False
+    if rule == "code_value":
+        return is_known_code(text)
+    if rule == "creator":
+        return text.strip().lower() in known_creators()
+    may_be_long = rule in _NUMERIC_RULES | {"sequence_note", "scheme_version"}
+    if not may_be_long and (_LONG_DIGITS.search(text) or _DATE_LIKE.search(text)):
+        return False
+    return rule in _CLOSED_RULES or is_technical(text)
+
+
+def _rounded(text: str) -> str:
+    """
+    Return a long integer with six digits that count, which is all one can measure.
+
+    So no number of a person hides in a dose, and a dose in becquerel stays.
+    """
+    digits = text.strip()
+    if not digits.isdigit() or len(digits) <= _MAX_PLAIN_DIGITS:
+        return text
+    return f"{round(int(digits), _MEASURED_DIGITS - len(digits))}"
+
+
+def _echoes(rule: str, text: str, identifiers: Identity) -> bool:
+    return rule not in ("number", "sex") and identifiers.echoes_in(text)
+
+
+def _cut(rule: str, text: str, identifiers: Identity) -> str | None:
+    """Return the words of technique of a text, None if there is none of a list."""
+    if rule == "sequence_note":
+        found = _COMPILED[rule].match(text)
+        return found[0] if found else _cut("comment", text, identifiers)
+    # Twice: what stood apart may stand together then, and be a day.
+    kept = identifiers.cut_from(_DATE_LIKE.sub("", _UNUSUAL.sub("", text)))
+    kept = re.sub(r"[^A-Za-z0-9_*+./:;,=#$%()&\[\]<>\\ -]|\S*[@^]\S*", "", kept)
+    most = 0 if rule == "comment" else MAX_UNKNOWN_LETTERS
+    words = [word for word in _WORD.findall(kept) if not _is_cut(word, most)]
+    if not any(len(word) > 1 and is_known_word(word) for word in words):
+        return None
+    # Conversion takes the maker from the first letters.
+    if rule == "maker" and not text.strip().startswith(words[0]):
+        return None
+    kept = _WORD.sub(lambda m: "" if _is_cut(m[0], most) else m[0], kept)
+    kept = re.sub(r"([ _*+/:;,=#$%()&<>-])(?:\1)+", r"\1", kept).strip(" _,;:-+/")
+    return kept if kept and not identifiers.echoes_in(kept) else None
+
+
+def _is_cut(word: str, most: int) -> bool:
+    unknown = unknown_letters(word)
+    return (
+        unknown > most
+        or is_common_name(word)
+        or (word.isdigit() and len(word) > MAX_DIGITS)
+    )
+
+
+def _known_part(match: re.Match[str]) -> str:
+    """Return what stays of a word of a description."""
+    word, before = match[0], match.string[: match.start()]
+    is_label = len(word) <= 24 and sum(map(str.isdigit, word)) <= MAX_UNKNOWN_LETTERS
+    if is_label and _ENTITY.search(before[-8:]):
+        return word
+    if unknown_letters(word) <= MAX_UNKNOWN_LETTERS:
+        return "" if is_common_name(word) else word
+    runs = _RUN.findall(word)
+    kept = [run for run in runs if _is_kept_run(run)]
+    n_open = sum(len(run) for run in kept if run.isalpha() and not is_known(run))
+    if n_open > MAX_UNKNOWN_LETTERS:
+        kept = [run for run in kept if run.isdigit() or is_known(run)]
+    return "".join(kept)
+
+
+def _is_kept_run(run: str) -> bool:
+    if run.isdigit():
+        return len(run) <= MAX_DIGITS
+    return is_known(run) or len(run) <= MAX_UNKNOWN_LETTERS
