@@ -203,6 +203,11 @@ def may_be_released(facts: GateFacts, settings: DeidSettings) -> bool:
     return any(code == one for one, _ in deid_codes(settings))
 
 
+def needs_mask(facts: GateFacts, settings: DeidSettings) -> bool:
+    """Return whether such a file is written, and with rectangles that are black."""
+    return mask_for(facts, settings) is not None and not judge(facts, settings)
+
+
 def mask_for(facts: GateFacts, settings: DeidSettings) -> MaskRecipe | None:
     """
     Return the first recipe that fits these facts, if any.

@@ -12,6 +12,13 @@ from imaging_platform.files.digests import digest_bytes
 from imaging_platform.model.config import Section
 
 MAX_SIDE = 65535
+_TEXTS = {
+    "modality": 0x00080060,
+    "sop_class": 0x00080016,
+    "manufacturer": 0x00080070,
+    "model": 0x00081090,
+}
+_SIDES = {"rows": 0x00280010, "columns": 0x00280011}
 _NAME = r"^[a-z][a-z0-9_]{0,31}$"
 
 
@@ -118,19 +125,17 @@ class MaskRecipe(Section):
 
 def conditions_of(header: Header) -> frozenset[str]:
     """Return all that holds of an image and that a recipe can ask for."""
-    single = {
-        "modality": header.text(0x00080060),
-        "sop_class": header.text(0x00080016),
-        "manufacturer": header.text(0x00080070),
-        "model": header.text(0x00081090),
-        "rows": str(header.number(0x00280010) or ""),
-        "columns": str(header.number(0x00280011) or ""),
-    }
-    words = header.text(0x00080008).split("\\")
-    return frozenset(
-        {_condition(name, value) for name, value in single.items()}
-        | {_condition("image_type", word) for word in words}
-    )
+    texts = [header.text(tag) for tag in _TEXTS.values()]
+    sides = [str(header.number(tag) or "") for tag in _SIDES.values()]
+    return _conditions((*texts, *sides), header.text(0x00080008))
+
+
+@functools.lru_cache(maxsize=4096)
+def _conditions(values: tuple[str, ...], image_type: str) -> frozenset[str]:
+    """Return the conditions of values in the order of `_TEXTS` and `_SIDES`."""
+    single = map(_condition, (*_TEXTS, *_SIDES), values)
+    words = (_condition("image_type", word) for word in image_type.split("\\"))
+    return frozenset((*single, *words))
 
 
 @functools.lru_cache(maxsize=4096)

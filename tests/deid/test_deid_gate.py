@@ -15,6 +15,7 @@ from imaging_platform.deid.gate import (
     judge,
     mask_for,
     may_be_released,
+    needs_mask,
 )
 from imaging_platform.deid.mask_recipes import MaskRecipe, check_numbers
 from imaging_platform.deid.settings import DeidSettings
@@ -84,6 +85,13 @@ def test_a_mask_lets_pass_only_what_it_is_for_and_can_reach(facts):
 def test_what_a_mask_is_for_passes_masked_or_not_at_all(facts):
     if mask_for(facts, MASKED) and facts.is_encapsulated:
         assert judge(facts, MASKED)
+
+
+@given(facts=facts)
+def test_what_passes_is_masked_whenever_a_recipe_is_for_it(facts):
+    passes = not judge(facts, MASKED)
+
+    assert needs_mask(facts, MASKED) == (passes and facts.marks == MARKS)
 
 
 @given(facts=facts)
