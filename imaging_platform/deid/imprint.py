@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 
 from imaging_platform.deid.actions import Subject, padded
-from imaging_platform.deid.encoding import Encoding, join_elements
-from imaging_platform.deid.policy import Policy
-from imaging_platform.deid.statements import (
+from imaging_platform.deid.codes import (
     deid_codes,
     method_text,
     temporal_information,
 )
+from imaging_platform.deid.encoding import Encoding, join_elements
+from imaging_platform.deid.policy import Policy
 
 
 def imprint(
