@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass, field
 
 from imaging_platform.deid import dates, rewriters
@@ -84,13 +83,15 @@ class Actions:
         The session's subject.
     screen
         What must not remain, of all files of the session.
-    notes
-        Gets a count of what happened inside values.
     """
 
     subject: Subject
     screen: Screen
-    notes: Counter[str] = field(default_factory=Counter)
+    _note: str = ""
+
+    def notes_of_last(self) -> tuple[str, ...]:
+        """Return what happened inside the value that was changed last."""
+        return (self._note,) if self._note else ()
 
     def apply(
         self, decision: Decision, tag: int, vr: str, value: bytes, charset: str
@@ -108,6 +109,7 @@ class Actions:
             SpecificCharacterSet (0008,0005) of its data set.
         """
         action = decision.action
+        self._note = ""
         if action in (Action.REMOVE, Action.SET, Action.RECURSE):
             return None
         if action is Action.KEEP:
@@ -136,14 +138,14 @@ class Actions:
             # The place of a component has a meaning (ImageType): only it is emptied.
             changed = [part or "" for part in changed]
         if any(part is None for part in changed):
-            self.notes["drop a value that no rule lets stay"] += 1
+            self._note = "drop a value that no rule lets stay"
             return b""
         kept = [part or "" for part in changed]
         stays = decision.action in (Action.RULE, Action.RETAIN) and kept == parts
         if stays and text.isascii() and b"\x1b" not in value:
             return value
         if decision.action is Action.RULE and decision.rule == "descriptor":
-            self.notes["clean descriptor"] += 1
+            self._note = "clean descriptor"
         return padded("\\".join(kept), vr)
 
     def _change(self, decision: Decision, vr: str, part: str) -> str | None:
@@ -175,7 +177,7 @@ class Actions:
         keep_names = self.subject.policy.settings.descriptors == "clean"
         new = rewriters.rewrite(rewriter, value, self.screen, keep_names=keep_names)
         if new is None:
-            self.notes["drop a vendor header of unknown layout"] += 1
+            self._note = "drop a vendor header of unknown layout"
         return new
 
 

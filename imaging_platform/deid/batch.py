@@ -147,7 +147,7 @@ def rewrite_batch(task: Task) -> Batch:
         told.freeze(),
         engine.screen,
         engine.evidence,
-        task.subject.policy.met(),
+        task.subject.policy.take_inventory(engine.names),
     )
 
 
@@ -193,6 +193,8 @@ def _write_file(
     )
     if not reason:
         reason = _write_pixels(rewritten, source, target)
+    if not reason:
+        engine.note_written(rewritten)
     return Outcome(
         reason,
         gate.sop_class_name(header.text(0x00080016)),

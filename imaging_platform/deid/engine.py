@@ -41,7 +41,15 @@ from imaging_platform.deid.identifiers import Gathering
 from imaging_platform.deid.imprint import imprint
 from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.masking import find_mask
-from imaging_platform.deid.memory import Context, Entry, Memory, Run, Step
+from imaging_platform.deid.memory import (
+    Context,
+    Entry,
+    Inside,
+    Memory,
+    Name,
+    Run,
+    Step,
+)
 from imaging_platform.deid.policy import Action, Decision
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.screen import Screen
@@ -114,6 +122,8 @@ class Rewritten:
         New UIDs of the instance and of its series.
     mask
         Recipe that its pixels need; the head says that they are cleaned.
+    steps
+        What became of each element, for `Engine.note_written`.
     """
 
     head: list[bytes]
@@ -121,6 +131,7 @@ class Rewritten:
     uid: str
     series_uid: str
     mask: MaskRecipe | None
+    steps: list[Step | Run] = field(repr=False)
 
 
 @dataclass
@@ -144,17 +155,25 @@ class Engine:
     screen: Screen
     told: Gathering
     evidence: Evidence
-    _done: Counter[str] = field(default_factory=Counter)
+    _memory: Memory = field(default_factory=Memory)
     _n_elements: int = 0
 
     def __post_init__(self) -> None:
-        self._actions = Actions(self.subject, self.screen, self._done)
-        self._memory = Memory(self._done)
+        self._actions = Actions(self.subject, self.screen)
+
+    @property
+    def names(self) -> frozenset[Name]:
+        """The elements of the files that were written, at all depths."""
+        return frozenset(self._memory.names)
 
     def counts(self) -> Counter[str]:
-        """Return how many elements were treated how, by `Action`."""
+        """Return how many elements of written files were treated how, by `Action`."""
         self._memory.settle()
-        return +self._done
+        return +self._memory.counts
+
+    def note_written(self, rewritten: Rewritten) -> None:
+        """Count the elements of a file that was written."""
+        self._memory.note_written(rewritten.steps)
 
     def survey(self, data: bytes) -> None:
         """
@@ -192,8 +211,9 @@ class Engine:
         header = Header(found if is_native else declared, encoding_of(found))
         frame = self._frame(data, header.encoding, is_kept=True)
         with _truncation_told():
-            entries = self._walk_top(frame, start, header)
-        return self._assemble(header, self._data_set(frame, entries))
+            steps = self._walk_top(frame, start, header)
+        elements = self._data_set(frame, _entries_of(steps))
+        return self._assemble(header, elements, steps)
 
     def _frame(self, data: bytes, encoding: Encoding, *, is_kept: bool) -> _Frame:
         return _Frame(data, encoding, "", 0, is_kept, self._memory)
@@ -212,22 +232,23 @@ class Engine:
             raise BadDicom(Reason.BROKEN, "no data set")
         return meta, start
 
-    def _assemble(self, header: Header, elements: dict[int, bytes]) -> Rewritten:
-        old = [header.text(tag) for tag in (0x00080018, 0x0020000E)]
-        uid, series_uid = (self._new_uid(text) for text in old)
+    def _assemble(
+        self, header: Header, elements: dict[int, bytes], steps: list[Step | Run]
+    ) -> Rewritten:
+        secret, old_uid = self.subject.secret, header.text(0x00080018)
+        uid, series_uid = (
+            new_uid(secret, o) for o in (old_uid, header.text(0x0020000E))
+        )
+        is_retained = self.subject.policy.settings.uids == "retain"
         mask = find_mask(header, self.subject.policy.settings)
         said_of = imprint(self.subject, header.encoding, is_masked=mask is not None)
         for tag, said in said_of.items():
             if tag not in _OWN_TAGS or tag not in elements:
                 elements[tag] = said
-        meta = encode_meta(header.text(0x00080016), uid, header.syntax)
+        written_uid = old_uid if is_retained else uid
+        meta = encode_meta(header.text(0x00080016), written_uid, header.syntax)
         head = [meta, *(elements[tag] for tag in sorted(elements))]
-        return Rewritten(head, header, uid, series_uid, mask)
-
-    def _new_uid(self, uid: str) -> str:
-        if self.subject.policy.public(0x00080018).action is Action.RETAIN:
-            return uid
-        return new_uid(self.subject.secret, uid)
+        return Rewritten(head, header, uid, series_uid, mask, steps)
 
     def _read_meta(self, data: bytes, position: int) -> tuple[dict[int, str], int]:
         """Read group 0002, explicit little endian; return texts and where it ends."""
@@ -245,15 +266,15 @@ class Engine:
 
     def _walk_top(
         self, frame: _Frame, position: int, header: Header, *, before: int = 1 << 32
-    ) -> list[tuple[int, Entry]]:
+    ) -> list[Step | Run]:
         """
         Walk the top level up to the pixel data, or to the first tag from `before` on.
 
         Returns
         -------
         list
-            What became of each element, by tag in the order of the file, private
-            creators too.
+            What became of each element in the order of the file, private creators
+            too.
         """
         data, end, previous = frame.data, len(frame.data), 0
         read_head = frame.encoding.read_head
@@ -284,17 +305,14 @@ class Engine:
                 # What follows depends on it, so no run may reach over it.
                 context.charset = begin.charset = frame.charset
                 raw = b""
-            steps.append(Step(tag, raw, entry, context.creators.get(tag)))
+            is_remembered = stop - position <= _LARGEST_REMEMBERED_BYTES
+            generation = self._memory.generation if is_remembered else -1
+            creator = context.creators.get(tag)
+            steps.append(Step(tag, raw, entry, creator, generation))
             position, previous = stop, tag
         if frame.is_kept:
             self._memory.learn(begin, steps)
-        entries: list[tuple[int, Entry]] = []
-        for step in steps:
-            if isinstance(step, Run):
-                entries += step.entries
-            else:
-                entries.append((step.tag, step.entry))
-        return self._counted(entries)
+        return steps
 
     def _walk(
         self, frame: _Frame, position: int, end: int, *, is_open: bool = False
@@ -352,8 +370,6 @@ class Engine:
         if entry is None:
             entry = self._meet(frame, tag, code, start, stop, owner)
             self._memory.remember(known, key, len(raw), entry)
-        else:
-            entry.again += 1
         return entry, stop
 
     def _counted(self, entries: list[tuple[int, Entry]]) -> list[tuple[int, Entry]]:
@@ -396,24 +412,23 @@ class Engine:
         value = frame.data[start:stop]
         self.told.add(tag, vr, value, frame.charset)
         if not frame.is_kept:
-            return Entry(b"", "")
+            return Entry(None, b"")
         if decision is None:
             # A private creator stays while an element of its block does.
-            return Entry(frame.encoding.element(tag, "LO", _creator(value)), "")
-        self._done[decision.action.value] += 1
+            return Entry(None, frame.encoding.element(tag, "LO", _creator(value)))
         new = self._actions.apply(decision, tag, vr, value, frame.charset)
+        name, what = _name_of(tag, owner, vr), (decision.action.value,)
         if decision.action is Action.RECURSE and not value:
-            return Entry(
-                frame.encoding.sequence(tag, [], frame.encoding, is_open=False),
-                decision.action.value,
-            )
+            empty = frame.encoding.sequence(tag, [], frame.encoding, is_open=False)
+            return Entry(name, empty, what)
+        what += self._actions.notes_of_last()
         if new is None:
-            return Entry(b"", decision.action.value)
+            return Entry(name, b"", what)
         if vr not in LONG_VRS and len(new) > LONGEST_SHORT_BYTES:
             new = b""
         if tag not in _OWN_TAGS:
             self.evidence.add(vr, new)
-        return Entry(frame.encoding.element(tag, vr, new), decision.action.value)
+        return Entry(name, frame.encoding.element(tag, vr, new), what)
 
     def _known_sequence(
         self,
@@ -444,7 +459,6 @@ class Engine:
         for length in lengths:
             entry = known.get((owner, data[position : position + length]))
             if entry is not None:
-                entry.again += 1
                 return entry, position + length
         if code not in (b"SQ", b"UN", b""):
             raise BadDicom(Reason.BROKEN, "undefined length outside a sequence")
@@ -477,23 +491,31 @@ class Engine:
         )
         items, met, stop = self._items(within, start, end, is_open=is_open)
         if not frame.is_kept:
-            return Entry(b"", "", met), stop
-        self._done[action.value] += 1
+            return Entry(None, b""), stop
+        name, what = _name_of(tag, owner, "SQ"), (action.value,)
         if not recurses and action not in (Action.EMPTY, Action.DUMMY):
-            return Entry(b"", action.value), stop
+            return Entry(name, b"", what), stop
         out = frame.encoding.sequence(tag, items, inner, is_open=is_open)
-        return Entry(out, action.value, met), stop
+        return Entry(name, out, what, met), stop
 
     def _items(
         self, frame: _Frame, position: int, end: int, *, is_open: bool
-    ) -> tuple[list[bytes], list[Entry], int]:
-        """Walk the items of a sequence (PS3.5 section 7.5)."""
+    ) -> tuple[list[bytes], Inside, int]:
+        """
+        Walk the items of a sequence (PS3.5 section 7.5).
+
+        Returns
+        -------
+        tuple
+            Data sets of the items, what became of their elements, and where the
+            sequence ends.
+        """
         if frame.depth > MAX_DEPTH:
             raise BadDicom(Reason.DEEP, f"more than {MAX_DEPTH} levels")
         data, charset = frame.data, frame.charset
         item_head = struct.Struct(frame.encoding.order + "HHI")
         items: list[bytes] = []
-        met: list[Entry] = []
+        met = Inside()
         while position < end:
             if end - position < 8:
                 raise _overrun(data, end)
@@ -511,8 +533,8 @@ class Engine:
             if frame.charset != charset:
                 frame.charset = charset
             entries, position = self._walk(frame, position, stop, is_open=is_open_item)
-            met += [entry for _, entry in entries]
             if frame.is_kept:
+                met.add([entry for _, entry in entries])
                 items.append(join_elements(self._data_set(frame, entries)))
         if is_open:
             raise _overrun(data, end)
@@ -565,6 +587,20 @@ def _end_of_fragments(frame: _Frame, position: int, end: int) -> int:
             raise BadDicom(Reason.BROKEN, "encapsulated pixel data")
         position += 8 + length
     raise BadDicom(Reason.TRUNCATED)
+
+
+def _entries_of(steps: list[Step | Run]) -> list[tuple[int, Entry]]:
+    entries: list[tuple[int, Entry]] = []
+    for step in steps:
+        entries += step.entries if isinstance(step, Run) else [(step.tag, step.entry)]
+    return entries
+
+
+def _name_of(tag: int, owner: str, vr: str) -> Name:
+    """Return the name under which the policy was asked about an element."""
+    if not tag & 0x10000:
+        return tag
+    return tag >> 16, tag & 0xFF, owner, vr
 
 
 def _implicit_vr(tag: int, owner: str) -> str:

@@ -21,19 +21,84 @@ KNOWN_BEFORE_LEARNING = 24
 """Known elements outside of runs that a file must have before runs are made of it."""
 
 _RUNS_AFTER_AN_ELEMENT = 4
+_ENTRIES_BEFORE_SUMMING = 4096
 _BYTES_OF_AN_ENTRY = 200
 
 
+Name = int | tuple[int, int, str, str]
+"""Of an element: the tag; of a private one group, low byte, creator, representation."""
+
+
 class Entry:
-    """What became of an element: its bytes, none when it went; how; how often again."""
+    """What became of an element: its name, bytes (none when it went), how, how often."""
 
-    __slots__ = ("again", "inner", "out", "what")
+    __slots__ = ("inside", "is_written", "name", "out", "times", "what")
 
-    def __init__(self, out: bytes, what: str, inner: Sequence[Entry] = ()) -> None:
+    def __init__(
+        self,
+        name: Name | None,
+        out: bytes,
+        what: Sequence[str] = (),
+        inside: Inside | None = None,
+    ) -> None:
+        self.name = name
         self.out = out
         self.what = what
-        self.inner = inner
-        self.again = 0
+        self.inside = inside
+        self.times = 0
+        self.is_written = False
+
+    def count(self, times: int, counts: Counter[str]) -> None:
+        """Add how the element, and all inside of it, was treated."""
+        for what in self.what:
+            counts[what] += times
+        if self.inside is not None:
+            for what, n_times in self.inside.counts.items():
+                counts[what] += n_times * times
+
+    def tell_names(self, names: set[Name]) -> None:
+        """Add the names of the element and of all inside of it."""
+        if self.name is not None:
+            names.add(self.name)
+        if self.inside is not None:
+            names |= self.inside.names
+
+
+class Inside:
+    """Names and treatments of the elements of a sequence, at all depths."""
+
+    __slots__ = ("_counts", "_met", "_names")
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._names: set[Name] = set()
+        self._met: dict[Entry, int] = {}
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Take up what became of the elements of an item."""
+        met = self._met
+        for entry in entries:
+            met[entry] = met.get(entry, 0) + 1
+        if len(met) > _ENTRIES_BEFORE_SUMMING:
+            self._sum_up()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many elements were treated how."""
+        self._sum_up()
+        return self._counts
+
+    @property
+    def names(self) -> set[Name]:
+        """Names of the elements."""
+        self._sum_up()
+        return self._names
+
+    def _sum_up(self) -> None:
+        for entry, times in self._met.items():
+            entry.count(times, self._counts)
+            entry.tell_names(self._names)
+        self._met.clear()
 
 
 @dataclass(slots=True)
@@ -44,6 +109,7 @@ class Step:
     raw: bytes
     entry: Entry
     creator: str | None
+    generation: int
 
 
 @dataclass(slots=True)
@@ -90,7 +156,8 @@ class Run:
     entries: list[tuple[int, Entry]]
     raws: dict[int, bytes]
     creators: dict[int, str]
-    again: int = 0
+    times: int = 0
+    is_written: bool = False
 
 
 @dataclass
@@ -101,10 +168,16 @@ class Memory:
     Parameters
     ----------
     counts
-        Gets how many elements were treated how, once `settle` was called.
+        How many elements were treated how, once `settle` was called.
+    names
+        The elements of the files that were written.
+    generation
+        Grows whenever all was forgotten.
     """
 
-    counts: Counter[str]
+    counts: Counter[str] = field(default_factory=Counter)
+    names: set[Name] = field(default_factory=set)
+    generation: int = 0
     _entries: dict[object, dict[object, Entry]] = field(default_factory=dict)
     _lengths: dict[int, list[int]] = field(default_factory=dict)
     _runs: dict[int, list[Run]] = field(default_factory=dict)
@@ -134,14 +207,13 @@ class Memory:
         for run in self._runs.get(previous, ()):
             stop = position + len(run.raw)
             if data[position:stop] == run.raw and run.context == context:
-                run.again += 1
                 return run
         return None
 
     def learn(self, start: Context, steps: Sequence[Step | Run]) -> None:
         """Make runs of a file's known elements, when many stand outside of runs."""
         single = (step for step in steps if isinstance(step, Step))
-        if sum(step.entry.again > 0 for step in single) < KNOWN_BEFORE_LEARNING:
+        if sum(step.entry.times > 0 for step in single) < KNOWN_BEFORE_LEARNING:
             return
         for previous, context, stretch in _stretches(start, steps):
             run = Run(
@@ -158,20 +230,44 @@ class Memory:
                 self._settle_run(old)
             del known[_RUNS_AFTER_AN_ELEMENT:]
 
+    def note_written(self, steps: Sequence[Step | Run]) -> None:
+        """Count the elements of a file that was written."""
+        for step in steps:
+            if isinstance(step, Run):
+                step.times += 1
+                if not step.is_written:
+                    step.is_written = True
+                    for _, entry in step.entries:
+                        self._note_names(entry)
+                continue
+            self._note_names(step.entry)
+            if step.generation == self.generation:
+                step.entry.times += 1
+            else:
+                step.entry.count(1, self.counts)
+
     def settle(self) -> None:
         """Add all to the counts, and forget it."""
         for run in (run for runs in self._runs.values() for run in runs):
             self._settle_run(run)
         for entries in self._entries.values():
             for entry in entries.values():
-                _count(entry, entry.again, self.counts)
+                if entry.times:
+                    entry.count(entry.times, self.counts)
             entries.clear()
         self._runs.clear()
         self._n_bytes = 0
+        self.generation += 1
 
     def _settle_run(self, run: Run) -> None:
-        for _, entry in run.entries:
-            _count(entry, run.again, self.counts)
+        if run.times:
+            for _, entry in run.entries:
+                entry.count(run.times, self.counts)
+
+    def _note_names(self, entry: Entry) -> None:
+        if not entry.is_written:
+            entry.is_written = True
+            entry.tell_names(self.names)
 
 
 def _stretches(
@@ -182,7 +278,7 @@ def _stretches(
     before, stretch = context.copy(), []
     for step in steps:
         is_single = isinstance(step, Step)
-        if is_single and step.entry.again and step.raw:
+        if is_single and step.entry.times and step.raw:
             stretch.append(step)
             last = step.tag
             if step.creator is not None:
@@ -200,11 +296,3 @@ def _stretches(
         previous, before, stretch = last, context.copy(), []
     if len(stretch) >= SHORTEST_RUN:
         yield previous, before, stretch
-
-
-def _count(entry: Entry, times: int, counts: Counter[str]) -> None:
-    if times:
-        if entry.what:
-            counts[entry.what] += times
-        for inner in entry.inner:
-            _count(inner, times, counts)

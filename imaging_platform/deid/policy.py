@@ -10,6 +10,7 @@ technique list stay. Unknown elements go.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 from imaging_platform.deid.additions import ElementName, index_kept, index_removed
 from imaging_platform.deid.codes import (
@@ -28,7 +29,7 @@ from imaging_platform.deid.decision import (
     Decision,
 )
 from imaging_platform.deid.elements import PIXEL_TAGS, private_vr, public_vr
-from imaging_platform.deid.inventory import Inventory, take_inventory
+from imaging_platform.deid.inventory import Inventory, PrivateName, take_inventory
 from imaging_platform.deid.patterns import OWN_RULE
 from imaging_platform.deid.profile import (
     date_action,
@@ -90,8 +91,6 @@ class Policy:
     """
     The decisions of one study's options, each made once.
 
-    One object serves one session, so that `met` tells what the session held.
-
     Parameters
     ----------
     settings
@@ -120,13 +119,16 @@ class Policy:
             self._private[name] = decision
         return decision
 
-    def met(self) -> Inventory:
-        """Return which elements were asked for, free of identity."""
+    def take_inventory(self, names: Iterable[int | PrivateName]) -> Inventory:
+        """Return which elements files held, free of identity."""
+        asked = list(names)
+        public = tuple(name for name in asked if isinstance(name, int))
+        private = tuple(name for name in asked if not isinstance(name, int))
         named = index_kept(self.settings.keep).keys() | index_removed(
             self.settings.remove
         )
         creators = frozenset(name.creator for name in named if name.creator)
-        return take_inventory(tuple(self._public), tuple(self._private), also=creators)
+        return take_inventory(public, private, also=creators)
 
     @functools.cached_property
     def spared(self) -> frozenset[int]:

@@ -41,10 +41,10 @@ _CHARACTERISTIC_RULES = {
     "ethnic_group": "code",
     "smoking": "code",
     "sex_neutered": "code",
-    "allergies": "descriptor",
-    "patient_state": "descriptor",
-    "special_needs": "descriptor",
-    "pre_medication": "descriptor",
+    "allergies": "remark",
+    "patient_state": "remark",
+    "special_needs": "remark",
+    "pre_medication": "remark",
 }
 # Of Type 3 where they are, so that an empty one is an error (PS3.5 section 7.4.5):
 # InstitutionCode-, OperatorIdentification-, ReferencedStudy- and

@@ -245,6 +245,8 @@ def keep_by_rule(rule: str, text: str, identifiers: Identity) -> str | None:
         return None
     if rule == "descriptor":
         return clean_descriptor(text, identifiers)
+    if rule == "remark":
+        return clean_remark(text, identifiers)
     if _is_of_rule(rule, text) and not _echoes(rule, text, identifiers):
         return _rounded(text) if rule == "large_number" else text
     kept = _cut(rule, text, identifiers) if rule in CUT_RULES else None
@@ -260,11 +262,31 @@ def clean_descriptor(text: str, identifiers: Identity) -> str:
     of four letters and more that no list knows, unless it is the value of a BIDS
     entity (``task-pattern``), which is a label by construction.
     """
+    cleaned = _WORD.sub(_known_part, _without_identity(text, identifiers))
+    return _tidy(cleaned, text)
+
+
+def clean_remark(text: str, identifiers: Identity) -> str:
+    """
+    Return a remark that a study asked for without what is known to identify.
+
+    Its words may be any (a drug, an allergy), so a name that stands nowhere else in
+    the session's headers stays: only a study that opts in has remarks
+    (PS3.15 section E.3.7, Retain Patient Characteristics, action C).
+    """
+    cleaned = _LONG_DIGITS.sub("", _without_identity(text, identifiers))
+    return _tidy(cleaned, text)
+
+
+def _without_identity(text: str, identifiers: Identity) -> str:
     cleaned = _UNUSUAL.sub("", text)
     for pattern in (_ADDRESS_LIKE, _DATE_LIKE):
         cleaned = pattern.sub("", cleaned)
-    cleaned = identifiers.cut_from(cleaned)
-    cleaned = _WORD.sub(_known_part, cleaned)
+    return identifiers.cut_from(cleaned)
+
+
+def _tidy(cleaned: str, text: str) -> str:
+    """Take out the marks that stand about for nothing, and what is too long."""
     if cleaned != text:
         cleaned = re.sub(r"\s{2,}", " ", cleaned)
         cleaned = re.sub(r"([_\-]){2,}", r"\1", cleaned).strip(" ^_-,;:")
@@ -275,7 +297,8 @@ def clean_descriptor(text: str, identifiers: Identity) -> str:
 
 def _is_of_rule(rule: str, text: str) -> bool:
     if rule.startswith(OWN_RULE):
-        return matches_own(rule, text)
+        is_safe = not (_LONG_DIGITS.search(text) or _DATE_LIKE.search(text))
+        return is_safe and matches_own(rule, text)
     if not _COMPILED[rule].fullmatch(text):
         return False
     if rule == "code_value":

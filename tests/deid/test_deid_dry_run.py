@@ -51,10 +51,11 @@ def test_nothing_is_left_and_the_file_is_as_it_was(tmp_path, workspace):
 
 def test_nothing_is_left_after_a_failure(tmp_path, workspace):
     original = make_original()
-    original.add_new(0x00281201, "OW", b"\0\1Zuckerschwerdt\0\1")
+    original.InstitutionName = "Clinic Zuckerschwerdt"
+    retains = DeidSettings(institution="retain")
 
     with pytest.raises(IdentityLeak) as caught:
-        _try(save(original, tmp_path / "a"), workspace)
+        _try(save(original, tmp_path / "a"), workspace, settings=retains)
 
     assert caught.value.fix
     assert list(workspace.iterdir()) == []

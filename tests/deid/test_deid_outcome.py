@@ -266,13 +266,14 @@ def test_merged_inventories_hold_what_one_would(parts):
     assert merged == take_inventory(together, (), also=frozenset())
 
 
-def test_a_policy_tells_what_it_was_asked():
-    policy = Policy(BEFORE)
-    policy.public(0x0008103E)
-    policy.private(0x0019, 0x100C, "SIEMENS MR HEADER", "IS")
-    policy.private(0x0019, 0x100C, "DOE JANE", "IS")
-
-    held = policy.met()
+def test_an_inventory_names_no_stranger():
+    held = Policy(BEFORE).take_inventory(
+        {
+            0x0008103E,
+            (0x0019, 0x0C, "SIEMENS MR HEADER", "IS"),
+            (0x0019, 0x0C, "DOE JANE", "IS"),
+        }
+    )
 
     assert held.public == (0x0008103E,)
     assert held.private == ((0x0019, 0x0C, "SIEMENS MR HEADER", "IS"),)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections import Counter
 from datetime import date
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def _expected(path: Path) -> Tree:
     offset = date_offset_days(SECRET, KEY.subject, options)
     subject = Subject(SECRET, KEY.subject, offset, Policy(options))
     known = collect_identifiers([path])
-    return reference_tree(path, Actions(subject, Screen(known), Counter()))
+    return reference_tree(path, Actions(subject, Screen(known)))
 
 
 def _comparable(tree: Tree) -> Tree:

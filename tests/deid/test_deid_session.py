@@ -29,6 +29,7 @@ from tests.deid.originals import (
     write_originals,
 )
 
+RETAINS = DeidSettings(institution="retain")
 IDENTITY = (
     b"zuckerschwerdt quirina px4711888 ferdinandsen acc445566 station77 66887 st9988 "
     b"nowhere scanner77 nervous 19280412 20200229 20200301 2020-02-29"
@@ -248,26 +249,26 @@ def test_descriptions_go_when_the_study_says_so(tmp_path, anonymize: Anonymize):
 
 def test_an_echo_in_a_kept_element_stops_the_session(tmp_path, anonymize: Anonymize):
     with pytest.raises(IdentityLeak) as caught:
-        anonymize(_one(tmp_path / "in", _hide_name_in_lut))
+        anonymize(_one(tmp_path / "in", _name_clinic_after_patient), settings=RETAINS)
 
-    assert "RedPaletteColorLookupTableData" in str(caught.value)
+    assert "InstitutionName" in str(caught.value)
     assert "Zuckerschwerdt" not in str(caught.value)
     assert caught.value.fix
 
 
-def _hide_name_in_lut(original: FileDataset) -> None:
-    original.add_new(0x00281201, "OW", b"\0\1Zuckerschwerdt\0\1")
+def _name_clinic_after_patient(original: FileDataset) -> None:
+    original.InstitutionName = "Clinic Zuckerschwerdt"
 
 
 def test_nothing_is_published_when_one_file_leaks(tmp_path, anonymize: Anonymize):
     source = write_originals(tmp_path / "in", 2)
     leaking = make_original(9)
-    _hide_name_in_lut(leaking)
+    _name_clinic_after_patient(leaking)
     save(leaking, source / "z")
     before = {path.name for path in tmp_path.iterdir()}
 
     with pytest.raises(IdentityLeak, match="1 de-identified file"):
-        anonymize(source)
+        anonymize(source, settings=RETAINS)
 
     assert {path.name for path in tmp_path.iterdir()} == before
 
