@@ -20,7 +20,9 @@ from benchmarks.measuring import Benchmark, Numbers, Way
 from imaging_platform.definitions import define_home
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.outstanding import find_session_orders
+from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.sessions import make_sessions_sensor
+from imaging_platform.storage.local import LocalStore
 
 MANY_SESSIONS = 1_000
 KNOWN_SESSIONS = 10_000
@@ -149,9 +151,11 @@ def outstanding(place: Workplace) -> Benchmark:
     graph = define_home(home).resolve_asset_graph()
     n_sessions = place.count(MANY_SESSIONS)
     fill_history(instance, home, graph, n_sessions=n_sessions)
+    identified = IdentifiedZone(home=str(home.root))
 
     def find(_: Path) -> Numbers:
-        orders = find_session_orders(SCOPE, instance, graph)
+        store = LocalStore(home.root)
+        orders = find_session_orders(SCOPE, instance, graph, identified, store)
         return {"sessions": n_sessions, "orders": len(orders)}
 
     return Benchmark(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imaging_platform.deid.pseudonyms import subject_label
+from imaging_platform.deid.labels import Labels
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.settings import Study
 from imaging_platform.tools.isolated import call_isolated
@@ -32,11 +32,6 @@ NEEDS: Mapping[str, Mapping[str, str]] = {
 """Derivatives that quality is measured from; their inputs by argument."""
 
 
-def label_subject(patient_id: str) -> str:
-    """Return the subject label of a patient, under a key that is no secret."""
-    return subject_label(SECRET, patient_id)
-
-
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder as a person would; links are followed, since they are content."""
     subprocess.run(["cp", "-rL", str(source), str(target)], check=True)
@@ -51,7 +46,7 @@ def index_copied_drop(folder: Path) -> DropReport:
         [folder / "arrival"],
         drop_id=DROP_ID,
         zone=folder / "zone",
-        label_subject=label_subject,
+        label_study=Labels(SECRET).of_study,
         limits=STUDY.intake,
         jobs=JOBS,
     )

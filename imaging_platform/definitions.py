@@ -15,7 +15,7 @@ from imaging_platform.assets.quality import make_quality_assets
 from imaging_platform.assets.reports import make_report_assets
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model.layout import Home
-from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
+from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.sensors.cohort import make_cohort_sensor
 from imaging_platform.sensors.drops import make_drops_sensor
 from imaging_platform.sensors.sessions import make_sessions_sensor
@@ -86,6 +86,7 @@ def define_home(home: Home) -> dg.Definitions:
     studies = [load_study(home, name) for name in home.studies()]
     resources = {
         "identified": IdentifiedZone(home=str(home.root)),
+        "echo_guard": EchoGuard(home=str(home.root)),
         "published": PublishedZone(home=str(home.root), reports_url=find_reports_url()),
     }
     return dg.Definitions.merge(

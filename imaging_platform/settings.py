@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_text
@@ -41,6 +42,10 @@ class Study(Section):
     intake: IntakeSettings = Field(
         default_factory=IntakeSettings,
         description="How drops arrive and when they settle.",
+    )
+    labels: LabelSettings = Field(
+        default_factory=LabelSettings,
+        description="What subjects and sessions are called.",
     )
     deid: DeidSettings = Field(
         default_factory=DeidSettings,

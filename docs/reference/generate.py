@@ -93,6 +93,7 @@ def _default_of(option: click.Option) -> str:
 
 def _study_file() -> str:
     from imaging_platform.bids.settings import Condition
+    from imaging_platform.deid.mask_recipes import MaskMatch, Region
     from imaging_platform.qc.settings import Limit
     from imaging_platform.settings import describe_study
 
@@ -110,6 +111,12 @@ def _study_file() -> str:
             "Each field under `bids.rules[].match` is a shell pattern, or a mapping "
             "with these keys.\n",
             _fields(Condition),
+            "## Masks\n",
+            "Each mask under `deid.masks[]` names its images by `match` "
+            "([how to](../how-to/mask_burned_in_text.md)).\n",
+            _fields(MaskMatch),
+            "Each of its `regions[]` is a rectangle of pixels.\n",
+            _fields(Region),
             "## Limits of a metric\n",
             "Each metric under `quality` has these keys.\n",
             _fields(Limit),
@@ -141,6 +148,7 @@ def _home() -> str:
         key_of(layout.bids_session, key=key),
         key_of(layout.derivative_dataset, pipeline="motion"),
         key_of(layout.derivative, pipeline="motion", key=key),
+        key_of(layout.deid_report, key=key),
         key_of(layout.session_quality, key=key),
         key_of(layout.session_report, key=key),
         key_of(layout.study_report),
@@ -151,6 +159,15 @@ def _home() -> str:
     files = [
         (home.study_file("STUDY"), "The study file."),
         (home.secret_file("STUDY"), "The study's secret key, mode 0600; back it up."),
+        (
+            home.released_file("STUDY"),
+            "Series that a person let through the pixel gate, with author and reason.",
+        ),
+        (
+            home.guard_file("STUDY", key),
+            "What must not be found in what is made of a session, mode 0600.",
+        ),
+        (home.mapping_file("STUDY"), "The site's own labels, encrypted with the key."),
         (home.dagster, "Event log and settings of the embedded Dagster."),
     ]
     others = [(f"`{path.relative_to(home.root)}`", meaning) for path, meaning in files]

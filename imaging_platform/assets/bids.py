@@ -1,6 +1,7 @@
 """Sessions in BIDS, and the dataset that holds them."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -9,9 +10,12 @@ from imaging_platform.assets import shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.model import layout
-from imaging_platform.model.errors import InvalidOutput
-from imaging_platform.resources.zones import PublishedZone
+from imaging_platform.model.errors import IdentityLeak, InvalidOutput
+from imaging_platform.resources.zones import EchoGuard, PublishedZone
 from imaging_platform.tools import dcm2niix
+
+if TYPE_CHECKING:
+    from imaging_platform.deid.residue import Residue
 
 
 def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
@@ -28,7 +32,9 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         blocking=["valid_bids"],
     )
     def bids_session(
-        context: dg.AssetExecutionContext, published: PublishedZone
+        context: dg.AssetExecutionContext,
+        published: PublishedZone,
+        echo_guard: EchoGuard,
     ) -> dg.MaterializeResult:
         """NIfTI and sidecars of one session under BIDS names, each with its reason."""
         from imaging_platform.bids.session import convert_session
@@ -50,6 +56,11 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                     "The session is no valid BIDS: " + shown.list_issues(validation),
                     fix="Add a rule or a metadata supplement under `bids.rules`.",
                 )
+            echoes = echo_guard.search(scope.name, key, target)
+            if echoes:
+                leak = _explain_echoes(echoes)
+                store.hold(tree_key, str(leak))
+                raise leak
             result = publish(
                 context,
                 store,
@@ -83,3 +94,15 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [bids_session, bids_dataset]
+
+
+def _explain_echoes(echoes: "tuple[Residue, ...]") -> IdentityLeak:
+    """Return the error that names files and places; no value is known here."""
+    named = [f"{e.file}: {e.place}" if e.file else e.place for e in echoes[:5]]
+    more = f" and {len(echoes) - 5} more" if len(echoes) > 5 else ""
+    return IdentityLeak(
+        "An identifier of the subject was found in what conversion made, in "
+        f"{', '.join(named)}{more}; nothing was published.",
+        fix="Look at these places in the originals; `descriptors: remove` under deid "
+        "empties free text, and `bids.rules` names the series.",
+    )

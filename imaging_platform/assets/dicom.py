@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -9,20 +10,27 @@ from imaging_platform.assets import shown
 from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.model import layout
-from imaging_platform.model.errors import Held, IdentityLeak
+from imaging_platform.model.errors import IdentityLeak
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
+from imaging_platform.storage.proof import attempted
 
+if TYPE_CHECKING:
+    from imaging_platform.deid.session import DeidReport
+
+ANONYMIZED_DICOM = "anonymized_dicom"
 NO_IDENTITY = "no_residual_identity"
+POLICY_INPUT = "policy"
+"""Input that stands for what the policy makes of this session (`deid.outcome`)."""
 
 
 def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     """Return ``anonymized_dicom`` of a study."""
-    from imaging_platform.deid.policy import policy_digest
+    from imaging_platform.deid.codes import ENGINE_VERSION
 
     @scope.asset(
-        name="anonymized_dicom",
+        name=ANONYMIZED_DICOM,
         kinds={"dicom"},
-        code_version=f"1.{policy_digest(scope.study.deid)[:12]}",
+        code_version=ENGINE_VERSION,
         partitions=scope.sessions,
         deps=["raw_session"],
         checks=["every_file_accounted_for"],
@@ -34,42 +42,67 @@ def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         published: PublishedZone,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
         """DICOM of one session with every identifying element removed or replaced."""
-        from imaging_platform.deid.session import anonymize_session
-
-        key, store, originals = (
-            session_key(context),
-            published.store(),
-            identified.store(),
-        )
-        source_key = layout.raw_session(scope.name, key)
-        tree_key = layout.anonymized_dicom(scope.name, key)
         with sealed():
             try:
-                with (
-                    originals.fetch(source_key) as source,
-                    store.stage(tree_key) as target,
-                ):
-                    report = anonymize_session(
-                        source,
-                        target,
-                        key=key,
-                        settings=scope.study.deid,
-                        secret=identified.secret(scope.name),
-                    )
-                    result = publish(
-                        context,
-                        store,
-                        target,
-                        tree_key,
-                        report=dataclasses.asdict(report),
-                        inputs=read_versions(originals, {"raw_session": source_key}),
-                    )
-            except Held as held:
-                store.hold(tree_key, str(held))
-                if isinstance(held, IdentityLeak):
-                    yield shown.check_leak(held)
+                result, report = _anonymize(context, scope, identified, published)
+            except IdentityLeak as leak:
+                yield shown.check_leak(leak)
                 raise
         checks = [shown.check_proved(report), shown.check_anonymized(report)]
         yield shown.add(result, shown.anonymized(report), checks)
 
     return [anonymized_dicom]
+
+
+def _anonymize(
+    context: dg.AssetExecutionContext,
+    scope: Scope,
+    identified: IdentifiedZone,
+    published: PublishedZone,
+) -> "tuple[dict[str, Any], DeidReport]":  # what `publish` returns
+    """Publish the report and then the DICOM of a session; closed until then."""
+    from imaging_platform.deid.deid_report import write_deid_report
+    from imaging_platform.deid.outcome import digest_report
+    from imaging_platform.deid.session import anonymize_session
+
+    study, key = scope.name, session_key(context)
+    store, originals = published.store(), identified.store()
+    source_key, tree_key = (
+        layout.raw_session(study, key),
+        layout.anonymized_dicom(study, key),
+    )
+    with (
+        store.stage(tree_key) as target,
+        store.stage(layout.deid_report(study, key)) as told,
+        # After `stage`, where one attempt waits for the other.
+        attempted(store, tree_key),
+        originals.fetch(source_key) as source,
+    ):
+        released = identified.released(study, key)
+        report = anonymize_session(
+            source,
+            target,
+            key=key,
+            settings=scope.study.deid,
+            secret=identified.secret(study),
+            released=released,
+            guard_file=identified.guard_file(study, key),
+        )
+        inputs = read_versions(originals, {"raw_session": source_key})
+        inputs[POLICY_INPUT] = digest_report(report, scope.study.deid)
+        if released:
+            inputs["released"] = identified.released_versions(study)[str(key)]
+        write_deid_report(report, told, str(key))
+        publish(
+            context,
+            store,
+            told,
+            layout.deid_report(study, key),
+            report={},
+            inputs=inputs,
+        )
+        values = dataclasses.asdict(report)
+        return (
+            publish(context, store, target, tree_key, report=values, inputs=inputs),
+            report,
+        )

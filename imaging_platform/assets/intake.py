@@ -1,7 +1,6 @@
 """From a drop to the original DICOM of a session: the identified zone."""
 
 import dataclasses
-import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="drop_index",
         kinds={"dicom", "parquet"},
-        code_version=f"1.{scope.study.digest('intake')}",
+        code_version=f"2.{scope.study.digest('intake', 'labels')}",
         partitions=scope.drops,
         checks=["every_file_accounted_for"],
     )
@@ -36,16 +35,15 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, identified: IdentifiedZone
     ) -> dg.MaterializeResult:
         """Receipt and header index of one drop: each file accepted, or why not."""
-        from imaging_platform.deid.pseudonyms import subject_label
         from imaging_platform.intake.arrivals import find_settled
         from imaging_platform.intake.drop import index_drop
 
         with sealed():
             drop_id = parse_drop_id(context.partition_key)
-            secret = identified.secret(scope.name)
+            labels = identified.labels(scope.name, scope.study.labels)
             settled = find_settled(
                 identified.inbox(scope.name),
-                secret=secret,
+                secret=labels.secret,
                 now_s=time.time(),
                 quiet_s=scope.study.intake.quiet_s,
             )
@@ -53,7 +51,8 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 [found.path for found in settled if found.drop_id == drop_id],
                 drop_id=drop_id,
                 zone=identified.folder(scope.name),
-                label_subject=functools.partial(subject_label, secret),
+                label_study=labels.of_study,
+                label_version=labels.version,
                 limits=scope.study.intake,
                 jobs=JOBS,
             )

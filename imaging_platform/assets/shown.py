@@ -97,9 +97,20 @@ def anonymized(report: DeidReport) -> Shown:
         "files read": report.files_read,
         "files written": report.files_written,
         "quarantined": table(
-            ["reason", "SOP class", "files"],
-            [(q.reason, q.sop_class, q.n_files) for q in report.quarantined],
+            ["series", "reason", "SOP class", "files", "can be released"],
+            [
+                (
+                    q.series or "unreadable",
+                    q.reason,
+                    q.sop_class,
+                    q.n_files,
+                    "yes" if q.can_be_released else "no",
+                )
+                for q in report.quarantined
+            ],
         ),
+        "released by a person": sum(w.n_files for w in report.written if w.is_released),
+        "masked": sum(w.n_files for w in report.written if w.mask),
         "actions": table(["action", "elements"], report.actions.items()),
         "policy": report.policy_digest[:12],
         "table of the standard": report.table_edition,

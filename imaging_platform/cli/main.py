@@ -10,7 +10,12 @@ import click
 
 from imaging_platform import __version__
 from imaging_platform.cli.demo import demo
+from imaging_platform.cli.identity import audit, whois
+from imaging_platform.cli.keys import key
+from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
+from imaging_platform.cli.policy import policy
+from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.stages import anonymize, convert, qc
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
@@ -31,15 +36,22 @@ def cli() -> None:
 
 for command in (
     study,
+    policy,
     ingest,
     process,
     status,
     where,
+    release,
+    unrelease,
     demo,
     up,
     anonymize,
     convert,
     qc,
+    key,
+    mapping,
+    whois,
+    audit,
 ):
     cli.add_command(command)
 

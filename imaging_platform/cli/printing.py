@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -73,4 +74,5 @@ def print_mapping(values: Mapping[str, object]) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    # What stands in brackets is text here, no style of the terminal.
+    return f"{value:.1f}" if isinstance(value, float) else escape(str(value))

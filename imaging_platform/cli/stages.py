@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,19 @@ import yaml
 
 from imaging_platform import __version__
 from imaging_platform.cli.printing import json_option, print_json, print_table
+from imaging_platform.deid.labels import Labels
+from imaging_platform.dicom.headers import Header
 from imaging_platform.files.staging import publish_tree, staged_tree
+from imaging_platform.intake.ledger import Identity, assign_sessions, read_ledger
+from imaging_platform.intake.placing import studies_of
 from imaging_platform.model.errors import BadConfig, BadInput, InvalidOutput
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import PIPELINES
-from imaging_platform.resources.keys import read_secret
+from imaging_platform.resources.mapping import read_labels
 from imaging_platform.settings import Study, find_home, parse_study
 from imaging_platform.tools import dcm2niix
+
+NO_PLACE = "no patient id, or no study uid"
 
 SOURCE = click.argument("source", type=click.Path(path_type=Path, exists=True))
 TARGET = click.argument("target", type=click.Path(path_type=Path))
@@ -46,19 +52,28 @@ STUDY = click.option(
 def anonymize(
     source: Path, target: Path, study_file: Path, jobs: int, as_json: bool
 ) -> None:
-    """De-identify the DICOM below SOURCE into TARGET/<session>, one folder each."""
-    from imaging_platform.deid.pseudonyms import subject_label
+    """
+    De-identify the DICOM below SOURCE into TARGET/<session>, one folder each.
+
+    What was done to each session stands beside it, in TARGET.deid.
+    """
+    from imaging_platform.deid.deid_report import write_deid_report
     from imaging_platform.deid.session import anonymize_session
 
     study = _read_study(study_file)
-    secret = read_secret(find_home(), study.name)
+    home = find_home()
+    labels = read_labels(home, study.name, study.labels)
+    known = read_ledger(home.zone("identified", study.name))
+    told = target.absolute().with_name(f"{target.absolute().name}.deid")
     _refuse_existing(target)
+    _refuse_existing(told)
     reports = {}
-    with staged_tree(target.absolute().parent, target.name) as staged:
+    with (
+        staged_tree(target.absolute().parent, target.name) as staged,
+        staged_tree(told.parent, told.name) as staged_reports,
+    ):
         with staged_tree(target.absolute().parent, f"{target.name}-sorted") as sorted_:
-            sessions, unreadable = _sort_sessions(
-                source, sorted_, lambda patient: subject_label(secret, patient)
-            )
+            sessions, unreadable = _sort_sessions(source, sorted_, labels, known)
             for key, folder in sessions.items():
                 (staged / str(key)).mkdir()
                 report = anonymize_session(
@@ -66,10 +81,12 @@ def anonymize(
                     staged / str(key),
                     key=key,
                     settings=study.deid,
-                    secret=secret,
+                    secret=labels.secret,
                     jobs=jobs,
                 )
                 reports[str(key)] = dataclasses.asdict(report)
+                write_deid_report(report, staged_reports, str(key))
+        publish_tree(staged_reports, told)
         publish_tree(staged, target.absolute())
     if as_json:
         print_json({"sessions": reports, "unreadable": unreadable})
@@ -227,32 +244,38 @@ def _measure(
 
 
 def _sort_sessions(
-    source: Path, target: Path, label: object
+    source: Path, target: Path, labels: Labels, known: Mapping[Identity, SessionKey]
 ) -> tuple[dict[SessionKey, Path], dict[str, int]]:
-    """Link each readable file into a folder of its session, in order of study date."""
+    """Link each readable file into a folder of its session; count the others."""
+    headers, left_out = _read_headers(source)
+    studies = studies_of(headers.values(), labels.of_study)
+    placed = assign_sessions(known, studies.values())
+    members: dict[SessionKey, list[Path]] = defaultdict(list)
+    for path, header in headers.items():
+        study = studies.get((header.patient_id, header.study_uid))
+        place = placed[study.identity] if study else NO_PLACE
+        if isinstance(place, SessionKey):
+            members[place].append(path)
+        else:
+            left_out[str(place)] += 1
+    for key, paths in members.items():
+        (target / str(key)).mkdir()
+        for number, path in enumerate(paths):
+            (target / str(key) / f"{number:06d}.dcm").symlink_to(path.absolute())
+    return {key: target / str(key) for key in sorted(members)}, dict(left_out)
+
+
+def _read_headers(source: Path) -> tuple[dict[Path, Header], Counter[str]]:
     from imaging_platform.dicom.headers import read_header
 
-    found: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
-    unreadable: dict[str, int] = defaultdict(int)
+    headers: dict[Path, Header] = {}
+    left_out: Counter[str] = Counter()
     for path in sorted(p for p in source.rglob("*") if p.is_file()):
         try:
-            header = read_header(path)
+            headers[path] = read_header(path)
         except BadInput as error:
-            unreadable[str(error)] += 1
-            continue
-        when = header.study_date + header.study_time
-        found[(header.patient_id, when, header.study_uid)].append(path)
-    sessions: dict[SessionKey, Path] = {}
-    visits: dict[str, int] = defaultdict(int)
-    for patient, _, uid in sorted(found):
-        visits[patient] += 1
-        key = SessionKey(label(patient), str(visits[patient]))  # type: ignore[operator]
-        folder = target / str(key)
-        folder.mkdir()
-        for number, path in enumerate(found[(patient, _, uid)]):
-            (folder / f"{number:06d}.dcm").symlink_to(path.absolute())
-        sessions[key] = folder
-    return sessions, dict(unreadable)
+            left_out[str(error)] += 1
+    return headers, left_out
 
 
 def _read_study(file: Path | None) -> Study:

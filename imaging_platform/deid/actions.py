@@ -8,8 +8,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from imaging_platform.deid import dates, rewriters
+from imaging_platform.deid.decision import (
+    DATE_VRS,
+    LUT_TAGS,
+    NUMERIC_VRS,
+    Action,
+    Decision,
+)
 from imaging_platform.deid.identifiers import decode, is_personal
-from imaging_platform.deid.policy import LUT_TAGS, NUMERIC_VRS, Action, Decision, Policy
+from imaging_platform.deid.policy import Policy
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.screen import Screen
 from imaging_platform.deid.values import keep_by_rule
@@ -20,7 +27,9 @@ _DAYS_PER_UNIT = {"D": 1, "W": 7, "M": 30.4375, "Y": 365.25}
 _DUMMIES = {
     "AS": "",
     "CS": "UNKNOWN",
+    "DA": "19000101",
     "DS": "0",
+    "DT": "19000101000000",
     "IS": "0",
     "PN": "REMOVED",
     "TM": "000000",
@@ -142,13 +151,11 @@ class Actions:
         if action is Action.RULE:
             return keep_by_rule(decision.rule, on_ascii_base(part), self.screen)
         if action is Action.RETAIN:
-            return part
+            return _moved(vr, part, 0) if vr in DATE_VRS else part
         if action is Action.REMAP:
             return new_uid(subject.secret, part) if is_personal(part) else part
         if action is Action.SHIFT:
-            is_day = vr == "DA" or len(part.strip()) <= 10
-            move = dates.shift_date if is_day else dates.shift_moment
-            return move(part, subject.offset_days)
+            return _moved(vr, part, subject.offset_days)
         if action is Action.KEEP_TIME:
             return dates.keep_time(part)
         return cap_age(part)
@@ -158,7 +165,7 @@ class Actions:
             return self._changed_text(Decision(Action.REMAP, ""), vr, value, charset)
         if vr in _UNIT_BYTES:
             return bytes(_UNIT_BYTES[vr])
-        if vr in ("DA", "DT"):
+        if vr in DATE_VRS and self.subject.policy.settings.dates != "remove":
             return self._changed_text(Decision(Action.SHIFT, ""), vr, value, charset)
         if vr in _BYTE_VRS:
             return b""
@@ -170,6 +177,13 @@ class Actions:
         if new is None:
             self.notes["drop a vendor header of unknown layout"] += 1
         return new
+
+
+def _moved(vr: str, part: str, offset_days: int) -> str:
+    """Return a date, or a moment, moved; nothing of what is neither."""
+    is_day = vr == "DA" or len(part.strip()) <= 10
+    move = dates.shift_date if is_day else dates.shift_moment
+    return move(part, offset_days)
 
 
 def on_ascii_base(text: str) -> str:

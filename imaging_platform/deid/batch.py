@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_platform.deid import gate
+from imaging_platform.deid import gate, masking
 from imaging_platform.deid.actions import Subject
 from imaging_platform.deid.engine import Engine, Rewritten
+from imaging_platform.deid.gate import GateFacts
 from imaging_platform.deid.guard import Evidence
 from imaging_platform.deid.identifiers import Gathering, Identifiers
-from imaging_platform.deid.pixels import plan_pixels
+from imaging_platform.deid.inventory import Inventory
+from imaging_platform.deid.pixels import PixelCopy, plan_pixels
 from imaging_platform.deid.screen import Screen
+from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.source import Source, open_source
 from imaging_platform.dicom.structure import BadDicom
 
@@ -34,12 +38,15 @@ class Task:
         The session's subject.
     known
         What must not remain, as far as it is known.
+    released
+        Series that a person let through the pixel gate.
     """
 
     paths: tuple[Path, ...]
     folder: Path
     subject: Subject
     known: Identifiers
+    released: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -55,21 +62,32 @@ class Outcome:
         Name of the kind of object; empty when the file could not be read.
     series_number
         0 when there is none.
-    uid, series_uid
-        New ones.
+    uid
+        New one.
+    series
+        Pseudonymous name of its series; empty when it has none.
+    can_be_released
+        Whether a person may let a file that was not written through the gate.
+    mask
+        Name of the recipe that its pixels were masked by.
     path
         Where it stands for now.
     patient
         PatientID of the original.
+    facts
+        What the gate saw; None when the file could not be read.
     """
 
     reason: str
     sop_class: str = ""
     series_number: int = 0
     uid: str = ""
-    series_uid: str = ""
+    series: str = ""
+    can_be_released: bool = False
+    mask: str = ""
     path: Path = Path()
     patient: str = ""
+    facts: GateFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,8 @@ class Batch:
         What was asked of the known identifiers, and answered.
     evidence
         What was written, for the guard.
+    inventory
+        Which elements the files held.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -96,11 +116,12 @@ class Batch:
     told: Identifiers
     screen: Screen
     evidence: Evidence
+    inventory: Inventory
 
 
 def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifiers:
     """Return what the headers of files tell of their subject; broken ones nothing."""
-    told = Gathering()
+    told = Gathering(subject.policy.spares)
     engine = Engine(subject, Screen(Identifiers()), told, Evidence(Path()))
     for path in paths:
         with contextlib.suppress(BadDicom), open_source(path, scratch) as source:
@@ -113,60 +134,112 @@ def rewrite_batch(task: Task) -> Batch:
     laid, out = task.folder / "evidence", task.folder / "files"
     laid.mkdir()
     out.mkdir()
-    told = Gathering()
+    told = Gathering(task.subject.policy.spares)
     engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
     outcomes = tuple(
-        _rewrite_file(path, out / str(number), engine)
+        _rewrite_file(path, out / str(number), engine, task.released)
         for number, path in enumerate(task.paths)
     )
     engine.evidence.finish()
     return Batch(
-        outcomes, engine.counts(), told.freeze(), engine.screen, engine.evidence
+        outcomes,
+        engine.counts(),
+        told.freeze(),
+        engine.screen,
+        engine.evidence,
+        task.subject.policy.met(),
     )
 
 
-def _rewrite_file(path: Path, target: Path, engine: Engine) -> Outcome:
+def series_folder(series_uid: str, number: int) -> str:
+    """
+    Return the pseudonymous name of a series, ``<number>-<8 hex digits>``.
+
+    Parameters
+    ----------
+    series_uid
+        New SeriesInstanceUID.
+    number
+        SeriesNumber, 0 when there is none.
+    """
+    return f"{number:04d}-{hashlib.sha256(series_uid.encode()).hexdigest()[:8]}"
+
+
+def _rewrite_file(
+    path: Path, target: Path, engine: Engine, released: frozenset[str]
+) -> Outcome:
     try:
         with open_source(path, target.parent) as source:
-            return _write_file(engine.rewrite(source.data), source, target, engine)
+            return _write_file(
+                engine.rewrite(source.data), source, target, engine, released
+            )
     except BadDicom as error:
         return Outcome(str(error.reason))
 
 
 def _write_file(
-    rewritten: Rewritten, source: Source, target: Path, engine: Engine
+    rewritten: Rewritten,
+    source: Source,
+    target: Path,
+    engine: Engine,
+    released: frozenset[str],
 ) -> Outcome:
-    header = rewritten.header
-    settings = engine.subject.policy.settings
-    reason = _refusal(rewritten) or gate.refuse_image(header, settings)
-    copy = plan_pixels(header) if not reason else ""
-    if isinstance(copy, str):
-        reason = reason or copy
-    else:
-        with target.open("wb") as file:
-            file.write(b"".join([*rewritten.head, copy.head]))
-            source.copy_to(file, copy.start, copy.stop)
-            file.write(copy.tail)
+    header, settings = rewritten.header, engine.subject.policy.settings
+    number = header.number(0x00200011) or 0
+    series = series_folder(rewritten.series_uid, number)
+    reason = _refusal(rewritten, settings, is_released=series in released)
+    can_be_released = bool(reason) and not _refusal(
+        rewritten, settings, is_released=True
+    )
+    if not reason:
+        reason = _write_pixels(rewritten, source, target)
     return Outcome(
         reason,
         gate.sop_class_name(header.text(0x00080016)),
-        header.number(0x00200011) or 0,
+        number,
         rewritten.uid,
-        rewritten.series_uid,
+        series if header.text(0x0020000E) else "",
+        can_be_released,
+        rewritten.mask.name if rewritten.mask else "",
         target,
         header.text(0x00100020),
+        gate.gate_facts(header),
     )
 
 
-def _refusal(rewritten: Rewritten) -> str:
+def _write_pixels(rewritten: Rewritten, source: Source, target: Path) -> str:
+    """Write a file whole; return why that is impossible, or nothing."""
+    header = rewritten.header
+    copy = plan_pixels(header)
+    if gate.short_kind_of(header.text(0x00080016)) in gate.WITHOUT_PIXELS:
+        copy = PixelCopy(b"", 0, 0, b"")
+    if isinstance(copy, str):
+        return copy
+    with target.open("wb") as file:
+        file.write(b"".join([*rewritten.head, copy.head]))
+        geometry = masking.geometry_of(header)
+        if rewritten.mask is None or geometry is None:
+            source.copy_to(file, copy.start, copy.stop)
+        else:
+            for start in range(copy.start, copy.stop, geometry.frame_bytes):
+                frame = bytearray(source.data[start : start + geometry.frame_bytes])
+                masking.mask_frame(frame, geometry, rewritten.mask)
+                file.write(frame)
+        file.write(copy.tail)
+    return ""
+
+
+def _refusal(rewritten: Rewritten, settings: DeidSettings, *, is_released: bool) -> str:
+    header = rewritten.header
     for tag, name in (
         (0x00080016, "SOPClassUID"),
         (0x00080018, "SOPInstanceUID"),
         (0x0020000D, "StudyInstanceUID"),
         (0x0020000E, "SeriesInstanceUID"),
     ):
-        if not rewritten.header.text(tag):
+        if not header.text(tag):
             return f"no {name}"
-    if not gate.has_known_syntax(rewritten.header):
-        return "unknown transfer syntax"
-    return ""
+    facts = gate.gate_facts(header)
+    return gate.judge(facts, settings, is_released=is_released) or masking.refuse_mask(
+        header, settings
+    )

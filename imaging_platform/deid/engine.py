@@ -38,11 +38,13 @@ from imaging_platform.deid.encoding import (
 from imaging_platform.deid.guard import Evidence
 from imaging_platform.deid.header import Header, PixelPlace
 from imaging_platform.deid.identifiers import Gathering
+from imaging_platform.deid.imprint import imprint
+from imaging_platform.deid.mask_recipes import MaskRecipe
+from imaging_platform.deid.masking import find_mask
 from imaging_platform.deid.memory import Context, Entry, Memory, Run, Step
 from imaging_platform.deid.policy import Action, Decision
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.screen import Screen
-from imaging_platform.deid.statements import statements
 from imaging_platform.deid.tables import code_meaning
 from imaging_platform.dicom.structure import (
     EXPLICIT_LITTLE,
@@ -110,12 +112,15 @@ class Rewritten:
         Facts of the original, for the gate.
     uid, series_uid
         New UIDs of the instance and of its series.
+    mask
+        Recipe that its pixels need; the head says that they are cleaned.
     """
 
     head: list[bytes]
     header: Header
     uid: str
     series_uid: str
+    mask: MaskRecipe | None
 
 
 @dataclass
@@ -210,12 +215,14 @@ class Engine:
     def _assemble(self, header: Header, elements: dict[int, bytes]) -> Rewritten:
         old = [header.text(tag) for tag in (0x00080018, 0x0020000E)]
         uid, series_uid = (self._new_uid(text) for text in old)
-        for tag, said in statements(self.subject, header.encoding).items():
+        mask = find_mask(header, self.subject.policy.settings)
+        said_of = imprint(self.subject, header.encoding, is_masked=mask is not None)
+        for tag, said in said_of.items():
             if tag not in _OWN_TAGS or tag not in elements:
                 elements[tag] = said
         meta = encode_meta(header.text(0x00080016), uid, header.syntax)
         head = [meta, *(elements[tag] for tag in sorted(elements))]
-        return Rewritten(head, header, uid, series_uid)
+        return Rewritten(head, header, uid, series_uid, mask)
 
     def _new_uid(self, uid: str) -> str:
         if self.subject.policy.public(0x00080018).action is Action.RETAIN:

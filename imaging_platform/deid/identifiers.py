@@ -6,7 +6,7 @@ import functools
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from imaging_platform.deid.elements import Element
@@ -197,11 +197,12 @@ class Gathering:
 
     Parameters
     ----------
-    spared
-        Public elements that the study decided to keep: they tell nothing.
+    spares
+        Says by tag and value representation what the study decided to retain
+        (`Policy.spares`); it tells nothing.
     """
 
-    spared: frozenset[int] = frozenset()
+    spares: Callable[[int, str], bool] = lambda tag, vr: False
     words: set[str] = field(default_factory=set)
     phrases: set[str] = field(default_factory=set)
     uids: set[str] = field(default_factory=set)
@@ -209,7 +210,7 @@ class Gathering:
 
     def add(self, tag: int, vr: str, value: bytes, charset: str) -> None:
         """Note what an element tells; charset is SpecificCharacterSet (0008,0005)."""
-        if tag in self.spared:
+        if self.spares(tag, vr):
             return
         if vr == "UI":
             self.uids.update(uid for uid in split_text(value) if is_personal(uid))

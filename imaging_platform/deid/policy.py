@@ -1,142 +1,62 @@
 """
 What happens to each element, and why (PS3.15 annex E as data).
 
-The order: containers that are never carried on; what the profile's table says
-under the study's options; then, for attributes that the table does not name, only
-numbers, codes and the reviewed technique list stay. Unknown elements go.
+The order: containers that are never carried on; what the study removes; what the
+profile's table says under the study's options; what the study keeps; then, for
+attributes that the table does not name, only numbers, codes and the reviewed
+technique list stay. Unknown elements go.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+import functools
 
+from imaging_platform.deid.additions import ElementName, index_kept, index_removed
+from imaging_platform.deid.codes import (
+    ENGINE_VERSION,
+    deid_codes,
+    method_text,
+    temporal_information,
+)
+from imaging_platform.deid.decision import (
+    DATE_VRS,
+    LUT_TAGS,
+    NUMERIC_VRS,
+    SET_TAGS,
+    TEXT_VRS,
+    Action,
+    Decision,
+)
 from imaging_platform.deid.elements import PIXEL_TAGS, private_vr, public_vr
+from imaging_platform.deid.inventory import Inventory, take_inventory
+from imaging_platform.deid.patterns import OWN_RULE
+from imaging_platform.deid.profile import (
+    date_action,
+    decide_by_kind,
+    decide_by_profile,
+    uid_action,
+)
 from imaging_platform.deid.rewriters import REWRITERS
 from imaging_platform.deid.settings import DeidSettings
-from imaging_platform.deid.tables import (
-    PROFILE_FILE,
-    load_table,
-    table_edition,
-    technique_rules,
-)
+from imaging_platform.deid.tables import PROFILE_FILE, load_table, table_edition
 from imaging_platform.deid.values import NUMBER_RULES, PATTERNS
 from imaging_platform.files.digests import digest_json
 
-ENGINE_VERSION = "1"
-"""Raised with every change of code that can change an output."""
-
-NUMERIC_VRS = frozenset(["FD", "FL", "SL", "SS", "UL", "US", "SV", "UV", "AT"])
-TEXT_VRS = frozenset(["AE", "AS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"])
-# Of Type 3 where they are, so that an empty one is an error (PS3.5 section 7.4.5):
-# InstitutionCode-, OperatorIdentification-, ReferencedStudy- and
-# ReferencedPerformedProcedureStepSequence.
-_OPTIONAL_SEQUENCES = frozenset({0x00080082, 0x00081072, 0x00081110, 0x00081111})
-LUT_TAGS = frozenset(
-    {0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223, 0x00283006}
-)
-_SET_TAGS = frozenset({0x00080005, 0x00120062, 0x00120063, 0x00120064, 0x00280303})
-_CHARACTERISTIC_TAGS = {
-    0x00101010: "age",
-    0x00100040: "sex",
-    0x00101020: "size",
-    0x00101030: "weight",
-    0x00102160: "ethnic_group",
-    0x001021A0: "smoking",
-}
-_CHARACTERISTIC_RULES = {
-    "sex": "sex",
-    "size": "number",
-    "weight": "number",
-    "ethnic_group": "code",
-    "smoking": "code",
-}
-
-
-class Action(StrEnum):
-    """What happens to an element."""
-
-    REMOVE = "remove"
-    EMPTY = "empty"
-    DUMMY = "replace by a dummy"
-    PSEUDONYM = "replace by the pseudonym"
-    SET = "set by the engine"
-    REMAP = "remap UID"
-    SHIFT = "shift date"
-    KEEP_TIME = "keep time"
-    KEEP = "keep"
-    RULE = "keep by rule"
-    CAP_AGE = "cap age"
-    RETAIN = "retain as the study decided"
-    RECURSE = "apply to the items"
-    REWRITE = "parse and rewrite"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """
-    An action and its ground.
-
-    Parameters
-    ----------
-    action
-        What is done.
-    reason
-        The row or list that says so.
-    rule
-        Name of the value rule or rewriter, empty for other actions.
-    vr
-        Value representation under which a private value is read; empty: the file's.
-    """
-
-    action: Action
-    reason: str
-    rule: str = ""
-    vr: str = ""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """
-    What `explain_element` tells.
-
-    Parameters
-    ----------
-    tag
-        As ``(gggg,eeee)``, for private elements ``(gggg,xxee)``.
-    keyword
-        From the dictionary; empty when unknown.
-    vr
-        Value representation.
-    action
-        What is done.
-    reason
-        The row, list or rule that says so.
-    """
-
-    tag: str
-    keyword: str
-    vr: str
-    action: str
-    reason: str
-
-
-def deid_codes(settings: DeidSettings) -> tuple[tuple[str, str], ...]:
-    """Return codes and meanings of what was done (PS3.16 CID 7050)."""
-    codes = [("113100", "Basic Application Confidentiality Profile")]
-    if settings.descriptors == "clean":
-        codes.append(("113105", "Clean Descriptors Option"))
-    codes.append(
-        (
-            "113107",
-            "Retain Longitudinal Temporal Information Modified Dates Option",
-        )
-    )
-    if settings.characteristics:
-        codes.append(("113108", "Retain Patient Characteristics Option"))
-    if settings.private == "safe":
-        codes.append(("113111", "Retain Safe Private Option"))
-    return tuple(codes)
+__all__ = [
+    "ENGINE_VERSION",
+    "LUT_TAGS",
+    "NUMERIC_VRS",
+    "TEXT_VRS",
+    "Action",
+    "Decision",
+    "Policy",
+    "decide_private",
+    "decide_public",
+    "deid_codes",
+    "method_text",
+    "policy_digest",
+    "temporal_information",
+]
 
 
 def policy_digest(settings: DeidSettings) -> str:
@@ -144,7 +64,8 @@ def policy_digest(settings: DeidSettings) -> str:
     Return the digest of all that decides about an output but the secret, as hex.
 
     It covers the edition and content of every table, the value rules, the options
-    and `ENGINE_VERSION`; it belongs into the code version of what uses it.
+    and `ENGINE_VERSION`. It names a policy for people; what makes a session out of
+    date is `outcome.outcome_digest`.
     """
     names = (
         PROFILE_FILE,
@@ -168,6 +89,8 @@ def policy_digest(settings: DeidSettings) -> str:
 class Policy:
     """
     The decisions of one study's options, each made once.
+
+    One object serves one session, so that `met` tells what the session held.
 
     Parameters
     ----------
@@ -197,6 +120,49 @@ class Policy:
             self._private[name] = decision
         return decision
 
+    def met(self) -> Inventory:
+        """Return which elements were asked for, free of identity."""
+        named = index_kept(self.settings.keep).keys() | index_removed(
+            self.settings.remove
+        )
+        creators = frozenset(name.creator for name in named if name.creator)
+        return take_inventory(tuple(self._public), tuple(self._private), also=creators)
+
+    @functools.cached_property
+    def spared(self) -> frozenset[int]:
+        """Public tags whose original values the study decided to retain."""
+        from pydicom._dicom_dict import DicomDictionary
+
+        if not _retains(self.settings):
+            return frozenset()
+        named = {int(name, 16) for name in _table() if "x" not in name}
+        retained = frozenset(
+            tag
+            for tag in named | set(DicomDictionary)
+            if decide_public(tag, self.settings).action is Action.RETAIN
+        )
+        # The meta group is rebuilt, but repeats the instance and often the station.
+        meta = {0x00020016} if self.settings.device == "retain" else set()
+        meta |= {0x00020003} if self.settings.uids == "retain" else set()
+        return retained | meta
+
+    def spares(self, tag: int, vr: str) -> bool:
+        """
+        Return whether the original value of an element is meant to stay.
+
+        Parameters
+        ----------
+        tag
+            Group << 16 | element; of a private element only that it is one counts.
+        vr
+            Value representation in the file.
+        """
+        if not tag >> 16 & 1:
+            return tag in self.spared
+        if vr == "UI":
+            return uid_action(self.settings) is Action.RETAIN
+        return vr in DATE_VRS and self.settings.dates == "full"
+
 
 def decide_public(tag: int, settings: DeidSettings) -> Decision:
     """
@@ -214,16 +180,24 @@ def decide_public(tag: int, settings: DeidSettings) -> Decision:
         return Decision(Action.REMOVE, container)
     if tag in PIXEL_TAGS or tag in (0x7FE00001, 0x7FE00002):
         return Decision(Action.KEEP, "pixel data, after the pixel gate")
-    if tag in _SET_TAGS:
+    if tag in SET_TAGS:
         return Decision(Action.SET, "says what was done")
     if tag in (0x00100010, 0x00100020):
         return Decision(Action.PSEUDONYM, f"PS3.15 E.1-1 {table_edition()}: Z")
-    row = load_table(PROFILE_FILE)["attributes"].get(f"{tag:08x}")
+    name = ElementName(tag >> 16, tag & 0xFFFF)
+    if name in index_removed(settings.remove):
+        return Decision(Action.REMOVE, "the study removes it")
+    row = _table().get(f"{tag:08x}")
     if row is not None:
-        return _decide_by_profile(tag, row, settings)
+        return decide_by_profile(tag, row, settings)
+    kept = index_kept(settings.keep).get(name)
+    if kept is not None and public_vr(tag) not in NUMERIC_VRS:
+        return Decision(
+            Action.RULE, f"the study keeps it: {kept.reason}", OWN_RULE + kept.pattern
+        )
     if public_vr(tag) == "UN":
         return Decision(Action.REMOVE, "not in the dictionary")
-    return _decide_by_kind(tag)
+    return decide_by_kind(tag, settings)
 
 
 def decide_private(
@@ -245,55 +219,41 @@ def decide_private(
     """
     if settings.private == "remove":
         return Decision(Action.REMOVE, "private elements are off")
-    name = f"{group:04x},{creator.strip().lower()},{element & 0xFF:02x}"
-    reviewed = load_table("private_reviewed.json")["elements"].get(name)
-    safe = load_table("private_safe.json")["elements"].get(name)
-    if reviewed is None and safe is None:
+    name = ElementName(group, element & 0xFF, creator.strip().lower())
+    if name in index_removed(settings.remove):
+        return Decision(Action.REMOVE, "the study removes it")
+    key = f"{group:04x},{name.creator},{name.element:02x}"
+    reviewed = load_table("private_reviewed.json")["elements"].get(key)
+    safe = load_table("private_safe.json")["elements"].get(key)
+    kept = index_kept(settings.keep).get(name)
+    if reviewed is None and safe is None and kept is None:
         return Decision(Action.REMOVE, "not on a list of safe private elements")
-    listed = reviewed[0] if reviewed else ""
     if vr == "UN":
-        vr = private_vr(group << 16 | 0x1000 | element & 0xFF, creator.strip())
-    if vr == "UN" and safe is not None and len(safe) == 2:
-        vr = safe[1]
-    if vr == "UN" and listed:
-        vr = listed
+        vr = _listed_vr(name, creator.strip(), reviewed, safe)
+    if kept is not None:
+        rule = OWN_RULE + kept.pattern
+        reason = f"the study keeps it: {kept.reason}"
+        return _decide_private_by_vr(vr, reason, settings, rule=rule)
     if reviewed is not None and reviewed[1] != "by_vr":
-        return _decide_reviewed(reviewed[1], f"reviewed list: {reviewed[2]}", vr)
-    return _decide_private_by_vr(vr, f"safe private list of {(safe or ['us'])[0]}")
+        reason = f"reviewed list: {reviewed[2]}"
+        return _decide_reviewed(reviewed[1], reason, vr)
+    reason = f"safe private list of {(safe or ['us'])[0]}"
+    return _decide_private_by_vr(vr, reason, settings)
 
 
-def explain_element(
-    tag: int, settings: DeidSettings, *, creator: str = ""
-) -> Explanation:
-    """
-    Tell what happens to an element and why.
-
-    Parameters
-    ----------
-    tag
-        Group << 16 | element.
-    settings
-        The study's options.
-    creator
-        Private creator, for an odd group.
-    """
-    from pydicom.datadict import keyword_for_tag
-
-    if tag >> 16 & 1:
-        known = private_vr(tag & 0xFFFF00FF | 0x1000, creator)
-        decision = decide_private(tag >> 16, tag & 0xFFFF, creator, known, settings)
-        shown = f"({tag >> 16:04x},xx{tag & 0xFF:02x})"
-        return Explanation(
-            shown, "", decision.vr or known, decision.action, decision.reason
-        )
-    decision = decide_public(tag, settings)
-    reason = (
-        f"{decision.reason} [{decision.rule}]" if decision.rule else decision.reason
-    )
-    shown = f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
-    return Explanation(
-        shown, keyword_for_tag(tag), public_vr(tag), decision.action, reason
-    )
+def _listed_vr(
+    name: ElementName,
+    creator: str,
+    reviewed: list[str] | None,
+    safe: list[str] | None,
+) -> str:
+    """Return the value representation that a file leaves open, "UN" if unknown."""
+    known = private_vr(name.group << 16 | 0x1000 | name.element, creator)
+    if known != "UN":
+        return known
+    if safe is not None and len(safe) == 2:
+        return safe[1]
+    return reviewed[0] if reviewed and reviewed[0] else "UN"
 
 
 def _container_reason(tag: int) -> str:
@@ -307,70 +267,6 @@ def _container_reason(tag: int) -> str:
     if tag == 0x00880200:
         return "icon, a copy of the image that no gate has seen"
     return ""
-
-
-def _decide_by_profile(
-    tag: int, row: dict[str, str], settings: DeidSettings
-) -> Decision:
-    basic, vr = row["basic"], public_vr(tag)
-    reason = f"PS3.15 E.1-1 {table_edition()}: {basic}"
-    if "dates_modified" in row and vr in ("DA", "DT"):
-        return Decision(Action.SHIFT, f"{reason}, modified dates C")
-    if "dates_modified" in row and vr == "TM":
-        return Decision(Action.KEEP_TIME, f"{reason}, modified dates C")
-    characteristic = _CHARACTERISTIC_TAGS.get(tag, "")
-    if characteristic in settings.characteristics:
-        reason = f"{reason}, patient characteristics K"
-        if characteristic == "age":
-            return Decision(Action.CAP_AGE, reason)
-        return Decision(Action.RULE, reason, _CHARACTERISTIC_RULES[characteristic])
-    rule = technique_rules().get(tag, "")
-    if "clean_descriptors" in row and rule and settings.descriptors == "clean":
-        return Decision(Action.RULE, f"{reason}, clean descriptors C", rule)
-    return Decision(_basic_action(tag, basic), reason)
-
-
-def _basic_action(tag: int, basic: str) -> Action:
-    """Choose, among what a row allows, what keeps any object valid."""
-    if basic == "X":
-        return Action.REMOVE
-    if basic == "U":
-        return Action.REMAP
-    if basic == "X/Z/U*":
-        return Action.RECURSE
-    if tag in _OPTIONAL_SEQUENCES:
-        return Action.REMOVE
-    # DeviceSerialNumber is Type 1 in enhanced objects (PS3.3 section C.7.5.2).
-    if basic in ("Z", "X/Z") or (basic == "X/Z/D" and tag != 0x00181000):
-        return Action.EMPTY
-    return Action.DUMMY
-
-
-def _decide_by_kind(tag: int) -> Decision:
-    vr, rule = public_vr(tag), technique_rules().get(tag, "")
-    if tag == 0x00282000:
-        return Decision(Action.REWRITE, "colour profile: sRGB's for any", "icc_profile")
-    if tag == 0x00080104:
-        return Decision(
-            Action.PSEUDONYM, "free text: the dictionary's words or the code"
-        )
-    if rule:
-        return Decision(Action.RULE, "technique list", rule)
-    if vr in NUMERIC_VRS or tag in LUT_TAGS:
-        return Decision(Action.KEEP, "number")
-    if vr in ("DS", "IS"):
-        return Decision(Action.RULE, "number", "number")
-    if vr == "CS":
-        return Decision(Action.RULE, "code", "code")
-    if vr == "SQ":
-        return Decision(Action.RECURSE, "sequence")
-    if vr == "UI":
-        return Decision(Action.REMAP, "UID")
-    if vr in ("DA", "DT"):
-        return Decision(Action.SHIFT, "date")
-    if vr == "TM":
-        return Decision(Action.KEEP_TIME, "time of day")
-    return Decision(Action.REMOVE, "text or bytes that no list names")
 
 
 def _decide_reviewed(rule: str, reason: str, vr: str) -> Decision:
@@ -391,22 +287,29 @@ def _decide_reviewed(rule: str, reason: str, vr: str) -> Decision:
     return Decision(Action.RULE, reason, name, vr)
 
 
-def _decide_private_by_vr(vr: str, reason: str) -> Decision:
+def _decide_private_by_vr(
+    vr: str, reason: str, settings: DeidSettings, *, rule: str = ""
+) -> Decision:
     if vr in NUMERIC_VRS:
         return Decision(Action.KEEP, reason, vr=vr)
-    if vr in ("DS", "IS"):
-        return Decision(Action.RULE, reason, "number", vr)
-    if vr == "CS":
-        return Decision(Action.RULE, reason, "code", vr)
-    if vr in ("LO", "SH", "ST", "LT", "UT", "UC"):
-        return Decision(Action.RULE, reason, "token", vr)
-    simple = {
-        "SQ": Action.RECURSE,
-        "UI": Action.REMAP,
-        "DA": Action.SHIFT,
-        "DT": Action.SHIFT,
-        "TM": Action.KEEP_TIME,
-    }
-    if vr in simple:
-        return Decision(simple[vr], reason, vr=vr)
+    if vr == "UI":
+        return Decision(uid_action(settings), reason, vr=vr)
+    if vr in DATE_VRS:
+        return Decision(date_action(vr, settings), reason, vr=vr)
+    if vr == "SQ":
+        return Decision(Action.RECURSE, reason, vr=vr)
+    by_vr = {"DS": "number", "IS": "number", "CS": "code"}
+    if vr in by_vr or vr in ("LO", "SH", "ST", "LT", "UT", "UC"):
+        return Decision(Action.RULE, reason, rule or by_vr.get(vr, "token"), vr)
+    if rule and vr == "UN":
+        return Decision(Action.RULE, reason, rule)
     return Decision(Action.REMOVE, f"{reason}, but bytes of unknown form")
+
+
+def _retains(settings: DeidSettings) -> bool:
+    options = (settings.device, settings.institution, settings.uids)
+    return settings.dates == "full" or "retain" in options
+
+
+def _table() -> dict[str, dict[str, str]]:
+    return load_table(PROFILE_FILE)["attributes"]

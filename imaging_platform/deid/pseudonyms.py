@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable
 
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.model.errors import MissingKey
 
 SECRET_BYTES = 32
 LABEL_CHARACTERS = 10
+_SHORTEST_ECHO = 4
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -45,9 +47,21 @@ def subject_label(secret: bytes, patient_id: str) -> str:
     >>> subject_label(bytes(32), " p 1") == subject_label(bytes(32), "P 1 ")
     True
     """
-    normal = re.sub(r"\s+", " ", patient_id.replace("\0", " ")).strip().casefold()
+    normal = normal_patient_id(patient_id)
     bits = int.from_bytes(_keyed(secret, "subject", normal), "big")
     return "".join(_ALPHABET[bits >> 5 * i & 31] for i in range(LABEL_CHARACTERS))
+
+
+def normal_patient_id(patient_id: str) -> str:
+    r"""
+    Return a patient identifier in the form in which two are compared.
+
+    Examples
+    --------
+    >>> normal_patient_id(" P  1\0")
+    'p 1'
+    """
+    return re.sub(r"\s+", " ", patient_id.replace("\0", " ")).strip().casefold()
 
 
 def new_uid(secret: bytes, uid: str) -> str:
@@ -96,11 +110,65 @@ def key_fingerprint(secret: bytes) -> str:
     return _keyed(secret, "fingerprint", "").hex()[:12]
 
 
+def keyed_digest(secret: bytes, purpose: str, text: str) -> str:
+    """
+    Return 64 hex digits that change with `text` and say nothing about it.
+
+    Raises
+    ------
+    MissingKey
+        The secret does not have 32 bytes.
+    """
+    return _keyed(secret, f"digest/{purpose}", text).hex()
+
+
+def derive_key(secret: bytes, purpose: str) -> bytes:
+    """
+    Return a key of 32 bytes for one purpose, such as ``mapping`` (HKDF, RFC 5869).
+
+    Whoever learns it learns neither the secret nor the key of another purpose.
+
+    Raises
+    ------
+    MissingKey
+        The secret does not have 32 bytes.
+    """
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    _refuse_other_length(secret)
+    info = f"imaging_platform/{purpose}/1".encode()
+    return HKDF(SHA256(), length=32, salt=None, info=info).derive(secret)
+
+
+def repeats_original(label: str, originals: Iterable[str]) -> bool:
+    """
+    Return whether a label is one of the originals, or holds one of 4 signs or more.
+
+    Case and everything but letters and digits make no difference.
+
+    Examples
+    --------
+    >>> repeats_original("P00123", ["p-00123"]), repeats_original("123", ["P-00123"])
+    (True, False)
+    """
+    folded = label.casefold()
+    for original in originals:
+        plain = "".join(sign for sign in original.casefold() if sign.isalnum())
+        if plain == folded or (len(plain) >= _SHORTEST_ECHO and plain in folded):
+            return True
+    return False
+
+
 def _keyed(secret: bytes, domain: str, text: str) -> bytes:
+    _refuse_other_length(secret)
+    message = f"imaging_platform/{domain}/1\0{text}".encode()
+    return hmac.new(secret, message, hashlib.sha256).digest()
+
+
+def _refuse_other_length(secret: bytes) -> None:
     if len(secret) != SECRET_BYTES:
         raise MissingKey(
             f"The study's secret must have {SECRET_BYTES} bytes.",
-            fix="Restore the study's key from its backup; `study new` makes one.",
+            fix="Restore the study's key: imaging-platform key restore STUDY FILE",
         )
-    message = f"imaging_platform/{domain}/1\0{text}".encode()
-    return hmac.new(secret, message, hashlib.sha256).digest()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imaging_platform.deid.actions import Subject
 from imaging_platform.deid.batch import Batch, Outcome, Task, rewrite_batch, survey
 from imaging_platform.deid.dates import shift_date
+from imaging_platform.deid.gate import GateFacts
+from imaging_platform.deid.guard_store import save_identifiers
 from imaging_platform.deid.identifiers import (
     Identifiers,
     fold,
     merge_identifiers,
 )
+from imaging_platform.deid.inventory import merge_inventories
 from imaging_platform.deid.policy import (
     ENGINE_VERSION,
     Policy,
@@ -57,12 +59,45 @@ class Quarantined:
         How many.
     series_number
         Number of the series, 0 when there is none; it identifies nobody.
+    series
+        Pseudonymous name of the series (`batch.series_folder`), by which it can be
+        released; empty when the file could not be read.
+    can_be_released
+        Whether a person may let it through (`gate.may_be_released`).
     """
 
     reason: str
     sop_class: str
     n_files: int
     series_number: int
+    series: str = ""
+    can_be_released: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Written:
+    """
+    Files of one series that were written.
+
+    Parameters
+    ----------
+    series
+        Pseudonymous name of the series and of its folder.
+    sop_class
+        Name of the kind of object.
+    n_files
+        How many.
+    mask
+        Name of the recipe that blackened their pixels; empty when none did.
+    is_released
+        A person released the series.
+    """
+
+    series: str
+    sop_class: str
+    n_files: int
+    mask: str = ""
+    is_released: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +111,8 @@ class DeidReport:
         Counts; read = written + duplicate + quarantined.
     quarantined
         What was left out, by reason, kind and series.
+    written
+        What was written, by series and kind.
     actions
         How many elements were treated how.
     policy_digest
@@ -90,12 +127,16 @@ class DeidReport:
         Version of the engine.
     proved
         True: the echo guard read every written file back and found nothing.
+    inventory, gate_facts
+        Which elements the session held and what the gate saw of its files, as
+        `outcome.outcome_digest` needs them later.
     """
 
     files_read: int
     files_written: int
     files_duplicate: int
     quarantined: tuple[Quarantined, ...]
+    written: tuple[Written, ...]
     actions: dict[str, int]
     policy_digest: str
     table_edition: str
@@ -103,6 +144,8 @@ class DeidReport:
     method_codes: tuple[tuple[str, str], ...]
     engine_version: str
     proved: bool
+    inventory: dict[str, object]
+    gate_facts: tuple[dict[str, object], ...]
 
 
 def anonymize_session(
@@ -114,6 +157,8 @@ def anonymize_session(
     secret: bytes,
     jobs: int = 1,
     progress: Progress = lambda done, total: None,
+    released: frozenset[str] = frozenset(),
+    guard_file: Path | None = None,
 ) -> DeidReport:
     """
     De-identify the DICOM files of one session.
@@ -135,6 +180,11 @@ def anonymize_session(
         Processes; 1 works in this one.
     progress
         Told how far the work is.
+    released
+        Series (`batch.series_folder`) that a person let through the pixel gate.
+    guard_file
+        Where to keep what must not be found in what is made of the session, in
+        the identified zone (`guard_store`); None keeps nothing.
 
     Returns
     -------
@@ -164,16 +214,21 @@ def anonymize_session(
     scratch = Path(tempfile.mkdtemp(prefix=".deid-", dir=target.parent))
     try:
         known = survey(_sample(paths), subject, scratch)
-        known = survey(_sample(paths), subject, scratch)
         while True:
-            batches = _rewrite_all(paths, scratch, subject, known, jobs, progress)
+            start = Task((), scratch, subject, known, released)
+            batches = _rewrite_all(paths, start, jobs, progress)
             told = merge_identifiers([known, *(batch.told for batch in batches)])
             if not any(batch.screen.answers_otherwise(told) for batch in batches):
                 break
             # Something that a rule let stay, or took, is judged otherwise now.
             known = told
-        written, report = _settle(paths, batches, scratch / "session", settings)
-        _guard(written, batches, subject, told)
+        written, report = _settle(
+            paths, batches, scratch / "session", settings, released
+        )
+        sought = _sought(told, subject)
+        _guard(written, batches, subject, sought)
+        if guard_file is not None:
+            save_identifiers(guard_file, sought)
         for folder in sorted(written.iterdir()):
             folder.replace(target / folder.name)
     finally:
@@ -187,14 +242,10 @@ def _sample(paths: Sequence[Path]) -> list[Path]:
 
 
 def _rewrite_all(
-    paths: Sequence[Path],
-    scratch: Path,
-    subject: Subject,
-    known: Identifiers,
-    jobs: int,
-    progress: Progress,
+    paths: Sequence[Path], start: Task, jobs: int, progress: Progress
 ) -> list[Batch]:
-    """Rewrite every file into a folder of its batch."""
+    """Rewrite every file into a folder of its batch, as the task without files says."""
+    scratch = start.folder
     for old in scratch.iterdir():
         shutil.rmtree(old)
     size = BATCH_FILES if jobs > 1 else max(len(paths), 1)
@@ -202,7 +253,8 @@ def _rewrite_all(
     for number, first in enumerate(range(0, len(paths), size)):
         folder = scratch / f"batch-{number}"
         folder.mkdir()
-        tasks.append(Task(tuple(paths[first : first + size]), folder, subject, known))
+        some = tuple(paths[first : first + size])
+        tasks.append(replace(start, paths=some, folder=folder))
     batches = []
     for batch in _work_off(tasks, jobs):
         batches.append(batch)
@@ -227,33 +279,75 @@ def _settle(
     batches: Sequence[Batch],
     written: Path,
     settings: DeidSettings,
+    released: frozenset[str],
 ) -> tuple[Path, DeidReport]:
     """Put each instance in its place, once; count all files."""
     written.mkdir()
     outcomes = [outcome for batch in batches for outcome in batch.outcomes]
     _refuse_two_patients(outcomes)
     sources: dict[str, Path] = {}
-    quarantined: Counter[tuple[str, str, int]] = Counter()
-    n_duplicates = 0
+    kept_back: list[Outcome] = []
+    placed: list[Outcome] = []
     for path, outcome in zip(paths, outcomes, strict=True):
         if outcome.reason:
-            cell = (outcome.reason, outcome.sop_class, outcome.series_number)
-            quarantined[cell] += 1
+            kept_back.append(outcome)
         elif outcome.uid in sources:
             _refuse_other_content(sources[outcome.uid], path)
-            n_duplicates += 1
         else:
             sources[outcome.uid] = path
+            placed.append(outcome)
             _place(outcome, written)
-    report = _report(
-        len(paths), len(sources), n_duplicates, quarantined, batches, settings
+    actions: Counter[str] = Counter()
+    for batch in batches:
+        actions += batch.actions
+    report = DeidReport(
+        files_read=len(paths),
+        files_written=len(placed),
+        files_duplicate=len(paths) - len(placed) - len(kept_back),
+        quarantined=_count_kept_back(kept_back),
+        written=_count_written(placed, released),
+        actions=dict(sorted(actions.items())),
+        policy_digest=policy_digest(settings),
+        table_edition=table_edition(),
+        options=settings.model_dump(mode="json"),
+        method_codes=deid_codes(settings),
+        engine_version=ENGINE_VERSION,
+        proved=True,
+        inventory=merge_inventories(batch.inventory for batch in batches).as_dict(),
+        gate_facts=tuple(facts.as_dict() for facts in sorted(_facts_of(outcomes))),
     )
     return written, report
 
 
+def _facts_of(outcomes: Iterable[Outcome]) -> set[GateFacts]:
+    return {outcome.facts for outcome in outcomes if outcome.facts is not None}
+
+
+def _count_kept_back(outcomes: Sequence[Outcome]) -> tuple[Quarantined, ...]:
+    rows = Counter(
+        (o.reason, o.sop_class, o.series_number, o.series, o.can_be_released)
+        for o in outcomes
+    )
+    return tuple(
+        Quarantined(reason, kind, n_files, number, series, can_be_released)
+        for (reason, kind, number, series, can_be_released), n_files in sorted(
+            rows.items()
+        )
+    )
+
+
+def _count_written(
+    outcomes: Sequence[Outcome], released: frozenset[str]
+) -> tuple[Written, ...]:
+    rows = Counter((o.series, o.sop_class, o.mask) for o in outcomes)
+    return tuple(
+        Written(series, kind, n_files, mask, series in released)
+        for (series, kind, mask), n_files in sorted(rows.items())
+    )
+
+
 def _place(outcome: Outcome, written: Path) -> None:
-    digest = hashlib.sha256(outcome.series_uid.encode()).hexdigest()
-    folder = written / f"{outcome.series_number:04d}-{digest[:8]}"
+    folder = written / outcome.series
     folder.mkdir(exist_ok=True)
     outcome.path.replace(folder / f"{outcome.uid}.dcm")
 
@@ -275,12 +369,16 @@ def _refuse_other_content(first: Path, second: Path) -> None:
         )
 
 
+def _sought(told: Identifiers, subject: Subject) -> Identifiers:
+    """Return what must not be found: a moved date may equal another real one."""
+    moved = [shift_date(day, subject.offset_days) for day in told.dates]
+    return told.without(dates=moved)
+
+
 def _guard(
-    written: Path, batches: Sequence[Batch], subject: Subject, told: Identifiers
+    written: Path, batches: Sequence[Batch], subject: Subject, sought: Identifiers
 ) -> None:
     """Refuse what echoes its subject; read the files back only when one may."""
-    moved = [shift_date(day, subject.offset_days) for day in told.dates]
-    sought = told.without(dates=moved)
     if not any(batch.evidence.is_suspect(sought) for batch in batches):
         return
     found = find_residue(written, sought, own_name=subject.name)
@@ -293,33 +391,4 @@ def _guard(
         f"in {', '.join(places[:5])}; nothing was published.",
         fix="Look at these elements in the originals and correct what the scanner's "
         "operator wrote there; `descriptors: remove` under deid empties free text.",
-    )
-
-
-def _report(
-    n_read: int,
-    n_written: int,
-    n_duplicates: int,
-    quarantined: Counter[tuple[str, str, int]],
-    batches: Sequence[Batch],
-    settings: DeidSettings,
-) -> DeidReport:
-    actions: Counter[str] = Counter()
-    for batch in batches:
-        actions += batch.actions
-    return DeidReport(
-        files_read=n_read,
-        files_written=n_written,
-        files_duplicate=n_duplicates,
-        quarantined=tuple(
-            Quarantined(reason, kind, n_files, number)
-            for (reason, kind, number), n_files in sorted(quarantined.items())
-        ),
-        actions=dict(sorted(actions.items())),
-        policy_digest=policy_digest(settings),
-        table_edition=table_edition(),
-        options=settings.model_dump(mode="json"),
-        method_codes=deid_codes(settings),
-        engine_version=ENGINE_VERSION,
-        proved=True,
     )

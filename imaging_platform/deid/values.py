@@ -16,6 +16,7 @@ import functools
 import re
 from typing import Protocol
 
+from imaging_platform.deid.patterns import OWN_RULE, matches_own
 from imaging_platform.deid.tables import known_creators
 from imaging_platform.deid.vocabulary import (
     MAX_DIGITS,
@@ -223,7 +224,7 @@ MAX_TEXT_CHARACTERS = 1024
 """Longer texts are no technique; this also bounds the time of a search."""
 
 
-@functools.lru_cache(maxsize=1 << 16)
+@functools.lru_cache(maxsize=1 << 12)
 def keep_by_rule(rule: str, text: str, identifiers: Identity) -> str | None:
     """
     Return what a named rule lets stay of a component, None if nothing.
@@ -231,7 +232,8 @@ def keep_by_rule(rule: str, text: str, identifiers: Identity) -> str | None:
     Parameters
     ----------
     rule
-        A name in `PATTERNS`, or ``descriptor`` (see `clean_descriptor`).
+        A name in `PATTERNS`, ``descriptor`` (see `clean_descriptor`), or a study's
+        own (`patterns.OWN_RULE` and its pattern).
     text
         One component, without padding.
     identifiers
@@ -272,6 +274,8 @@ def clean_descriptor(text: str, identifiers: Identity) -> str:
 
 
 def _is_of_rule(rule: str, text: str) -> bool:
+    if rule.startswith(OWN_RULE):
+        return matches_own(rule, text)
     if not _COMPILED[rule].fullmatch(text):
         return False
     if rule == "code_value":

@@ -40,6 +40,11 @@ _TEXT_TAGS = {
     "content_date": 0x00080023,
     "acquisition_datetime": 0x0008002A,
     "study_time": 0x00080030,
+    "accession_number": 0x00080050,
+    "study_description": 0x00081030,
+    "study_id": 0x00200010,
+    "patient_name": 0x00100010,
+    "patient_comments": 0x00104000,
     "series_time": 0x00080031,
     "acquisition_time": 0x00080032,
     "content_time": 0x00080033,
@@ -90,7 +95,12 @@ _IMAGE_CLASSES = frozenset(
 )
 _FREE_TEXT = frozenset(
     {
+        "accession_number",
+        "patient_comments",
         "patient_id",
+        "patient_name",
+        "study_description",
+        "study_id",
         "series_description",
         "protocol_name",
         "manufacturer",
@@ -145,6 +155,10 @@ class Header:
         UID of the encoding.
     has_preamble
         False for files written without a file meta group or preamble.
+    patient_name, patient_comments
+        (0010,0010) with its carets, and (0010,4000).
+    study_description, study_id, accession_number
+        (0008,1030), (0020,0010) and (0008,0050).
     """
 
     sop_uid: str
@@ -180,6 +194,16 @@ class Header:
     has_pixels: bool
     transfer_syntax: str
     has_preamble: bool
+    patient_name: str = ""
+    patient_comments: str = ""
+    study_description: str = ""
+    study_id: str = ""
+    accession_number: str = ""
+
+    @property
+    def has_patient(self) -> bool:
+        """Whether the patient identifier tells anything: a letter or a digit."""
+        return any(sign.isalnum() for sign in self.patient_id)
 
 
 def read_header(path: Path, *, limits: StructureLimits = DEFAULT_LIMITS) -> Header:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 from imaging_platform.dicom.structure import Reason
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.unpacking import UnpackingCaps
+from imaging_platform.files.writing import write_text
 from imaging_platform.intake.claims import (
     FoundFile,
     claim_arrivals,
@@ -35,7 +36,7 @@ from imaging_platform.intake.index import (
     read_members,
     write_index,
 )
-from imaging_platform.intake.placing import place_sessions
+from imaging_platform.intake.placing import LabelStudy, place_sessions
 from imaging_platform.intake.receipt import (
     ReceiptLine,
     Verdict,
@@ -47,12 +48,15 @@ from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.store import keep_content
 from imaging_platform.intake.zone import DropFolder, drop_folder, locked, store_path
 from imaging_platform.model.errors import Held
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.labels import LabelProblem
 
 NO_PATIENT_ID = "no patient id"
 NO_STUDY_UID = "no study uid"
-NO_SUBJECT = "subject without a label"
 SEEN_BEFORE = "same content as an earlier file"
 PLACED_LATER = "placed after it had waited"
+NEED_A_PERSON = frozenset({NO_PATIENT_ID, NO_STUDY_UID, *map(str, LabelProblem)})
+"""Reasons of files that would be used if somebody said whose they are."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,9 @@ def index_drop(
     *,
     drop_id: str,
     zone: Path,
-    label_subject: Callable[[str], str],
+    label_study: LabelStudy,
     limits: IntakeSettings,
+    label_version: str = "",
     jobs: int = 1,
 ) -> DropReport:
     """
@@ -136,12 +141,15 @@ def index_drop(
         Identifier that `list_arrivals` gave them.
     zone
         The study's identified zone.
-    label_subject
-        Subject label of a patient identifier. When it raises `Held`, the files
-        of that patient wait in quarantine; each later call for the drop, with
-        or without arrivals, tries to place them again.
+    label_study
+        Labels that a study asks for. When it cannot have them, its files wait in
+        quarantine, the `LabelProblem` being the reason; each later call for the
+        drop, with or without arrivals, tries to place them again.
     limits
         Settings of the intake.
+    label_version
+        Changes with what `label_study` answers. Noted while files wait for labels
+        (`waiting_drops`), so that they are tried again when it is another.
     jobs
         Processes for reading headers.
 
@@ -159,10 +167,11 @@ def index_drop(
         claimed = {number for number, _ in list_claimed(drop)}
         claim_arrivals(arrivals, drop, first_number=1 + max(done | claimed, default=0))
         for number, place in list_claimed(drop):
-            _index_arrival(number, place, drop, zone, label_subject, limits, jobs)
+            _index_arrival(number, place, drop, zone, label_study, limits, jobs)
             remove_claimed(place)
         drop.incoming.rmdir()
-        _place_waiting(drop, zone, label_subject, limits, jobs)
+        _place_waiting(drop, zone, label_study, limits, jobs)
+        _note_waiting(drop, label_version)
         return report_drop(zone, drop_id)
 
 
@@ -226,7 +235,7 @@ def _index_arrival(
     place: Path,
     drop: DropFolder,
     zone: Path,
-    label_subject: Callable[[str], str],
+    label_study: LabelStudy,
     limits: IntakeSettings,
     jobs: int,
 ) -> None:
@@ -246,7 +255,7 @@ def _index_arrival(
                 modified_ns=facts.modified_ns,
             )
     facts_of = dict(zip(paths, examined, strict=True))
-    places = place_sessions(examined, zone, label_subject)
+    places = place_sessions(examined, zone, label_study)
     rows, lines = _judge(number, found, facts_of, places, before)
     write_index(drop, [*kept_rows, *rows])
     extend_receipt(drop, lines)
@@ -255,25 +264,23 @@ def _index_arrival(
 def _place_waiting(
     drop: DropFolder,
     zone: Path,
-    label_subject: Callable[[str], str],
+    label_study: LabelStudy,
     limits: IntakeSettings,
     jobs: int,
 ) -> None:
-    """Accept files that waited for a subject label which there is now."""
-    waiting = [
-        line
-        for line in list_waiting(read_receipt(drop)).values()
-        if line.reason == NO_SUBJECT
-    ]
+    """Accept files that waited for labels which there are now."""
+    waiting = _wait_for_labels(drop)
     paths = [store_path(zone, line.sha256) for line in waiting]
     examined = examine_files(paths, settings=limits, jobs=jobs)
-    places = place_sessions(examined, zone, label_subject)
+    places = place_sessions(examined, zone, label_study)
     rows, lines = [], []
     for line, facts in zip(waiting, examined, strict=True):
         header = facts.header
-        if header and (header.patient_id, header.study_uid) in places:
-            key = places[header.patient_id, header.study_uid]
-            rows.append(IndexRow(line.arrival, line.sha256, line.n_bytes, key, header))
+        key = places.get((header.patient_id, header.study_uid)) if header else None
+        if header and isinstance(key, SessionKey):
+            rows.append(
+                IndexRow(line.arrival, line.sha256, line.n_bytes, str(key), header)
+            )
             lines.append(replace(line, verdict=Verdict.ACCEPTED, reason=PLACED_LATER))
     if not rows:
         return
@@ -283,11 +290,23 @@ def _place_waiting(
     extend_receipt(drop, lines)
 
 
+def _wait_for_labels(drop: DropFolder) -> list[ReceiptLine]:
+    waiting = list_waiting(read_receipt(drop)).values()
+    return [line for line in waiting if line.reason in set(LabelProblem)]
+
+
+def _note_waiting(drop: DropFolder, label_version: str) -> None:
+    if _wait_for_labels(drop):
+        write_text(drop.waiting, label_version, mode=0o640)
+    else:
+        drop.waiting.unlink(missing_ok=True)
+
+
 def _judge(
     number: int,
     found: Sequence[FoundFile],
     facts_of: Mapping[Path, Examined],
-    places: Mapping[tuple[str, str], str],
+    places: Mapping[tuple[str, str], SessionKey | LabelProblem],
     before: Sequence[ReceiptLine],
 ) -> tuple[list[IndexRow], list[ReceiptLine]]:
     """Give each file its verdict; return rows of the index and lines of the receipt."""
@@ -307,13 +326,15 @@ def _judge(
             seen.add((sha256, verdict, reason))
         lines.append(ReceiptLine(number, file.name, sha256, n_bytes, verdict, reason))
         if verdict is Verdict.ACCEPTED and facts and facts.header:
-            key = places[facts.header.patient_id, facts.header.study_uid]
+            key = str(places[facts.header.patient_id, facts.header.study_uid])
             rows.append(IndexRow(number, sha256, n_bytes, key, facts.header))
     return rows, lines
 
 
 def _verdict_of(
-    file: FoundFile, facts: Examined | None, places: Mapping[tuple[str, str], str]
+    file: FoundFile,
+    facts: Examined | None,
+    places: Mapping[tuple[str, str], SessionKey | LabelProblem],
 ) -> tuple[Verdict, str]:
     if file.is_litter:
         return Verdict.IGNORED, file.reason
@@ -322,12 +343,13 @@ def _verdict_of(
     if facts.header is None:
         is_directory = facts.reason == Reason.DIRECTORY
         return Verdict.IGNORED if is_directory else Verdict.QUARANTINED, facts.reason
-    if not facts.header.patient_id:
+    if not facts.header.has_patient:
         return Verdict.QUARANTINED, NO_PATIENT_ID
     if not facts.header.study_uid:
         return Verdict.QUARANTINED, NO_STUDY_UID
-    if (facts.header.patient_id, facts.header.study_uid) not in places:
-        return Verdict.QUARANTINED, NO_SUBJECT
+    place = places[facts.header.patient_id, facts.header.study_uid]
+    if isinstance(place, LabelProblem):
+        return Verdict.QUARANTINED, str(place)
     return Verdict.ACCEPTED, ""
 
 

@@ -128,6 +128,8 @@ def _schema(names: Sequence[str]) -> pa.Schema:
 
 
 def _row_of(record: dict[str, Any]) -> IndexRow:
-    header = Header(**{name: record[name] for name in HEADER_FIELDS})
+    # An index that an earlier version wrote lacks the fields that came later.
+    told = {name: record[name] for name in HEADER_FIELDS if name in record}
+    header = Header(**told)
     own = {name: record[name] for name in record if name not in HEADER_FIELDS}
     return IndexRow(**own, header=header)

@@ -1,32 +1,38 @@
 """
-Which study of which subject is which session: a list that only grows.
+Which study of which patient is which session: a list that only grows.
 
-Sessions of a subject are numbered in the order in which they arrive. A number,
-once given, stays, so a session keeps its key whatever arrives later.
+A session that the site did not name is numbered: sessions of a subject count up in
+the order in which they arrive. A label, once given, stays, so a session keeps its
+key whatever arrives, or is decided, later.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imaging_platform.files.digests import digest_bytes
 from imaging_platform.intake.zone import ledger_path, locked
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.labels import LabelProblem, WantedLabels
+
+Identity = tuple[str, str]
+"""Keyed pseudonym of a patient, and digest of a study UID."""
 
 
-@dataclass(frozen=True, order=True, repr=False)
-class StudyOfSubject:
+@dataclass(frozen=True, repr=False)
+class StudyOfPatient:
     """
-    One study of one subject, to be placed.
+    One study of one patient, to be placed.
 
     Parameters
     ----------
-    subject
-        Subject label.
+    labels
+        What it should be called.
     started
         Date and time of the study as DICOM text; new studies that arrive
         together are numbered in this order.
@@ -34,21 +40,21 @@ class StudyOfSubject:
         StudyInstanceUID.
     """
 
-    subject: str
+    labels: WantedLabels
     started: str
     study_uid: str
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """Subject label and digest of the study UID."""
-        return self.subject, digest_bytes(self.study_uid.encode())
+    def identity(self) -> Identity:
+        """Pseudonym of the patient and digest of the study UID."""
+        return self.labels.patient, digest_bytes(self.study_uid.encode())
 
 
 def place_studies(
-    zone: Path, studies: Iterable[StudyOfSubject]
-) -> dict[tuple[str, str], SessionKey]:
+    zone: Path, studies: Iterable[StudyOfPatient]
+) -> dict[Identity, SessionKey | LabelProblem]:
     """
-    Return the session of each study, numbering the new ones.
+    Return the session of each study, writing down the new ones.
 
     Safe against other processes (the ledger is locked) and against a kill (a
     line that was not finished is taken back by the next writer).
@@ -63,36 +69,59 @@ def place_studies(
     Returns
     -------
     dict
-        Session key by `StudyOfSubject.identity`.
+        Session key, or why there is none, by `StudyOfPatient.identity`.
     """
-    wanted = sorted(set(studies))
+    wanted = list(studies)
     known = read_ledger(zone)
-    if all(study.identity in known for study in wanted):
-        return {study.identity: known[study.identity] for study in wanted}
+    placed = assign_sessions(known, wanted)
+    if not _new_keys(known, placed):
+        return placed
     with locked(ledger_path(zone)) as handle:
         known = _take_back_torn_line(handle)
-        lines = []
-        for study in wanted:
-            if study.identity in known:
-                continue
-            numbers = (
-                int(key.session)
-                for key in known.values()
-                if key.subject == study.subject
+        placed = assign_sessions(known, wanted)
+        lines = [
+            json.dumps(
+                {"session": str(key), "study": study, "patient": patient},
+                sort_keys=True,
             )
-            key = SessionKey(study.subject, str(1 + max(numbers, default=0)))
-            known[study.identity] = key
-            entry = {"session": str(key), "study": study.identity[1]}
-            lines.append(json.dumps(entry, sort_keys=True) + "\n")
+            for (patient, study), key in _new_keys(known, placed).items()
+        ]
         os.lseek(handle, 0, os.SEEK_END)
-        _write_all(handle, "".join(lines).encode())
+        _write_all(handle, "".join(f"{line}\n" for line in lines).encode())
         os.fsync(handle)
-    return {study.identity: known[study.identity] for study in wanted}
+    return placed
 
 
-def read_ledger(zone: Path) -> dict[tuple[str, str], SessionKey]:
+def assign_sessions(
+    known: Mapping[Identity, SessionKey], studies: Iterable[StudyOfPatient]
+) -> dict[Identity, SessionKey | LabelProblem]:
     """
-    Return each placed study: session key by (subject label, digest of study UID).
+    Return the session of each study beside those that are known; nothing is written.
+
+    A known study keeps its key, whatever it asks for now. A patient has one
+    subject label, and a label one patient; labels that differ only in case are the
+    same. Sessions that the site names come first, then the others by date.
+
+    Raises
+    ------
+    BadInput
+        A label is not 1 to 32 letters and digits.
+    """
+    book = _Book()
+    for (patient, _), key in known.items():
+        book.add(patient, key)
+    placed: dict[Identity, SessionKey | LabelProblem] = {}
+    for study in sorted(studies, key=_order):
+        if study.identity in known:
+            placed[study.identity] = known[study.identity]
+        elif study.identity not in placed:
+            placed[study.identity] = book.place(study.labels)
+    return placed
+
+
+def read_ledger(zone: Path) -> dict[Identity, SessionKey]:
+    """
+    Return the session key of each placed study.
 
     A last line that is still being written is not read.
     """
@@ -100,17 +129,75 @@ def read_ledger(zone: Path) -> dict[tuple[str, str], SessionKey]:
     return _parse(path.read_bytes()) if path.exists() else {}
 
 
-def _parse(data: bytes) -> dict[tuple[str, str], SessionKey]:
+def subjects_of_patients(zone: Path) -> dict[str, str]:
+    """Return the subject label of each patient with a session, by pseudonym."""
+    return {patient: key.subject for (patient, _), key in read_ledger(zone).items()}
+
+
+@dataclass
+class _Book:
+    """Who has which labels so far."""
+
+    subjects: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    sessions: defaultdict[str, set[str]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
+
+    def add(self, patient: str, key: SessionKey) -> None:
+        self.subjects[patient] = key.subject
+        self.owners[key.subject.casefold()] = patient
+        self.sessions[patient].add(key.session.casefold())
+
+    def place(self, labels: WantedLabels) -> SessionKey | LabelProblem:
+        if labels.problem:
+            return labels.problem
+        subject = self.subjects.get(labels.patient, labels.subject)
+        if labels.is_chosen and subject != labels.subject:
+            return LabelProblem.SUBJECT_CHANGED
+        if self.owners.get(subject.casefold(), labels.patient) != labels.patient:
+            return LabelProblem.SUBJECT_TAKEN
+        used = self.sessions[labels.patient]
+        if labels.session.casefold() in used:
+            return LabelProblem.SESSION_TAKEN
+        key = SessionKey(subject, labels.session or _next_number(used))
+        self.add(labels.patient, key)
+        return key
+
+
+def _next_number(used: set[str]) -> str:
+    numbers = (int(label) for label in used if label.isdecimal())
+    return str(1 + max(numbers, default=0))
+
+
+def _order(study: StudyOfPatient) -> tuple[bool, str, str, str]:
+    labels = study.labels
+    return not labels.session, labels.subject, study.started, study.study_uid
+
+
+def _new_keys(
+    known: Mapping[Identity, SessionKey],
+    placed: Mapping[Identity, SessionKey | LabelProblem],
+) -> dict[Identity, SessionKey]:
+    return {
+        identity: key
+        for identity, key in placed.items()
+        if isinstance(key, SessionKey) and identity not in known
+    }
+
+
+def _parse(data: bytes) -> dict[Identity, SessionKey]:
     whole = data[: data.rfind(b"\n") + 1]
     known = {}
     for line in whole.splitlines():
         entry = json.loads(line)
         key = SessionKey.parse(entry["session"])
-        known[key.subject, entry["study"]] = key
+        # Lines of the first version: every label was the patient's pseudonym.
+        known[entry.get("patient", key.subject), entry["study"]] = key
     return known
 
 
-def _take_back_torn_line(handle: int) -> dict[tuple[str, str], SessionKey]:
+def _take_back_torn_line(handle: int) -> dict[Identity, SessionKey]:
     data = os.pread(handle, os.fstat(handle).st_size, 0)
     os.ftruncate(handle, data.rfind(b"\n") + 1)
     return _parse(data)

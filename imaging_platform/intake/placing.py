@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from imaging_platform.dicom.headers import Header
 from imaging_platform.intake.examination import Examined
-from imaging_platform.intake.ledger import StudyOfSubject, place_studies
-from imaging_platform.model.errors import Held
+from imaging_platform.intake.ledger import StudyOfPatient, place_studies
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.labels import LabelProblem, WantedLabels
+
+LabelStudy = Callable[[Header], WantedLabels]
+"""Labels that a study asks for, from the header of any of its files."""
+
+LABEL_FIELDS = (
+    "patient_id",
+    "patient_name",
+    "patient_comments",
+    "study_uid",
+    "study_date",
+    "study_description",
+    "study_id",
+    "accession_number",
+)
+"""Facts of a header that may decide a label; files that agree in them ask once."""
 
 
 def place_sessions(
-    examined: Sequence[Examined], zone: Path, label_subject: Callable[[str], str]
-) -> dict[tuple[str, str], str]:
+    examined: Sequence[Examined], zone: Path, label_study: LabelStudy
+) -> dict[tuple[str, str], SessionKey | LabelProblem]:
     """
-    Return the session of each study of each patient that can be placed.
+    Return the session of each study of each patient, or why it has none.
 
     Parameters
     ----------
@@ -23,14 +40,13 @@ def place_sessions(
         Files; those without header, patient id or study UID have no place.
     zone
         The study's identified zone, whose ledger numbers new sessions.
-    label_subject
-        Subject label of a patient identifier; a patient for whom it raises
-        `Held` has no place.
+    label_study
+        Labels that a study asks for.
 
     Returns
     -------
     dict
-        Text of the session key by (patient id, study UID).
+        Session key or problem by (patient id, study UID).
 
     Raises
     ------
@@ -38,37 +54,42 @@ def place_sessions(
         A label is not 1 to 32 letters and digits.
     """
     headers = [facts.header for facts in examined if facts.header]
-    started = _first_moments(headers)
-    labels = _label_subjects({patient_id for patient_id, _ in started}, label_subject)
-    studies = {
-        (patient_id, study_uid): StudyOfSubject(labels[patient_id], moment, study_uid)
-        for (patient_id, study_uid), moment in started.items()
-        if patient_id in labels
-    }
+    studies = studies_of(headers, label_study)
     sessions = place_studies(zone, studies.values())
+    return {named: sessions[study.identity] for named, study in studies.items()}
+
+
+def studies_of(
+    headers: Iterable[Header], label_study: LabelStudy
+) -> dict[tuple[str, str], StudyOfPatient]:
+    """
+    Return each study of each patient, by (patient id, study UID).
+
+    Headers without patient id or study UID are passed over. Files of one study
+    that ask for different labels make it a problem.
+    """
+    moments: dict[tuple[str, str], str] = {}
+    asked: dict[tuple[str, str], dict[tuple[str, ...], Header]] = {}
+    for header in headers:
+        if not header.has_patient or not header.study_uid:
+            continue
+        named = (header.patient_id, header.study_uid)
+        moment = header.study_date + header.study_time
+        moments[named] = min(moment, moments.get(named, moment))
+        facts = tuple(getattr(header, name) for name in LABEL_FIELDS)
+        asked.setdefault(named, {}).setdefault(facts, header)
     return {
-        identity: str(sessions[study.identity]) for identity, study in studies.items()
+        named: StudyOfPatient(
+            _agreed({label_study(header) for header in different.values()}),
+            moments[named],
+            named[1],
+        )
+        for named, different in sorted(asked.items())
     }
 
 
-def _first_moments(headers: Sequence[Header]) -> dict[tuple[str, str], str]:
-    moments: dict[tuple[str, str], str] = {}
-    for header in headers:
-        identity = (header.patient_id, header.study_uid)
-        if all(identity):
-            moment = header.study_date + header.study_time
-            moments[identity] = min(moment, moments.get(identity, moment))
-    return moments
-
-
-def _label_subjects(
-    patient_ids: set[str], label_subject: Callable[[str], str]
-) -> dict[str, str]:
-    labels = {}
-    for patient_id in sorted(patient_ids):
-        try:
-            labels[patient_id] = label_subject(patient_id)
-        except Held:
-            # Each of the patient's files is then counted as having no label.
-            continue
-    return labels
+def _agreed(labels: set[WantedLabels]) -> WantedLabels:
+    first = min(labels, key=lambda each: (each.subject, each.session, str(each)))
+    if len(labels) == 1:
+        return first
+    return replace(first, problem=LabelProblem.FILES_DISAGREE)

@@ -6,6 +6,7 @@ Where things lie in the identified zone of a study, and who may write when.
     <zone>/ledger.jsonl                     sessions in order of arrival
     <zone>/store/<aa>/<sha256>              every file that ever arrived, by content
     <zone>/incoming/<drop_id>/<n>/          the n-th arrival, until it is indexed
+    <zone>/waiting/<drop_id>                files wait for labels; version last tried
     <zone>/drops/<drop_id>/receipt.jsonl    what became of each file
     <zone>/drops/<drop_id>/index.parquet    header facts of the accepted files
 """
@@ -49,6 +50,11 @@ class DropFolder:
         into each of them.
         """
         return self.path.parents[1] / "incoming" / self.drop_id
+
+    @property
+    def waiting(self) -> Path:
+        """Is there while files of the drop wait for labels."""
+        return self.path.parents[1] / "waiting" / self.drop_id
 
     @property
     def unpacked(self) -> Path:
@@ -97,6 +103,17 @@ def interrupted_drops(zone: Path) -> tuple[str, ...]:
     if not incoming.is_dir():
         return ()
     return tuple(sorted(parse_drop_id(path.name) for path in incoming.iterdir()))
+
+
+def waiting_drops(zone: Path) -> dict[str, str]:
+    """Return the drops whose files wait for labels, and which version was tried."""
+    waiting = zone / "waiting"
+    if not waiting.is_dir():
+        return {}
+    return {
+        parse_drop_id(path.name): path.read_text()
+        for path in sorted(waiting.glob("drop-*"))
+    }
 
 
 def store_path(zone: Path, sha256: str) -> Path:

@@ -71,6 +71,18 @@ class SessionKey:
         return f"sub-{self.subject}_ses-{self.session}"
 
 
+def is_label(text: str) -> bool:
+    """
+    Return whether `text` is a BIDS label: 1 to 32 letters and digits.
+
+    Examples
+    --------
+    >>> is_label("01"), is_label("a-b"), is_label("")
+    (True, False, False)
+    """
+    return bool(_LABEL.fullmatch(text))
+
+
 def parse_drop_id(text: str) -> str:
     """
     Return `text` if it is the identifier of a drop: ``drop-`` and 16 hex digits.

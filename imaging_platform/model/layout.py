@@ -56,6 +56,24 @@ class Home:
         """Return the path of a study's secret key, outside every data tree."""
         return self.root / "keys" / f"{study}.key"
 
+    def guard_file(self, study: str, key: SessionKey) -> Path:
+        """Return the path of what must not be found in what is made of a session."""
+        return self.zone("identified", study) / "guard" / f"{key}.json"
+
+    def released_file(self, study: str) -> Path:
+        """Return the path of the list of series that a person let through."""
+        return self.zone("identified", study) / "released.jsonl"
+
+    def mapping_file(self, study: str) -> Path:
+        """Return the path of a study's encrypted table of labels."""
+        return self.root / "keys" / f"{study}.mapping"
+
+    def fingerprint_files(self, study: str) -> tuple[Path, ...]:
+        """Return where a study remembers the fingerprint of its key."""
+        study_folder = self.study_file(study).parent
+        folders = (study_folder, self.zone("identified", study))
+        return tuple(folder / "key.fingerprint" for folder in folders)
+
     def studies(self) -> list[str]:
         """Return the names of the studies that have a study file, sorted."""
         return sorted(f.parent.name for f in self.root.glob("studies/*/study.yaml"))
@@ -109,6 +127,40 @@ def session_report(study: str, key: SessionKey) -> str:
 def study_report(study: str) -> str:
     """Return the key of the study's executed notebook and its HTML."""
     return f"reports/{study}/study"
+
+
+def deid_report(study: str, key: SessionKey) -> str:
+    """Return the key of what was done to de-identify a session."""
+    return f"catalog/{study}/deid/{key}"
+
+
+def guarding(key: str) -> str:
+    """
+    Return the key of the de-identified DICOM that stands behind a session's tree.
+
+    What is made of a session can be read only while its de-identification is
+    proved. Empty for keys of a whole study and of the identified zone.
+
+    Examples
+    --------
+    >>> guarding("derivatives/demo/motion/sub-01/ses-2")
+    'dicom/demo/sub-01_ses-2'
+    >>> guarding("bids/demo")
+    ''
+    """
+    match key.split("/"):
+        case ["dicom", _, _]:
+            return key
+        case ["bids", study, subject, session]:
+            return f"dicom/{study}/{subject}_{session}"
+        case ["derivatives", study, _, subject, session]:
+            return f"dicom/{study}/{subject}_{session}"
+        case ["catalog", study, "quality" | "deid", session]:
+            return f"dicom/{study}/{session}"
+        case ["reports", study, "sessions", session]:
+            return f"dicom/{study}/{session}"
+        case _:
+            return ""
 
 
 def catalog(study: str) -> str:

@@ -26,6 +26,7 @@ from imaging_platform.processing.outstanding import (
 )
 from imaging_platform.processing.worker import LAUNCHED_BY, execute_order
 from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.storage.local import LocalStore
 
 POLL_S = 0.3
 UNFINISHED = [
@@ -90,6 +91,7 @@ class Loop:
         self._graph = definitions.resolve_asset_graph()
         self._scopes = scopes
         self._identified = identified
+        self._store = LocalStore(Path(identified.home))
         self._jobs = jobs
         self._tell = tell
         self._given_up: set[tuple[str, str, str]] = set()
@@ -125,7 +127,9 @@ class Loop:
         return [
             order
             for scope in self._scopes
-            for order in find_session_orders(scope, self._instance, self._graph)
+            for order in find_session_orders(
+                scope, self._instance, self._graph, self._identified, self._store
+            )
         ]
 
     def _find_cohorts(self) -> list[Order]:

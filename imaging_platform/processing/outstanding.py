@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
+from imaging_platform.assets.dicom import ANONYMIZED_DICOM, POLICY_INPUT
 from imaging_platform.assets.scope import Scope
 from imaging_platform.planning.state import (
     Made,
@@ -16,10 +17,12 @@ from imaging_platform.planning.state import (
     find_outdated,
 )
 from imaging_platform.processing.history import read_made, read_members
+from imaging_platform.processing.policies import PolicyWatch
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
 from imaging_platform.sensors.sessions import session_run_key
+from imaging_platform.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,48 @@ def find_drop_orders(
 
 
 def find_session_orders(
-    scope: Scope, instance: dg.DagsterInstance, graph: dg.AssetGraph
+    scope: Scope,
+    instance: dg.DagsterInstance,
+    graph: dg.AssetGraph,
+    identified: IdentifiedZone,
+    store: Store,
 ) -> list[Order]:
-    """Return a run for each session in which something is missing or out of date."""
+    """
+    Return a run for each session in which something is missing or out of date.
+
+    Parameters
+    ----------
+    scope, graph
+        The study and its assets.
+    instance
+        Its event log says what is made.
+    identified
+        Knows which series a person let through the gate.
+    store
+        Holds what the sessions consisted of, for the policy of today.
+    """
     members = read_members(instance, scope)
     if not members:
         return []
     nodes = _nodes(scope, graph, scope.sessions)
     made = {node.asset: read_made(instance, scope, node.asset) for node in nodes}
     parents = {node.asset: _parents(scope, graph, node.asset) for node in nodes}
+    released = identified.released_versions(scope.name)
+    watch = PolicyWatch(scope, store)
     orders = []
     for key in sorted(members):
         current = {a: found[key] for a, found in made.items() if key in found}
         inputs = {
-            node.asset: _session_inputs(scope, graph, node, current, members[key])
+            node.asset: _session_inputs(node, parents, current, members[key])
             for node in nodes
         }
+        gated = current.get(ANONYMIZED_DICOM)
+        inputs[ANONYMIZED_DICOM] |= watch.inputs(key, gated)
+        if key in released:
+            inputs[ANONYMIZED_DICOM]["released"] = released[key]
         reasons = choose_ready(find_outdated(nodes, current, inputs), parents)
+        if reasons.get(ANONYMIZED_DICOM) == f"changed input: {POLICY_INPUT}":
+            reasons[ANONYMIZED_DICOM] = watch.describe(key)
         if reasons:
             run_key = session_run_key(scope, key, members[key])
             orders.append(Order(scope.name, "process_session", key, reasons, run_key))
@@ -134,18 +162,15 @@ def find_cohort_orders(
 
 
 def _session_inputs(
-    scope: Scope,
-    graph: dg.AssetGraph,
     node: Node,
+    parents: Mapping[str, Sequence[str]],
     made: Mapping[str, Made],
     members_digest: str,
 ) -> dict[str, str]:
     if node.asset == "raw_session":
         return {"drop_index": members_digest}
     return {
-        name: made[name].data_version
-        for name in _parents(scope, graph, node.asset)
-        if name in made
+        name: made[name].data_version for name in parents[node.asset] if name in made
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
-from imaging_platform.intake.drop import NO_PATIENT_ID, NO_STUDY_UID, NO_SUBJECT
+from imaging_platform.intake.drop import NEED_A_PERSON
 from imaging_platform.intake.session import HeldSummary, list_held
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.processing.history import read_made, read_members
@@ -19,9 +19,6 @@ from imaging_platform.processing.outstanding import (
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
-
-NEED_A_PERSON = (NO_PATIENT_ID, NO_STUDY_UID, NO_SUBJECT)
-"""Files that would be used if somebody said whose they are."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +69,13 @@ def read_status(home: Home, study: Study) -> Status:
     waiting = list_held(home.zone("identified", study.name))
     graph = define_home(home).resolve_asset_graph()
     with dg.DagsterInstance.get() as instance:
-        drops, settling = find_drop_orders(
-            scope, instance, IdentifiedZone(home=str(home.root))
-        )
+        identified = IdentifiedZone(home=str(home.root))
+        drops, settling = find_drop_orders(scope, instance, identified)
         orders = [
             *drops,
-            *find_session_orders(scope, instance, graph),
+            *find_session_orders(
+                scope, instance, graph, identified, LocalStore(home.root)
+            ),
             *find_cohort_orders(scope, instance, graph),
         ]
         return Status(

@@ -23,10 +23,21 @@ from imaging_platform.reporting.markup import (
     words,
 )
 from imaging_platform.reporting.results import record
+from imaging_platform.reporting.session_deid import show_deidentification
 from imaging_platform.reporting.session_inputs import (
     TREES,
     SessionInputs,
 )
+
+__all__ = [
+    "read_metrics",
+    "read_verdict",
+    "show_deidentification",
+    "show_header",
+    "show_metrics",
+    "show_provenance",
+    "show_series",
+]
 
 _OUTCOMES = {
     "converted": "pass",
@@ -106,33 +117,6 @@ def show_metrics(inputs: SessionInputs) -> Html:
             else listed
         )
     return join(pieces)
-
-
-def show_deidentification(inputs: SessionInputs) -> Html:
-    """Return what de-identification did: counts, never a value."""
-    report = inputs.report("anonymized_dicom")
-    if not report:
-        return sentence("The record of the de-identified DICOM is not published.")
-    plain = {k: v for k, v in report.items() if isinstance(v, str | int | float)}
-    quarantined = report.get("quarantined") or []
-    facts = [(words(key), _say(value)) for key, value in plain.items()]
-    pieces = [table(["De-identification", ""], facts, kind="facts")]
-    if actions := report.get("actions"):
-        rows = sorted(actions.items(), key=lambda item: (-item[1], item[0]))
-        listed = [(words(name), f"{count:d}") for name, count in rows]
-        head = ["What was done to elements", "Elements"]
-        pieces.append(table(head, listed, numeric=(1,), kind="facts"))
-    pieces.append(_quarantine(quarantined))
-    folded = [
-        _plain_table(key, report[key])
-        for key in ("options", "method_codes")
-        if report.get(key)
-    ]
-    if folded:
-        pieces.append(details("Options and method codes", join(folded)))
-    return Html(f'<div class="beside">{join(pieces[:2]).markup}</div>') + join(
-        pieces[2:]
-    )
 
 
 def show_provenance(inputs: SessionInputs) -> Html:
@@ -237,34 +221,6 @@ def _metric_table(rows: Sequence[Mapping[str, str]]) -> Html:
     ]
     head = ["Scan", "Metric", "Value", "Unit", "Threshold", "Verdict", "Reason"]
     return table(head, body, numeric=(2,), kind="metrics")
-
-
-def _quarantine(rows: Sequence[Mapping[str, Any]]) -> Html:
-    if not rows:
-        return sentence("No file was held back.")
-    names = list(rows[0])
-    body = [tuple(_say(row.get(name, "")) for name in names) for row in rows]
-    head = [words(name) for name in names]
-    return table(head, body, kind="facts", caption="Files that were held back")
-
-
-def _plain_table(key: str, value: Any) -> Html:  # a mapping or rows of a report
-    if isinstance(value, Mapping):
-        rows = [(words(str(name)), _say(one)) for name, one in value.items()]
-    else:
-        rows = [tuple(_say(cell) for cell in row) for row in value]
-    return table([words(key), ""], rows, kind="facts")
-
-
-def _say(value: Any) -> str:  # a plain value of a report
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return number(value)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "–"
-    text = str(value)
-    return text[:16] + "…" if len(text) == 64 and text.isalnum() else text or "–"
 
 
 def _unit(row: Mapping[str, str]) -> str:

@@ -53,7 +53,8 @@ def request_drops(
     """
     Return a run request for each settled drop, and how many are still settling.
 
-    A drop whose indexing was interrupted is asked for again.
+    A drop whose indexing was interrupted is asked for again, and so is one whose
+    files wait for labels when the table or the patterns have changed.
 
     Parameters
     ----------
@@ -86,7 +87,27 @@ def request_drops(
     }
     growing = sum(arrival.n_files > 0 for arrival in arrivals) - len(settled)
     resumed = _resume_drops(scope, identified, instance, besides=set(requests))
-    return [*requests.values(), *resumed], growing
+    besides = {str(request.partition_key) for request in resumed} | set(requests)
+    labelled = _label_again(scope, identified, besides=besides)
+    return [*requests.values(), *resumed, *labelled], growing
+
+
+def _label_again(
+    scope: Scope, identified: IdentifiedZone, *, besides: set[str]
+) -> list[dg.RunRequest]:
+    from imaging_platform.intake.zone import waiting_drops
+
+    waiting = waiting_drops(identified.folder(scope.name))
+    if not waiting:
+        return []
+    version = identified.labels(scope.name, scope.study.labels).version
+    return [
+        dg.RunRequest(
+            run_key=f"{scope.name}:{drop_id}:labels-{version}", partition_key=drop_id
+        )
+        for drop_id, tried in waiting.items()
+        if tried != version and drop_id not in besides
+    ]
 
 
 def _resume_drops(

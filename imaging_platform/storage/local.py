@@ -12,9 +12,10 @@ from pathlib import Path
 from imaging_platform.files.digests import digest_tree
 from imaging_platform.files.staging import publish_tree, recover_target, staged_tree
 from imaging_platform.files.writing import write_json
-from imaging_platform.model.errors import BadConfig, Held, MissingInput
+from imaging_platform.model.errors import BadConfig, MissingInput
 from imaging_platform.model.layout import ZONES
 from imaging_platform.provenance.record import Record, read_record, write_record
+from imaging_platform.storage.proof import refuse_held, refuse_unproved
 
 HOLDS = ".holds"
 
@@ -54,19 +55,16 @@ class LocalStore:
     @contextlib.contextmanager
     def fetch(self, key: str) -> Iterator[Path]:
         """Give the published folder itself; see `Store.fetch`."""
-        reason = self._read_hold(key)
-        if reason is not None:
-            raise Held(
-                f"{key} is held and cannot be read: {reason}",
-                fix="Resolve the reason, then materialize the asset that makes it.",
-            )
+        refuse_held(key, self._read_hold)
         tree = self.path(key)
         recover_target(tree)
-        if read_record(tree) is None:
+        record = read_record(tree)
+        if record is None:
             raise MissingInput(
                 f"{key} has not been published.",
                 fix="Materialize the asset that makes it first, or run `process`.",
             )
+        refuse_unproved(key, record, tree)
         yield tree
 
     @contextlib.contextmanager

@@ -30,10 +30,11 @@ from imaging_platform.files.digests import (
     digest_tree,
     sorted_files,
 )
-from imaging_platform.model.errors import BadConfig, BadInput, Held, MissingInput
+from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
 from imaging_platform.model.layout import ZONES
 from imaging_platform.provenance.record import Record, write_record
 from imaging_platform.storage.bucket import Bucket
+from imaging_platform.storage.proof import refuse_held, refuse_unproved
 
 CURRENT = ".current"
 TREES = ".trees"
@@ -85,12 +86,7 @@ class S3Store:
         BadInput
             What the bucket holds is not what was published.
         """
-        reason = self._read_hold(key)
-        if reason is not None:
-            raise Held(
-                f"{key} is held and cannot be read: {reason}",
-                fix="Resolve the reason, then materialize the asset that makes it.",
-            )
+        refuse_held(key, self._read_hold)
         with contextlib.ExitStack() as scratches:
             yield self._download(key, scratches)
 
@@ -176,6 +172,7 @@ class S3Store:
                 )
             folder = scratches.enter_context(self._scratch())
             if self._download_tree(key, pointer, folder):
+                refuse_unproved(key, pointer.record, folder)
                 write_record(folder, pointer.record)
                 return folder
             scratches.close()

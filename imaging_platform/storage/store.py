@@ -25,7 +25,9 @@ class Store(Protocol):
         MissingInput
             Nothing is published at `key`.
         Held
-            The latest attempt to publish at `key` was held for a person.
+            The latest attempt to publish at `key` was held for a person, or the
+            de-identification of its session is not proved
+            (`imaging_platform.storage.proof`).
         """
         ...
 

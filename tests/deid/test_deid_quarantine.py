@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from pathlib import Path
 
@@ -10,7 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import FileDataset
 
-from imaging_platform.deid.gate import kind_of
+from imaging_platform.deid.gate import (
+    IMAGE_KINDS,
+    GateFacts,
+    gate_facts,
+    judge,
+    kind_of,
+    short_kind_of,
+)
 from imaging_platform.deid.reading import parse_file
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.dicom.structure import BadDicom
@@ -48,10 +56,22 @@ def _with(folder: Path, **changes: object) -> Path:
         ("88.67", "structured report"),
         ("104.1", "encapsulated document"),
         ("11.1", "presentation state"),
-        ("66", "raw data or segmentation"),
+        ("7.4", "secondary capture"),
+        ("88.33", "structured report"),
+        ("104.3", "encapsulated document"),
+        ("66", "raw data"),
+        ("66.4", "segmentation"),
+        ("4.2", "spectroscopy"),
         ("6.1", "ultrasound"),
         ("3.1", "ultrasound"),
-        ("1.1", "another kind of object"),
+        ("1", "X-ray image"),
+        ("1.1", "X-ray image"),
+        ("12.1", "X-ray image"),
+        ("9.1.1", "waveform"),
+        ("77.1.4", "photograph"),
+        ("481.2", "radiotherapy object"),
+        ("4.9", "another kind of object"),
+        ("40", "another kind of object"),
     ],
 )
 def test_kinds_that_often_carry_text_are_not_released(
@@ -69,7 +89,14 @@ def test_kinds_that_often_carry_text_are_not_released(
         ({"BurnedInAnnotation": "YES"}, "burned into"),
         ({"ConversionType": "WSD"}, "ConversionType"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "ImageType"),
+        ({"ImageType": ["ORIGINAL", "SECONDARY", "DOSE_INFO"]}, "ImageType"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 PROT"]}, "ImageType"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "OTHER", "CSA REPORT"]}, "ImageType"),
         ({"Modality": "OT"}, "modality"),
+        ({"Modality": "CT"}, "modality"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "coloured"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "coloured"),
+        ({"PixelPresentation": "TRUE_COLOR"}, "coloured"),
         ({"SOPInstanceUID": ""}, "SOPInstanceUID"),
         ({"SeriesInstanceUID": ""}, "SeriesInstanceUID"),
         ({"Rows": 400}, "shorter"),
@@ -89,6 +116,61 @@ def test_a_derived_image_passes(tmp_path, anonymize: Anonymize):
     folder = _with(tmp_path / "in", ImageType=["DERIVED", "SECONDARY", "ADC"])
 
     assert _reasons(anonymize, folder) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "FA", "ND"]},
+        {"BurnedInAnnotation": "NO"},
+    ],
+)
+def test_a_colour_map_of_the_scanner_passes(tmp_path, anonymize: Anonymize, changes):
+    coloured = {
+        "SamplesPerPixel": 3,
+        "PhotometricInterpretation": "RGB",
+        "PlanarConfiguration": 0,
+        "BitsAllocated": 8,
+        "PixelData": bytes(72),
+    }
+
+    assert _reasons(anonymize, _with(tmp_path / "in", **coloured, **changes)) == []
+
+
+def test_an_overlay_in_spare_bits_of_the_pixels_is_left_out(
+    tmp_path, anonymize: Anonymize
+):
+    original = make_original()
+    original.add_new(0x60020102, "US", 12)
+    (tmp_path / "in").mkdir()
+    save(original, tmp_path / "in" / "a")
+
+    reasons = _reasons(anonymize, tmp_path / "in")
+
+    assert reasons == ["an overlay in bits of the pixels"]
+
+
+def test_a_private_kind_of_object_is_not_released():
+    assert kind_of("1.3.12.2.1107.5.9.1") == "private kind of object"
+
+
+@given(
+    sop_class=st.from_regex(
+        r"1\.2\.840\.10008\.5\.1\.4\.1\.1(\.\d{1,3}){1,3}", fullmatch=True
+    )
+)
+def test_a_kind_that_no_list_knows_never_passes(sop_class):
+    facts = GateFacts(kind=short_kind_of(sop_class))
+
+    assert (judge(facts, DeidSettings()) == "") == (sop_class in IMAGE_KINDS)
+
+
+def test_facts_survive_json_and_hold_no_text_of_the_file():
+    facts = gate_facts(parse_file(_bytes_of(make_original())))
+
+    assert GateFacts.from_dict(json.loads(json.dumps(facts.as_dict()))) == facts
+    assert {type(v) for v in facts.as_dict().values()} == {str, bool, list}
+    assert {facts.kind, facts.burned_in} == {"MR", ""}
 
 
 def test_a_study_can_release_fewer_kinds(tmp_path, anonymize: Anonymize):

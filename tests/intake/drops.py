@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imaging_platform.dicom.headers import Header
 from imaging_platform.intake.arrivals import list_arrivals
 from imaging_platform.intake.drop import DropReport, index_drop
 from imaging_platform.intake.index import IndexRow, read_index
@@ -17,6 +18,7 @@ from imaging_platform.intake.session import GatheredSession, gather_session
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.zone import drop_folder, drop_folders
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.labels import WantedLabels
 
 SECRET = b"a secret of 32 bytes for the test"
 LABELS = {"Ann^1": "A", "Bob^2": "B"}
@@ -87,10 +89,11 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def label_subject(patient_id: str) -> str:
-    """Return a short label for known patients, a keyless digest for others."""
-    digest = hashlib.sha256(patient_id.encode()).hexdigest()
-    return LABELS.get(patient_id, digest[:8])
+def label_study(header: Header) -> WantedLabels:
+    """Ask for a short label for known patients, a keyless digest for others."""
+    digest = hashlib.sha256(header.patient_id.encode()).hexdigest()
+    label = LABELS.get(header.patient_id, digest[:8])
+    return WantedLabels(patient=label, subject=label)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Site:
             paths if names is None else [self.inbox / name for name in names],
             drop_id=drop_id,
             zone=self.zone,
-            label_subject=label_subject,
+            label_study=label_study,
             limits=self.settings,
             jobs=jobs,
         )

@@ -16,13 +16,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imaging_platform.dicom.headers import Header
 from imaging_platform.intake.arrivals import list_arrivals
 from imaging_platform.intake.drop import DropReport, index_drop
 from imaging_platform.intake.ledger import read_ledger
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.zone import ledger_path
 from imaging_platform.model.errors import BadInput, Held
-from tests.intake.drops import SECRET, Site, label_subject, mr_bytes, write_files
+from imaging_platform.model.labels import LabelProblem, WantedLabels
+from tests.intake.drops import SECRET, Site, label_study, mr_bytes, write_files
 
 ANN = mr_bytes()
 ANN_2 = mr_bytes(instance=2)
@@ -39,6 +41,10 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 def verdicts(report: DropReport) -> dict[str, int]:
     return {name: count for name, count in report.verdicts.items() if count}
+
+
+def refuse_label(header: Header) -> WantedLabels:
+    return WantedLabels("A", "A", problem=LabelProblem.SUBJECT_TAKEN)
 
 
 def test_a_drop_is_claimed_stored_indexed_and_reported(site: Site):
@@ -286,34 +292,31 @@ def test_the_report_holds_nothing_that_identifies(site: Site):
 
 
 def test_a_subject_without_a_label_waits_and_the_same_drop_later_places_it(site: Site):
-    def refuse(patient_id: str) -> str:
-        raise Held("The patient is not in the mapping.", fix="Add the patient.")
-
     drop_id = site.send("drop", {"a.dcm": ANN})
     before = index_drop(
         [site.inbox / "drop"],
         drop_id=drop_id,
         zone=site.zone,
-        label_subject=refuse,
+        label_study=refuse_label,
         limits=site.settings,
         jobs=1,
     )
     after = site.take_in("drop", {"a.dcm": ANN})
 
-    assert (before.reasons, before.n_waiting) == ({"subject without a label": 1}, 1)
+    assert (before.reasons, before.n_waiting) == (
+        {"subject label belongs to another patient": 1},
+        1,
+    )
     assert (after.verdicts["accepted"], after.n_waiting) == (1, 0)
 
 
 def test_files_that_waited_for_a_label_are_placed_by_the_next_run(site: Site):
-    def refuse(patient_id: str) -> str:
-        raise Held("The patient is not in the mapping.", fix="Add the patient.")
-
     drop_id = site.send("drop", {"a.dcm": ANN, "bad.dcm": b""})
     waiting = index_drop(
         [site.inbox / "drop"],
         drop_id=drop_id,
         zone=site.zone,
-        label_subject=refuse,
+        label_study=refuse_label,
         limits=site.settings,
     )
 
@@ -335,7 +338,7 @@ def test_a_label_that_is_none_stops_the_run_and_loses_nothing(site: Site):
             [site.inbox / "drop"],
             drop_id=drop_id,
             zone=site.zone,
-            label_subject=lambda _: "not a label!",
+            label_study=lambda _: WantedLabels("A", "not a label!"),
             limits=site.settings,
             jobs=1,
         )
@@ -376,13 +379,13 @@ def test_a_file_that_may_not_be_linked_is_copied(
 
 def test_what_may_identify_does_not_show_itself(site: Site):
     from imaging_platform.intake.claims import FoundFile
-    from imaging_platform.intake.ledger import StudyOfSubject
+    from imaging_platform.intake.ledger import StudyOfPatient
 
     report = site.take_in("Ann", {"Ann.dcm": ANN})
     (row,), (line,) = site.rows(), site.receipt(report.drop_id)
 
     shown = repr((row, row.header, line, FoundFile(None, "Ann")))
-    shown += repr(StudyOfSubject("A", "20260102", "1.2.3.1"))
+    shown += repr(StudyOfPatient(WantedLabels("A", "A"), "20260102", "1.2.3.1"))
 
     for identity in ("Ann", "1.2.3", "20260102"):
         assert identity not in shown
@@ -523,7 +526,7 @@ def test_two_indexers_at_once_number_sessions_without_clash(site: Site):
             [arrivals[drop_id]],
             drop_id=drop_id,
             zone=site.zone,
-            label_subject=label_subject,
+            label_study=label_study,
             limits=site.settings,
         )
 

@@ -73,6 +73,36 @@ def test_only_four_places_ask_for_the_identified_zone(home):
     assert sensors == {"first_drops", "second_drops"}
 
 
+def test_only_the_converted_session_asks_the_echo_guard(home):
+    definitions = define_home(home)
+
+    users = {
+        definition.key.path[-1]
+        for definition in definitions.assets
+        if "echo_guard" in definition.required_resource_keys
+    }
+    sensors = {
+        sensor.name
+        for sensor in definitions.sensors
+        if "echo_guard" in sensor.required_resource_keys
+    }
+
+    assert users == {"bids_session"}
+    assert sensors == set()
+
+
+def test_the_echo_guard_answers_one_question():
+    from imaging_platform.resources.zones import EchoGuard
+
+    own = [
+        name
+        for name, value in vars(EchoGuard).items()
+        if callable(value) and not name.startswith("_")
+    ]
+
+    assert own == ["search"]
+
+
 def test_every_asset_says_what_it_is_to_a_person(home):
     graph = define_home(home).resolve_asset_graph()
 

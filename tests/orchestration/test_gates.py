@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import warnings
+from collections.abc import Mapping
 
 import dagster as dg
 import pytest
@@ -12,12 +17,19 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.deid import session as deid_session
+from imaging_platform.deid.release_list import ReleaseStep, append_steps
+from imaging_platform.files.writing import write_text
 from imaging_platform.intake.arrivals import put_in_inbox
+from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.history import read_members
-from imaging_platform.processing.outstanding import find_drop_orders
-from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.processing.outstanding import (
+    find_drop_orders,
+    find_session_orders,
+)
+from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
 from imaging_platform.settings import load_study
 from tests.intake.drops import mr_bytes, write_files
 
@@ -114,6 +126,135 @@ def test_a_proved_session_ends_the_hold(site, monkeypatch):
     assert result.success
 
 
+def test_a_session_whose_attempt_was_killed_stays_closed(site):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+    code = (
+        "import os, sys, signal, dagster as dg;"
+        "from pathlib import Path;"
+        "from imaging_platform.deid import session;"
+        "from imaging_platform.definitions import define_home;"
+        "from imaging_platform.model.layout import Home;"
+        "session.anonymize_session = lambda *_, **__: os.kill(os.getpid(), 9);"
+        "job = define_home(Home(Path(sys.argv[1])))"
+        ".resolve_job_def('demo_process_session');"
+        "instance = dg.DagsterInstance.ephemeral();"
+        "instance.add_dynamic_partitions('demo_sessions', [sys.argv[2]]);"
+        "job.execute_in_process(instance=instance, partition_key=sys.argv[2],"
+        " asset_selection=[dg.AssetKey(['demo', 'anonymized_dicom'])])"
+    )
+
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(site.home.root), key],
+        capture_output=True,
+        check=False,
+    )
+    result = site.run("process_session", key, "bids_session")
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not result.success
+    assert "interrupted" in _failure_of(result)
+    assert site.run("process_session", key, "anonymized_dicom").success
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RecursionError(), KeyError(NAME)])
+def test_a_session_whose_attempt_crashed_stays_closed(site, monkeypatch, error):
+    def crash(*_: object, **__: object) -> None:
+        raise error
+
+    key = site.index()
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+    with monkeypatch.context() as patched:
+        patched.setattr(deid_session, "anonymize_session", crash)
+        assert not site.run("process_session", key, "anonymized_dicom").success
+
+    result = site.run("process_session", key, "bids_session")
+
+    assert not result.success
+    assert "is held" in _failure_of(result)
+
+
+def test_a_record_that_was_changed_by_hand_proves_nothing(site):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+    record = site.home.root / "dicom" / "demo" / key / ".record.json"
+    told = json.loads(record.read_text())
+    told["report"]["proved"] = False
+    record.write_text(json.dumps(told))
+
+    result = site.run("process_session", key, "bids_session")
+
+    assert not result.success
+    assert "not proved" in _failure_of(result)
+
+
+def test_an_echo_after_conversion_holds_the_session_and_tells_only_its_place(
+    site, monkeypatch
+):
+    from imaging_platform.bids import session as bids_session
+
+    def convert(source, target, *, key, settings):
+        report = convert_session(source, target, key=key, settings=settings)
+        sidecars = target / "unclassified"
+        sidecars.mkdir(exist_ok=True)
+        (sidecars / "x.json").write_text(json.dumps({"A": {"Comment": f"of {NAME}"}}))
+        return report
+
+    convert_session = bids_session.convert_session
+    key = site.index()
+    monkeypatch.setattr(bids_session, "convert_session", convert)
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+
+    result = site.run("process_session", key, "bids_session")
+
+    said = _failure_of(result)
+    held = PublishedZone(home=str(site.home.root), reports_url="").store()
+    assert "unclassified/x.json: A.Comment" in said
+    assert "KESTREL" not in said
+    assert list(held.held("bids/demo/")) == [layout.bids_session("demo", _parse(key))]
+    assert not list((site.home.root / "bids" / "demo").glob("sub-*"))
+
+
+def test_conversion_is_refused_when_it_is_not_known_what_must_not_be_found(site):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+    site.home.guard_file("demo", _parse(key)).unlink()
+
+    result = site.run("process_session", key, "bids_session")
+
+    assert not result.success
+    assert "anonymized_dicom" in _failure_of(result)
+
+
+def test_a_release_makes_only_its_session_out_of_date_and_a_run_applies_it(site):
+    key = site.index()
+    _hold_back_everything(site)
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+    store = PublishedZone(home=str(site.home.root), reports_url="").store()
+    tree = layout.anonymized_dicom("demo", _parse(key))
+    (row,) = store.read(tree).report["quarantined"]
+    assert "anonymized_dicom" not in _outdated(site)[key]
+
+    _release(site, key, row["series"])
+
+    assert _outdated(site)[key]["anonymized_dicom"] == "changed input: released"
+    assert site.run("process_session", key, "anonymized_dicom").success
+    assert "anonymized_dicom" not in _outdated(site)[key]
+    record = store.read(tree)
+    assert record.report["files_written"] == row["n_files"]
+    assert set(record.inputs) == {"raw_session", "released"}
+
+
+def test_a_report_of_the_session_is_published_beside_its_dicom(site):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+
+    folder = site.home.root / layout.deid_report("demo", _parse(key))
+
+    assert json.loads((folder / f"{key}.json").read_text())["proved"] is True
+    assert (folder / f"{key}.tsv").read_text().startswith("verdict\tseries\t")
+
+
 def test_nothing_of_the_drop_is_in_what_dagster_keeps(site):
     key = site.index()
     site.run("process_session", key, "raw_session", "anonymized_dicom")
@@ -143,6 +284,29 @@ def test_libraries_quote_no_value_in_the_identified_zone(recwarn):
         warnings.warn(f"Invalid value for VR PN: {NAME}", stacklevel=1)
 
     assert list(recwarn) == []
+
+
+def _parse(key: str) -> SessionKey:
+    return SessionKey.parse(key)
+
+
+def _hold_back_everything(site: Site) -> None:
+    text = "name: demo\ndeid: {released_kinds: [CT]}\n"
+    write_text(site.home.study_file("demo"), text)
+    site.scope = Scope(load_study(site.home, "demo"))
+
+
+def _release(site: Site, key: str, series: str) -> None:
+    step = ReleaseStep("release", key, series, "ann", "seen", "2026-01-01T00:00:00Z")
+    append_steps(site.home.released_file("demo"), [step])
+
+
+def _outdated(site: Site) -> dict[str, Mapping[str, str]]:
+    """Return why each asset must run, by session; all assets but the first are."""
+    graph = define_home(site.home).resolve_asset_graph()
+    zone = IdentifiedZone(home=str(site.home.root))
+    orders = find_session_orders(site.scope, site.instance, graph, zone)
+    return {order.partition: order.reasons for order in orders}
 
 
 def _failure_of(result) -> str:

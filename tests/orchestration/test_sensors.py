@@ -127,6 +127,21 @@ def test_an_interrupted_drop_is_taken_up_again_but_not_for_ever(
     assert len(attempts) == len(set(attempts)) == MOST_ATTEMPTS + 1
 
 
+def test_a_drop_that_waits_for_labels_is_asked_for_once_when_these_change(
+    home, scope, identified, instance
+):
+    waiting = home.zone("identified", "demo") / "waiting" / "drop-0123456789abcdef"
+    waiting.parent.mkdir(parents=True)
+    waiting.write_text("an older version")
+
+    (request,), _ = request_drops(scope, identified, instance, now_s=time.time())
+    waiting.write_text(identified.labels("demo", scope.study.labels).version)
+    tried, _ = request_drops(scope, identified, instance, now_s=time.time())
+
+    assert request.partition_key == waiting.name
+    assert tried == []
+
+
 def test_a_drop_that_is_being_indexed_is_not_taken_up_again(
     home, scope, identified, instance
 ):

@@ -116,13 +116,60 @@ def write_quality(folder: Path) -> None:
 def write_records(trees: dict[str, Path]) -> None:
     reports = {
         "anonymized_dicom": {
-            "files_read": 402,
+            "files_read": 406,
             "files_written": 400,
+            "files_duplicate": 1,
             "proved": True,
             "policy_digest": "ab" * 32,
-            "actions": {"removed": 8123, "replaced": 2001, "kept": 40211},
+            "table_edition": "2026c",
+            "engine_version": "1",
+            "actions": {"remove": 8123, "remap UID": 2001, "keep": 40211},
+            "method_codes": [
+                ["113100", "Basic Application Confidentiality Profile"],
+                ["113107", "Retain Longitudinal Temporal Information Modified"],
+            ],
+            "options": {"descriptors": "clean", "masks": [{"name": "us_banner"}]},
+            "written": [
+                {
+                    "series": "0002-0a1b2c3d",
+                    "sop_class": "MR Image Storage",
+                    "n_files": 390,
+                    "mask": "",
+                    "is_released": False,
+                },
+                {
+                    "series": "0006-1a1b2c3d",
+                    "sop_class": "Ultrasound Image Storage",
+                    "n_files": 10,
+                    "mask": "us_banner",
+                    "is_released": True,
+                },
+            ],
             "quarantined": [
-                {"reason": "burned-in text", "series_number": 7, "files": 2}
+                {
+                    "reason": "text is burned into the pixels",
+                    "sop_class": "MR Image Storage",
+                    "series_number": 7,
+                    "series": "0007-5e6f7a8b",
+                    "n_files": 2,
+                    "can_be_released": True,
+                },
+                {
+                    "reason": "structured report is not released",
+                    "sop_class": "Enhanced SR Storage",
+                    "series_number": 99,
+                    "series": "0099-9c8d7e6f",
+                    "n_files": 2,
+                    "can_be_released": False,
+                },
+                {
+                    "reason": "not DICOM",
+                    "sop_class": "",
+                    "series_number": 0,
+                    "series": "",
+                    "n_files": 1,
+                    "can_be_released": False,
+                },
             ],
         },
         "bids_session": {"series": SERIES},

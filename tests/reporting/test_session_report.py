@@ -172,3 +172,44 @@ def test_every_series_has_its_outcome_in_words(inputs):
 
     for outcome in ("excluded", "converted", "unknown"):
         assert outcome in shown
+
+
+def test_the_page_says_what_was_kept_back_and_how_to_release_it(session_report: Report):
+    _, target = session_report
+    page = (target / "report.html").read_text()
+
+    for said in (
+        "guard: no identifier found",
+        "Of 406 files 400 were written",
+        "5 stay in the identified zone, 1 came twice",
+        "text is burned into the pixels",
+        "0007-5e6f7a8b",
+        f"imaging-platform release demo {SCAN} --series SERIES",
+        "In 10 files rectangles of pixels were blackened",
+        "10 files were let through by a person",
+        "113100",
+    ):
+        assert said in page
+
+
+def test_a_session_that_is_not_proved_is_shown_as_such(inputs):
+    record = inputs.root / "anonymized_dicom" / ".record.json"
+    record.write_text(record.read_text().replace('"proved": true', '"proved": false'))
+
+    shown = sections.show_deidentification(inputs).markup
+
+    assert "not proved" in shown
+    assert "none was found" not in shown
+
+
+def test_nothing_can_be_released_so_no_command_is_shown(inputs):
+    record = inputs.root / "anonymized_dicom" / ".record.json"
+    text = record.read_text()
+    record.write_text(
+        text.replace('"can_be_released": true', '"can_be_released": false')
+    )
+
+    shown = sections.show_deidentification(inputs).markup
+
+    assert "Kept back" in shown
+    assert "imaging-platform release" not in shown

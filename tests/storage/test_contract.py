@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 
@@ -10,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imaging_platform.files.digests import RECORD_NAME, digest_tree
-from imaging_platform.model.errors import BadConfig, Held, MissingInput
+from imaging_platform.model.errors import BadConfig, Held, IdentityLeak, MissingInput
 from imaging_platform.model.layout import ZONES
 from imaging_platform.provenance.record import Record
+from imaging_platform.storage.proof import attempted
 from imaging_platform.storage.store import Store
 
-KEY = "dicom/demo/sub-1_ses-1"
+KEY = "bids/demo/tree"
 RECORD = Record("anonymized_dicom", "sub-1_ses-1", "1", inputs={"raw": "abc"})
 
 
@@ -141,23 +143,23 @@ def test_a_new_publication_ends_the_hold_even_with_the_same_content(store):
 
     _publish(store)
 
-    assert store.held("dicom/demo/") == {}
+    assert store.held("bids/demo/") == {}
     assert _read(store) == {"file": "x"}
 
 
 def test_holds_are_listed_by_prefix(store):
     store.hold(KEY, "why")
 
-    assert store.held("dicom/demo/") == {KEY: "why"}
-    assert store.held("dicom/demo/sub-2") == {}
-    assert store.held("dicom/other/") == {}
+    assert store.held("bids/demo/") == {KEY: "why"}
+    assert store.held("bids/demo/other") == {}
+    assert store.held("bids/other/") == {}
 
 
 def test_a_second_hold_replaces_the_reason(store):
     store.hold(KEY, "first")
     store.hold(KEY, "second")
 
-    assert store.held("dicom/demo/") == {KEY: "second"}
+    assert store.held("bids/demo/") == {KEY: "second"}
 
 
 def test_a_stage_is_empty_and_gone_afterwards(store):
@@ -182,8 +184,8 @@ def test_a_key_does_not_touch_the_keys_beside_or_below_it(store):
     below, beside = f"{KEY}/ses-2", f"{KEY}0"
     _publish(store, key=below, a="below")
     _publish(store, key=beside, a="beside")
-    _publish(store, key="dicom/demo/other", a="1")
-    _publish(store, key="dicom/demo/other", a="2")
+    _publish(store, key="bids/demo/other", a="1")
+    _publish(store, key="bids/demo/other", a="2")
 
     assert _read(store, below) == {"a": "below"}
     assert _read(store, beside) == {"a": "beside"}
@@ -191,7 +193,7 @@ def test_a_key_does_not_touch_the_keys_beside_or_below_it(store):
 
 @pytest.mark.parametrize("action", ["fetch", "stage", "read", "hold", "held"])
 def test_a_store_refuses_the_zones_of_others(make_store, action):
-    store = make_store(zones=("dicom",))
+    store = make_store(zones=("bids",))
     key = "identified/demo/sessions/x"
     calls = {
         "fetch": lambda: store.fetch(key).__enter__(),
@@ -211,7 +213,7 @@ def test_a_store_refuses_to_publish_into_the_zones_of_others(make_store, tmp_pat
     (tmp_path / "tree").mkdir()
 
     with pytest.raises(BadConfig):
-        make_store(zones=("dicom",)).publish(
+        make_store(zones=("bids",)).publish(
             tmp_path / "tree", "identified/demo/x", RECORD
         )
 
@@ -244,3 +246,114 @@ def test_the_last_tree_is_what_is_read_whatever_came_before(make_store, history)
             if file.is_file() and file.name != RECORD_NAME
         }
     assert found == history[-1]
+
+
+DICOM = "dicom/demo/sub-1_ses-1"
+PROVED = Record(
+    "anonymized_dicom",
+    "sub-1_ses-1",
+    "1",
+    report={"proved": True, "files_written": 1},
+)
+OF_THE_SESSION = [
+    DICOM,
+    "bids/demo/sub-1/ses-1",
+    "derivatives/demo/motion/sub-1/ses-1",
+    "catalog/demo/quality/sub-1_ses-1",
+    "catalog/demo/deid/sub-1_ses-1",
+    "reports/demo/sessions/sub-1_ses-1",
+]
+
+
+def _publish_dicom(store: Store, record: Record = PROVED) -> str:
+    with store.stage(DICOM) as tree:
+        (tree / "0001-ab").mkdir()
+        (tree / "0001-ab" / "1.dcm").write_text("x")
+        return store.publish(tree, DICOM, record)
+
+
+def test_proved_dicom_can_be_fetched(store):
+    _publish_dicom(store)
+
+    assert _read(store, DICOM) == {"0001-ab/1.dcm": "x"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"report": {"files_written": 1}}, "guard"),
+        ({"report": {"proved": False, "files_written": 1}}, "guard"),
+        ({"report": {"proved": "yes", "files_written": 1}}, "guard"),
+        ({"report": {"proved": True, "files_written": 2}}, "files"),
+        ({"report": {"proved": True}}, "files"),
+        ({"partition": "sub-2_ses-1"}, "another session"),
+        ({"asset": "bids_session"}, "anonymized_dicom"),
+    ],
+)
+def test_dicom_whose_record_does_not_prove_it_cannot_be_fetched(store, changes, words):
+    _publish_dicom(store, dataclasses.replace(PROVED, **changes))
+
+    with pytest.raises(Held, match=words) as refused, store.fetch(DICOM):
+        pytest.fail("fetched")
+
+    assert "anonymized_dicom" in refused.value.fix
+
+
+@pytest.mark.parametrize("key", OF_THE_SESSION)
+def test_nothing_of_a_session_can_be_fetched_while_its_dicom_is_held(store, key):
+    _publish_dicom(store)
+    if key != DICOM:
+        _publish(store, key=key)
+    store.hold(DICOM, "an identifier was found")
+
+    with pytest.raises(Held, match="an identifier was found"), store.fetch(key):
+        pytest.fail("fetched")
+
+
+def test_the_hold_of_a_session_closes_no_other(store):
+    store.hold(DICOM, "an identifier was found")
+    for key in ("bids/demo/sub-1/ses-2", "reports/demo/study", "catalog/demo/tables"):
+        _publish(store, key=key)
+
+        with store.fetch(key) as tree:
+            assert (tree / "file").exists()
+
+
+class Killed(BaseException):
+    """The process ends here; nothing of ours may catch it."""
+
+
+@pytest.mark.parametrize("error", [Killed(), MemoryError(), OSError("disk")])
+def test_a_session_is_closed_after_an_attempt_that_ended_in_any_way(make_store, error):
+    _publish_dicom(make_store())
+
+    with pytest.raises(type(error)), attempted(make_store(), DICOM):
+        raise error
+
+    with pytest.raises(Held, match="interrupted"), make_store().fetch(DICOM):
+        pytest.fail("fetched")
+
+
+def test_a_session_is_closed_while_an_attempt_is_under_way(make_store):
+    _publish_dicom(make_store())
+
+    with (
+        attempted(make_store(), DICOM),
+        pytest.raises(Held, match="under way"),
+        make_store().fetch(DICOM),
+    ):
+        pytest.fail("fetched")
+
+
+def test_a_failed_attempt_tells_its_reason(store):
+    with pytest.raises(IdentityLeak), attempted(store, DICOM):
+        raise IdentityLeak("It stands in SeriesDescription.", fix="Correct it.")
+
+    assert store.held("dicom/demo/") == {DICOM: "It stands in SeriesDescription."}
+
+
+def test_an_attempt_that_published_opens_the_session(store):
+    with attempted(store, DICOM):
+        _publish_dicom(store)
+
+    assert _read(store, DICOM) == {"0001-ab/1.dcm": "x"}

@@ -20,7 +20,7 @@ from tests.storage.conftest import (
     make_dying_client,
 )
 
-KEY = "dicom/demo/sub-1_ses-1"
+KEY = "bids/demo/tree"
 RECORD = Record("a", "sub-1_ses-1", "1")
 OLD = {"a": "old", "b": "old"}
 NEW = {"a": "new", "c": "new"}
@@ -275,7 +275,7 @@ def test_what_the_server_answers_becomes_an_error_of_ours(
     )
 
     with pytest.raises(kind) as failed:
-        replace(store, connect=lambda: client).held("dicom/demo/")
+        replace(store, connect=lambda: client).held("bids/demo/")
 
     assert isinstance(failed.value, PlatformError)
     assert code in str(failed.value) or kind is ToolFailed

@@ -5,36 +5,46 @@ from __future__ import annotations
 import functools
 
 from imaging_platform.deid.actions import Subject, padded
+from imaging_platform.deid.codes import (
+    deid_codes,
+    method_text,
+    temporal_information,
+)
 from imaging_platform.deid.encoding import Encoding, join_elements
-from imaging_platform.deid.policy import Policy, deid_codes
+from imaging_platform.deid.policy import Policy
 
 
-def statements(subject: Subject, encoding: Encoding) -> dict[int, bytes]:
+def imprint(
+    subject: Subject, encoding: Encoding, *, is_masked: bool
+) -> dict[int, bytes]:
     """
     Return the elements that every written file has, by tag.
 
     PatientName and PatientID are for files that have none; in all others they stand
-    already.
+    already. A file whose pixels are masked says that no text is burned into them.
     """
-    elements = dict(_of_policy(subject.policy, encoding))
+    elements = dict(_of_policy(subject.policy, encoding, is_masked))
     for tag, vr in ((0x00100010, "PN"), (0x00100020, "LO")):
         elements[tag] = encoding.element(tag, vr, padded(subject.name, vr))
     return elements
 
 
 @functools.lru_cache(maxsize=16)
-def _of_policy(policy: Policy, encoding: Encoding) -> dict[int, bytes]:
+def _of_policy(policy: Policy, encoding: Encoding, is_masked: bool) -> dict[int, bytes]:
     texts = {
         0x00080005: ("CS", "ISO_IR 100"),
         0x00120062: ("CS", "YES"),
-        0x00120063: ("LO", f"imaging_platform {policy.digest[:16]}"),
-        0x00280303: ("CS", "MODIFIED"),
+        0x00120063: ("LO", method_text()),
+        0x00280303: ("CS", temporal_information(policy.settings)),
     }
+    if is_masked:
+        texts[0x00280301] = ("CS", "NO")
     elements = {
         tag: encoding.element(tag, vr, padded(text, vr))
         for tag, (vr, text) in texts.items()
     }
-    codes = [_code(*code, encoding) for code in deid_codes(policy.settings)]
+    said = deid_codes(policy.settings, is_masked=is_masked)
+    codes = [_code(value, meaning, encoding) for value, meaning in said]
     elements[0x00120064] = encoding.sequence(0x00120064, codes, encoding, is_open=False)
     return elements
 
