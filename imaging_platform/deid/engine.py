@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from imaging_platform.deid import philips
 from imaging_platform.deid.actions import Actions, Subject, padded
 from imaging_platform.deid.elements import (
     LONG_VRS,
@@ -385,6 +386,9 @@ class Engine:
         kept = {tag: entry.out for tag, entry in entries if entry.out}
         private = [tag for tag in kept if tag & 0x10000]
         if private:
+            for tag in _parts_of_broken_units(entries):
+                del kept[tag]
+            private = [tag for tag in private if tag in kept]
             blocks = {
                 tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8
                 for tag in private
@@ -594,6 +598,21 @@ def _entries_of(steps: list[Step | Run]) -> list[tuple[int, Entry]]:
     for step in steps:
         entries += step.entries if isinstance(step, Run) else [(step.tag, step.entry)]
     return entries
+
+
+def _parts_of_broken_units(entries: list[tuple[int, Entry]]) -> list[int]:
+    """Return what must go since another part of its unit goes (`philips`)."""
+    names = {
+        tag: (entry.name[0], entry.name[2].strip().lower(), entry.name[1])
+        for tag, entry in entries
+        if isinstance(entry.name, tuple)
+    }
+    present = philips.DIFFUSION.intersection(names.values())
+    if not present:
+        return []
+    kept = frozenset(names[tag] for tag, entry in entries if entry.out and tag in names)
+    broken = philips.incomplete(present, kept)
+    return [tag for tag, name in names.items() if name in broken]
 
 
 def _name_of(tag: int, owner: str, vr: str) -> Name:

@@ -30,7 +30,7 @@ Name = int | tuple[int, int, str, str]
 
 
 class Entry:
-    """What became of an element: its name, bytes (none when it went), how, how often."""
+    """What became of an element: name, bytes (none when it went), how, how often."""
 
     __slots__ = ("inside", "is_written", "name", "out", "times", "what")
 

@@ -19,6 +19,7 @@ from pydicom.filewriter import write_data_element
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
+from imaging_platform.deid import philips
 from imaging_platform.deid.actions import Actions, padded
 from imaging_platform.deid.elements import PIXEL_TAGS, ascii_text, private_vr, public_vr
 from imaging_platform.deid.policy import Action, Decision
@@ -79,11 +80,24 @@ def _rewrite(dataset: Dataset, actions: Actions, charset: str) -> Tree:
         changed = _change(decision, int(tag), vr, value, actions, charset)
         if changed is not None:
             tree[int(tag)] = ("SQ" if isinstance(changed, list) else vr, changed)
+    for tag in _parts_of_broken_units(dataset, tree):
+        del tree[tag]
     blocks = {t & 0xFFFF0000 | (t & 0xFFFF) >> 8 for t in tree if t & 0x10000}
     tree |= {tag: creator for tag, creator in creators.items() if tag in blocks}
     if _MEANING in tree:
         tree[_MEANING] = ("LO", padded(code_meaning(*_code_of(tree)), "LO"))
     return dict(sorted(tree.items()))
+
+
+def _parts_of_broken_units(dataset: Dataset, tree: Tree) -> list[int]:
+    names = {
+        int(tag): (tag.group, _creator_of(dataset, tag).lower(), tag.element & 0xFF)
+        for tag in dataset.keys()  # noqa: SIM118 - pydicom's own iteration decodes
+        if tag.is_private and not tag.is_private_creator
+    }
+    kept = frozenset(name for tag, name in names.items() if tag in tree)
+    broken = philips.incomplete(frozenset(names.values()), kept)
+    return [tag for tag, name in names.items() if name in broken and tag in tree]
 
 
 def _change(

@@ -296,9 +296,9 @@ def _tidy(cleaned: str, text: str) -> str:
 
 
 def _is_of_rule(rule: str, text: str) -> bool:
+    is_long = bool(_LONG_DIGITS.search(text) or _DATE_LIKE.search(text))
     if rule.startswith(OWN_RULE):
-        is_safe = not (_LONG_DIGITS.search(text) or _DATE_LIKE.search(text))
-        return is_safe and matches_own(rule, text)
+        return not is_long and matches_own(rule, text)
     if not _COMPILED[rule].fullmatch(text):
         return False
     if rule == "code_value":
@@ -306,7 +306,7 @@ def _is_of_rule(rule: str, text: str) -> bool:
     if rule == "creator":
         return text.strip().lower() in known_creators()
     may_be_long = rule in _NUMERIC_RULES | {"sequence_note", "scheme_version"}
-    if not may_be_long and (_LONG_DIGITS.search(text) or _DATE_LIKE.search(text)):
+    if is_long and not may_be_long:
         return False
     return rule in _CLOSED_RULES or is_technical(text)
 

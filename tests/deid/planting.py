@@ -31,6 +31,8 @@ LEFT = frozenset(
     [0x00080005, 0x00080008, 0x00080016, 0x00080060, 0x00080064, 0x00280004]
 )
 LEFT |= {0x00280301, 0x00281199, 0x00080001, 0x00280008}
+# Behind a colour table only its descriptor could tell text from colours.
+TABLES = frozenset([0x00281201, 0x00281202, 0x00281203])
 # These are known to be the subject's, so that the echo guard knows them as well:
 # what is planted elsewhere must be found without it.
 KNOWN = frozenset(
@@ -197,6 +199,8 @@ class _Gardener:
             return b"19370214" if vr == "DA" else b"19370214112233"
         if vr == "UI":
             return self._uid(raw)
+        if tag in TABLES and self.appended:
+            return None
         if vr in BYTES:
             return raw + self._name() if self.appended else self._name()
         if vr in UNITS and not self.appended and tag >> 16 & 1:

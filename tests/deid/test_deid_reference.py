@@ -58,6 +58,7 @@ def _comparable(tree: Tree) -> Tree:
     said = imprint(
         Subject(SECRET, KEY.subject, 0, Policy(options)),
         encoding_of(ExplicitVRLittleEndian),
+        is_masked=False,
     )
     return {
         tag: _without_empty(element) for tag, element in tree.items() if tag not in said

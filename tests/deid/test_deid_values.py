@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import struct
 import time
@@ -264,3 +265,15 @@ def test_user_data_keep_their_flags_only():
     assert len(kept) == len(data)
     assert struct.unpack_from("<H", kept, 100 + 0x4C + 0x30) == (7,)
     assert len(kept) - kept.count(0) <= 12
+
+
+def test_cleaned_descriptions_of_public_data_sets_are_mostly_unchanged(shared_data):
+    with gzip.open(shared_data / "bids/sidecar_labels.jsonl.gz", "rt") as file:
+        sidecars = [json.loads(line)["sidecar"] for line in file]
+    keys = ("SeriesDescription", "ProtocolName")
+    told = {str(one[key]) for one in sidecars for key in keys if key in one}
+
+    changed = [text for text in told if clean_descriptor(text, NOBODY) != text]
+
+    assert len(told) > 600
+    assert len(changed) <= 70
