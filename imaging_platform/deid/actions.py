@@ -200,13 +200,17 @@ def cap_age(text: str) -> str:
     """
     Return an AS value with 90 years at most; empty when it is no age.
 
+    A number without a unit is taken for years, as scanners that leave it out mean.
+
     Ages over 89 are identifying (45 CFR 164.514(b)(2)(i)(C)).
 
     Examples
     --------
-    >>> cap_age("095Y"), cap_age("034Y"), cap_age("old")
-    ('090Y', '034Y', '')
+    >>> cap_age("095Y"), cap_age("034Y"), cap_age("45"), cap_age("old")
+    ('090Y', '034Y', '045Y', '')
     """
+    if text.isdigit() and len(text) <= 3:
+        text = f"{int(text):03d}Y"
     if len(text) != 4 or not text[:3].isdigit() or text[3] not in _DAYS_PER_UNIT:
         return ""
     years = int(text[:3]) * _DAYS_PER_UNIT[text[3]] / _DAYS_PER_UNIT["Y"]

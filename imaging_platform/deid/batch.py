@@ -8,14 +8,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from imaging_platform.deid import gate, masking
 from imaging_platform.deid.actions import Subject
 from imaging_platform.deid.engine import Engine, Rewritten
 from imaging_platform.deid.gate import GateFacts
 from imaging_platform.deid.guard import Evidence
+from imaging_platform.deid.header import Header
 from imaging_platform.deid.identifiers import Gathering, Identifiers
 from imaging_platform.deid.inventory import Inventory
+from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.pixels import PixelCopy, plan_pixels
 from imaging_platform.deid.screen import Screen
 from imaging_platform.deid.settings import DeidSettings
@@ -136,8 +139,9 @@ def rewrite_batch(task: Task) -> Batch:
     out.mkdir()
     told = Gathering(task.subject.policy.spares)
     engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
+    worker = _Worker(engine, task.released, _GateMemory())
     outcomes = tuple(
-        _rewrite_file(path, out / str(number), engine, task.released)
+        worker.rewrite(path, out / str(number))
         for number, path in enumerate(task.paths)
     )
     engine.evidence.finish()
@@ -165,51 +169,78 @@ def series_folder(series_uid: str, number: int) -> str:
     return f"{number:04d}-{hashlib.sha256(series_uid.encode()).hexdigest()[:8]}"
 
 
-def _rewrite_file(
-    path: Path, target: Path, engine: Engine, released: frozenset[str]
-) -> Outcome:
-    try:
-        with open_source(path, target.parent) as source:
-            return _write_file(
-                engine.rewrite(source.data), source, target, engine, released
-            )
-    except BadDicom as error:
-        return Outcome(str(error.reason))
+class _GateMemory:
+    """
+    What `gate.gate_facts` says of files, found once for equal headers.
+
+    Headers are equal when all elements are that any of them was asked for.
+    """
+
+    def __init__(self) -> None:
+        self._asked: tuple[int, ...] = ()
+        self._known: dict[tuple[object, ...], GateFacts] = {}
+
+    def facts(self, header: Header) -> GateFacts:
+        """Return what is said of a file."""
+        known = self._known.get(self._key(header))
+        if known is not None:
+            return known
+        fresh = Header(header.syntax, header.encoding, header.raws)
+        facts = gate.gate_facts(fresh)
+        if not fresh.asked <= set(self._asked):
+            self._asked = tuple(sorted(fresh.asked.union(self._asked)))
+            self._known.clear()
+        self._known[self._key(header)] = facts
+        return facts
+
+    def _key(self, header: Header) -> tuple[object, ...]:
+        return header.syntax, *map(header.raws.get, self._asked)
 
 
-def _write_file(
-    rewritten: Rewritten,
-    source: Source,
-    target: Path,
-    engine: Engine,
-    released: frozenset[str],
-) -> Outcome:
-    header, settings = rewritten.header, engine.subject.policy.settings
-    number = header.number(0x00200011) or 0
-    series = series_folder(rewritten.series_uid, number)
-    reason = _refusal(rewritten, settings, is_released=series in released)
-    can_be_released = bool(reason) and not _refusal(
-        rewritten, settings, is_released=True
-    )
-    if not reason:
-        reason = _write_pixels(rewritten, source, target)
-    if not reason:
-        engine.note_written(rewritten)
-    return Outcome(
-        reason,
-        gate.sop_class_name(header.text(0x00080016)),
-        number,
-        rewritten.uid,
-        series if header.text(0x0020000E) else "",
-        can_be_released,
-        rewritten.mask.name if rewritten.mask else "",
-        target,
-        header.text(0x00100020),
-        gate.gate_facts(header),
-    )
+@dataclass(frozen=True)
+class _Worker:
+    """Takes file after file through engine and gate."""
+
+    engine: Engine
+    released: frozenset[str]
+    gate: _GateMemory
+
+    def rewrite(self, path: Path, target: Path) -> Outcome:
+        """Write a file, or tell why not."""
+        try:
+            with open_source(path, target.parent) as source:
+                return self._pass(self.engine.rewrite(source.data), source, target)
+        except BadDicom as error:
+            return Outcome(str(error.reason))
+
+    def _pass(self, rewritten: Rewritten, source: Source, target: Path) -> Outcome:
+        header, settings = rewritten.header, self.engine.subject.policy.settings
+        facts = self.gate.facts(header)
+        number = header.number(0x00200011) or 0
+        series = series_folder(rewritten.series_uid, number)
+        reason = _refusal(header, facts, settings, is_released=series in self.released)
+        can_be_released = bool(reason) and not _refusal(
+            header, facts, settings, is_released=True
+        )
+        if not reason:
+            reason = _write(rewritten, source, target)
+        if not reason:
+            self.engine.note_written(rewritten)
+        return Outcome(
+            reason,
+            gate.sop_class_name(header.text(0x00080016)),
+            number,
+            rewritten.uid,
+            series if header.text(0x0020000E) else "",
+            can_be_released,
+            rewritten.mask.name if rewritten.mask else "",
+            target,
+            header.text(0x00100020),
+            facts,
+        )
 
 
-def _write_pixels(rewritten: Rewritten, source: Source, target: Path) -> str:
+def _write(rewritten: Rewritten, source: Source, target: Path) -> str:
     """Write a file whole; return why that is impossible, or nothing."""
     header = rewritten.header
     copy = plan_pixels(header)
@@ -218,21 +249,31 @@ def _write_pixels(rewritten: Rewritten, source: Source, target: Path) -> str:
     if isinstance(copy, str):
         return copy
     with target.open("wb") as file:
-        file.write(b"".join([*rewritten.head, copy.head]))
-        geometry = masking.geometry_of(header)
-        if rewritten.mask is None or geometry is None:
+        file.writelines(rewritten.head)
+        file.write(copy.head)
+        if rewritten.mask is None:
             source.copy_to(file, copy.start, copy.stop)
         else:
-            for start in range(copy.start, copy.stop, geometry.frame_bytes):
-                frame = bytearray(source.data[start : start + geometry.frame_bytes])
-                masking.mask_frame(frame, geometry, rewritten.mask)
-                file.write(frame)
+            _write_masked(rewritten.mask, header, source, copy, file)
         file.write(copy.tail)
     return ""
 
 
-def _refusal(rewritten: Rewritten, settings: DeidSettings, *, is_released: bool) -> str:
-    header = rewritten.header
+def _write_masked(
+    mask: MaskRecipe, header: Header, source: Source, copy: PixelCopy, file: IO[bytes]
+) -> None:
+    geometry = masking.geometry_of(header)
+    # The gate refuses what cannot be masked (`masking.refuse_mask`).
+    assert geometry is not None
+    for start in range(copy.start, copy.stop, geometry.frame_bytes):
+        frame = bytearray(source.data[start : start + geometry.frame_bytes])
+        masking.mask_frame(frame, geometry, mask)
+        file.write(frame)
+
+
+def _refusal(
+    header: Header, facts: GateFacts, settings: DeidSettings, *, is_released: bool
+) -> str:
     for tag, name in (
         (0x00080016, "SOPClassUID"),
         (0x00080018, "SOPInstanceUID"),
@@ -241,7 +282,6 @@ def _refusal(rewritten: Rewritten, settings: DeidSettings, *, is_released: bool)
     ):
         if not header.text(tag):
             return f"no {name}"
-    facts = gate.gate_facts(header)
     return gate.judge(facts, settings, is_released=is_released) or masking.refuse_mask(
         header, settings
     )

@@ -26,7 +26,6 @@ from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 
 MAX_SHOWN_CHARACTERS = 60
-_BYTE_VRS = frozenset({"OB", "OW", "OD", "OF", "OL", "OV", "UN"})
 
 
 @dataclass(frozen=True)
@@ -236,7 +235,7 @@ def _shown(element: DataElement | None) -> str | None:
     if element.VR == "SQ":
         return f"{len(element.value or [])} item(s)"
     value = element.value
-    if element.VR in _BYTE_VRS and isinstance(value, bytes):
+    if isinstance(value, bytes):
         return f"{len(value)} bytes"
     text = "" if value is None else str(value)
     plain = "".join(c if c.isprintable() else "?" for c in text)

@@ -157,6 +157,7 @@ class Engine:
     told: Gathering
     evidence: Evidence
     _memory: Memory = field(default_factory=Memory)
+    _met_meta: set[tuple[int, bytes]] = field(default_factory=set)
     _n_elements: int = 0
 
     def __post_init__(self) -> None:
@@ -261,7 +262,9 @@ class Engine:
             if length == UNDEFINED or position > len(data):
                 raise BadDicom(Reason.TRUNCATED, "file meta information")
             value = data[start:position]
-            self.told.add(tag, code.decode("latin-1"), value, "")
+            if (tag, value) not in self._met_meta:
+                self._met_meta.add((tag, value))
+                self.told.add(tag, code.decode("latin-1"), value, "")
             texts[tag] = ascii_text(value)
         return texts, position
 

@@ -48,12 +48,15 @@ class Header:
         largest.
     pixels
         None without pixel data.
+    asked
+        The elements that were asked for.
     """
 
     syntax: str
     encoding: Encoding
     raws: dict[int, bytes] = field(default_factory=dict)
     pixels: PixelPlace | None = None
+    asked: set[int] = field(default_factory=set)
 
     @property
     def is_encapsulated(self) -> bool:
@@ -78,6 +81,7 @@ class Header:
         return int(text) if text.isascii() and text.lstrip("+-").isdigit() else None
 
     def _value(self, tag: int) -> tuple[str, bytes]:
+        self.asked.add(tag)
         raw = self.raws.get(tag)
         if not raw:
             return "", b""
