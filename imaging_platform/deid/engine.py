@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from imaging_platform.deid import philips
@@ -43,6 +43,7 @@ from imaging_platform.deid.imprint import imprint
 from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.masking import find_mask
 from imaging_platform.deid.memory import (
+    KNOWN_BEFORE_LEARNING,
     Context,
     Entry,
     Inside,
@@ -74,6 +75,14 @@ _CHARSET, _MEANING = 0x00080005, 0x00080104
 _OWN_TAGS = frozenset({0x00100010, 0x00100020})
 _FIRST_DELIMITER = 0xFFFE0000
 _FUNCTIONAL_GROUPS = 0x5200_0000
+
+
+# Where elements of a unit can stand: in any block of their groups.
+_MAYBE_UNITS = frozenset(
+    group << 16 | block << 8 | low
+    for group, _, low in philips.DIFFUSION
+    for block in range(0x10, 0x100)
+)
 
 
 class _Frame:
@@ -158,6 +167,7 @@ class Engine:
     evidence: Evidence
     _memory: Memory = field(default_factory=Memory)
     _met_meta: set[tuple[int, bytes]] = field(default_factory=set)
+    _imprints: dict[tuple[str, bool], dict[int, bytes]] = field(default_factory=dict)
     _n_elements: int = 0
 
     def __post_init__(self) -> None:
@@ -214,8 +224,7 @@ class Engine:
         frame = self._frame(data, header.encoding, is_kept=True)
         with _truncation_told():
             steps = self._walk_top(frame, start, header)
-        elements = self._data_set(frame, _entries_of(steps))
-        return self._assemble(header, elements, steps)
+        return self._assemble(header, self._elements_of(frame, steps), steps)
 
     def _frame(self, data: bytes, encoding: Encoding, *, is_kept: bool) -> _Frame:
         return _Frame(data, encoding, "", 0, is_kept, self._memory)
@@ -243,14 +252,22 @@ class Engine:
         )
         is_retained = self.subject.policy.settings.uids == "retain"
         mask = find_mask(header, self.subject.policy.settings)
-        said_of = imprint(self.subject, header.encoding, is_masked=mask is not None)
-        for tag, said in said_of.items():
-            if tag not in _OWN_TAGS or tag not in elements:
-                elements[tag] = said
+        said_of = self._imprint(header.encoding, mask is not None)
+        named = {tag: elements[tag] for tag in _OWN_TAGS if tag in elements}
+        elements |= said_of
+        elements |= named
         written_uid = old_uid if is_retained else uid
         meta = encode_meta(header.text(0x00080016), written_uid, header.syntax)
-        head = [meta, *(elements[tag] for tag in sorted(elements))]
+        head = [meta, *[elements[tag] for tag in sorted(elements)]]
         return Rewritten(head, header, uid, series_uid, mask, steps)
+
+    def _imprint(self, encoding: Encoding, is_masked: bool) -> dict[int, bytes]:
+        key = (encoding.syntax, is_masked)
+        said = self._imprints.get(key)
+        if said is None:
+            said = imprint(self.subject, encoding, is_masked=is_masked)
+            self._imprints[key] = said
+        return said
 
     def _read_meta(self, data: bytes, position: int) -> tuple[dict[int, str], int]:
         """Read group 0002, explicit little endian; return texts and where it ends."""
@@ -285,6 +302,7 @@ class Engine:
         context = Context(frame.encoding, frame.charset, {})
         begin = context.copy()
         steps: list[Step | Run] = []
+        n_known = 0
         while position < end:
             run = self._memory.find_run(data, position, previous, context)
             if run is not None and frame.is_kept:
@@ -313,8 +331,9 @@ class Engine:
             generation = self._memory.generation if is_remembered else -1
             creator = context.creators.get(tag)
             steps.append(Step(tag, raw, entry, creator, generation))
+            n_known += entry.times > 0
             position, previous = stop, tag
-        if frame.is_kept:
+        if n_known >= KNOWN_BEFORE_LEARNING:
             self._memory.learn(begin, steps)
         return steps
 
@@ -382,16 +401,36 @@ class Engine:
             raise BadDicom(Reason.MANY_ELEMENTS, f"more than {MAX_ELEMENTS}")
         return entries
 
+    def _elements_of(self, frame: _Frame, steps: list[Step | Run]) -> dict[int, bytes]:
+        """Return the elements of the top level that stay, by tag."""
+        kept: dict[int, bytes] = {}
+        for step in steps:
+            if isinstance(step, Run):
+                kept.update(step.kept)
+            elif step.entry.out:
+                kept[step.tag] = step.entry.out
+        return self._completed(frame, kept, lambda: _entries_of(steps))
+
     def _data_set(
         self, frame: _Frame, entries: list[tuple[int, Entry]]
     ) -> dict[int, bytes]:
-        """Return the elements that stay, by tag; of two with one tag the last."""
+        """Return the elements of an item that stay, by tag; of two the last."""
         kept = {tag: entry.out for tag, entry in entries if entry.out}
+        return self._completed(frame, kept, lambda: entries)
+
+    def _completed(
+        self,
+        frame: _Frame,
+        kept: dict[int, bytes],
+        entries: Callable[[], list[tuple[int, Entry]]],
+    ) -> dict[int, bytes]:
+        """Return elements with all and only the creators, units and meanings due."""
         private = [tag for tag in kept if tag & 0x10000]
         if private:
-            for tag in _parts_of_broken_units(entries):
-                del kept[tag]
-            private = [tag for tag in private if tag in kept]
+            if not kept.keys().isdisjoint(_MAYBE_UNITS):
+                for tag in _parts_of_broken_units(entries()):
+                    del kept[tag]
+                private = [tag for tag in private if tag in kept]
             blocks = {
                 tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8
                 for tag in private

@@ -18,7 +18,7 @@ MAX_REMEMBERED_BYTES = 48 << 20
 
 SHORTEST_RUN = 4
 KNOWN_BEFORE_LEARNING = 24
-"""Known elements outside of runs that a file must have before runs are made of it."""
+"""Known elements outside of runs that a file must have for `Memory.learn`."""
 
 _RUNS_AFTER_AN_ELEMENT = 4
 _ENTRIES_BEFORE_SUMMING = 4096
@@ -147,6 +147,8 @@ class Run:
         In which they were met.
     entries, raws
         What became of each, and its bytes, by tag.
+    kept
+        Bytes of each that stays, by tag.
     creators
         The private creators among them.
     """
@@ -155,6 +157,7 @@ class Run:
     context: Context
     entries: list[tuple[int, Entry]]
     raws: dict[int, bytes]
+    kept: dict[int, bytes]
     creators: dict[int, str]
     times: int = 0
     is_written: bool = False
@@ -211,16 +214,14 @@ class Memory:
         return None
 
     def learn(self, start: Context, steps: Sequence[Step | Run]) -> None:
-        """Make runs of a file's known elements, when many stand outside of runs."""
-        single = (step for step in steps if isinstance(step, Step))
-        if sum(step.entry.times > 0 for step in single) < KNOWN_BEFORE_LEARNING:
-            return
+        """Make runs of the known elements of a file."""
         for previous, context, stretch in _stretches(start, steps):
             run = Run(
                 b"".join(step.raw for step in stretch),
                 context,
                 [(step.tag, step.entry) for step in stretch],
                 {step.tag: step.raw for step in stretch},
+                {step.tag: step.entry.out for step in stretch if step.entry.out},
                 {s.tag: s.creator for s in stretch if s.creator is not None},
             )
             self._n_bytes += len(run.raw) + _BYTES_OF_AN_ENTRY * len(stretch)
