@@ -43,7 +43,7 @@ from imaging_platform.deid.imprint import imprint
 from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.masking import find_mask
 from imaging_platform.deid.memory import (
-    KNOWN_BEFORE_LEARNING,
+    SHORTEST_RUN,
     Context,
     Entry,
     Inside,
@@ -302,11 +302,12 @@ class Engine:
         context = Context(frame.encoding, frame.charset, {})
         begin = context.copy()
         steps: list[Step | Run] = []
-        n_known = 0
+        n_in_row = longest = 0
         while position < end:
             run = self._memory.find_run(data, position, previous, context)
             if run is not None and frame.is_kept:
                 steps.append(run)
+                n_in_row = 0
                 header.raws.update(run.raws)
                 context.creators.update(run.creators)
                 position += len(run.raw)
@@ -331,9 +332,10 @@ class Engine:
             generation = self._memory.generation if is_remembered else -1
             creator = context.creators.get(tag)
             steps.append(Step(tag, raw, entry, creator, generation))
-            n_known += entry.times > 0
+            n_in_row = n_in_row + 1 if entry.times and raw else 0
+            longest = max(longest, n_in_row)
             position, previous = stop, tag
-        if n_known >= KNOWN_BEFORE_LEARNING:
+        if longest >= SHORTEST_RUN:
             self._memory.learn(begin, steps)
         return steps
 

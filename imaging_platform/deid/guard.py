@@ -9,6 +9,7 @@ element, so that the place can be named (`imaging_platform.deid.residue`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,9 @@ from imaging_platform.deid.policy import NUMERIC_VRS
 _PIECE_BYTES = 4 << 20
 _MOST_PARTS = 1 << 16
 _NUMBERS = NUMERIC_VRS | {"OW", "OF", "OD", "OL", "OV"}
-# What is not ASCII in bytes that a rewriter made is a number, no letter.
-_ASCII = bytes(range(128)) + b" " * 128
+# What is not ASCII in bytes that a rewriter made is a number, no letter; and no
+# identifier is shorter (`identifiers`).
+_TEXTS = re.compile(rb"[\t\n\r -~]{3,}")
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Evidence:
         elif vr in ("OB", "UN"):
             unpacked = unpack_protocol(value)
             if unpacked is None:
-                self._lay_new_parts(value.translate(_ASCII))
+                self._lay_new_parts(value)
             else:
                 self._lay("text", unpacked.encode("latin-1"))
         else:
@@ -81,8 +83,8 @@ class Evidence:
         return any(_echoes(piece, identifiers) for piece in self._pieces())
 
     def _lay_new_parts(self, value: bytes) -> None:
-        """Lay down what stands between zeros and was not seen before."""
-        new = set(value.split(b"\0")) - self._parts
+        """Lay down the texts among bytes that were not seen before."""
+        new = set(_TEXTS.findall(value)) - self._parts
         if len(self._parts) > _MOST_PARTS:
             self._parts.clear()
         self._parts |= new

@@ -152,11 +152,17 @@ def _read(dataset: Dataset, tag: BaseTag) -> tuple[str, bytes | Sequence]:
     value = _raw(dataset, tag)
     if isinstance(value, Sequence):
         return "SQ", value
-    if vr == "SQ" or (vr == "UN" and len(value) >= 8):
+    if vr == "SQ" or (vr == "UN" and len(value) >= 8 and _is_sequence(dataset, tag)):
         decoded = _as_sequence(dataset, tag)
         if decoded is not None:
             return "SQ", decoded
     return vr, value
+
+
+def _is_sequence(dataset: Dataset, tag: BaseTag) -> bool:
+    if not tag.is_private:
+        return public_vr(int(tag)) == "SQ"
+    return private_vr(int(tag), _creator_of(dataset, tag)) == "SQ"
 
 
 def _as_sequence(dataset: Dataset, tag: BaseTag) -> Sequence | None:
