@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-MAX_REMEMBERED_BYTES = 48 << 20
+MAX_REMEMBERED_BYTES = 24 << 20
 """What is kept of elements; then all is forgotten and begins anew."""
 
 SHORTEST_RUN = 8
@@ -21,7 +21,7 @@ SHORTEST_RUN = 8
 
 _RUNS_AFTER_AN_ELEMENT = 24
 _ENTRIES_BEFORE_SUMMING = 4096
-_BYTES_OF_AN_ENTRY = 200
+_BYTES_OF_AN_ENTRY = 500
 
 
 Name = int | tuple[int, int, str, str]
@@ -66,38 +66,35 @@ class Entry:
 class Inside:
     """Names and treatments of the elements of a sequence, at all depths."""
 
-    __slots__ = ("_counts", "_met", "_names")
+    __slots__ = ("_met", "_summed")
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._names: set[Name] = set()
-        self._met: dict[Entry, int] = {}
+        self._summed: tuple[Counter[str], set[Name]] | None = None
+        self._met: list[Entry] = []
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Take up what became of the elements of an item."""
-        met = self._met
-        for entry in entries:
-            met[entry] = met.get(entry, 0) + 1
-        if len(met) > _ENTRIES_BEFORE_SUMMING:
+        self._met += entries
+        if len(self._met) > _ENTRIES_BEFORE_SUMMING:
             self._sum_up()
 
     @property
     def counts(self) -> Counter[str]:
         """How many elements were treated how."""
-        self._sum_up()
-        return self._counts
+        return self._sum_up()[0]
 
     @property
     def names(self) -> set[Name]:
         """Names of the elements."""
-        self._sum_up()
-        return self._names
+        return self._sum_up()[1]
 
-    def _sum_up(self) -> None:
-        for entry, times in self._met.items():
-            entry.count(times, self._counts)
-            entry.tell_names(self._names)
+    def _sum_up(self) -> tuple[Counter[str], set[Name]]:
+        counts, names = self._summed = self._summed or (Counter(), set())
+        for entry, times in Counter(self._met).items():
+            entry.count(times, counts)
+            entry.tell_names(names)
         self._met.clear()
+        return counts, names
 
 
 @dataclass(slots=True)
