@@ -77,6 +77,9 @@ def _rewrite(dataset: Dataset, actions: Actions, charset: str) -> Tree:
             creators[int(tag)] = ("LO", padded(ascii_text(value), "LO"))
             continue
         decision = _decide(dataset, tag, vr, actions)
+        if int(tag) in PIXEL_TAGS:
+            # At the top they are not read; in an item no gate has seen them.
+            continue
         changed = _change(decision, int(tag), vr, value, actions, charset)
         if changed is not None:
             tree[int(tag)] = ("SQ" if isinstance(changed, list) else vr, changed)
