@@ -25,6 +25,9 @@ from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.source import Source, open_source
 from imaging_platform.dicom.structure import BadDicom
 
+MAX_SERIES_DIGITS = 7
+"""Of a SeriesNumber that names a folder; as the rule for numbers has it."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -64,7 +67,7 @@ class Outcome:
     sop_class
         Name of the kind of object; empty when the file could not be read.
     series_number
-        0 when there is none.
+        0 when there is none, or one that may be a day or a person's number.
     uid
         New one.
     series
@@ -197,6 +200,12 @@ class _GateMemory:
         return header.syntax, *map(header.raws.get, self._asked)
 
 
+def _series_number(header: Header) -> int:
+    """Return SeriesNumber; 0 for one so long that it may be a day or a person's."""
+    number = header.number(0x00200011) or 0
+    return number if 0 <= number < 10**MAX_SERIES_DIGITS else 0
+
+
 @dataclass(frozen=True)
 class _Worker:
     """Takes file after file through engine and gate."""
@@ -216,7 +225,7 @@ class _Worker:
     def _pass(self, rewritten: Rewritten, source: Source, target: Path) -> Outcome:
         header, settings = rewritten.header, self.engine.subject.policy.settings
         facts = self.gate.facts(header)
-        number = header.number(0x00200011) or 0
+        number = _series_number(header)
         series = series_folder(rewritten.series_uid, number)
         reason = _refusal(header, facts, settings, is_released=series in self.released)
         can_be_released = bool(reason) and not _refusal(
