@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import IO
 
@@ -252,7 +253,7 @@ class _Worker:
 def _write(rewritten: Rewritten, source: Source, target: Path) -> str:
     """Write a file whole; return why that is impossible, or nothing."""
     header = rewritten.header
-    copy = plan_pixels(header)
+    copy = plan_pixels(header, source.data)
     if gate.short_kind_of(header.text(0x00080016)) in gate.WITHOUT_PIXELS:
         copy = PixelCopy(b"", 0, 0, b"")
     if isinstance(copy, str):
@@ -261,11 +262,20 @@ def _write(rewritten: Rewritten, source: Source, target: Path) -> str:
         file.writelines(rewritten.head)
         file.write(copy.head)
         if rewritten.mask is None:
-            source.copy_to(file, copy.start, copy.stop)
+            _write_copied(source, copy, file)
         else:
             _write_masked(rewritten.mask, header, source, copy, file)
         file.write(copy.tail)
     return ""
+
+
+def _write_copied(source: Source, copy: PixelCopy, file: BufferedWriter) -> None:
+    position = copy.start
+    for start, stop in copy.blanks:
+        source.copy_to(file, position, start)
+        file.write(bytes(stop - start))
+        position = stop
+    source.copy_to(file, position, copy.stop)
 
 
 def _write_masked(
