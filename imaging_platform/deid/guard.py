@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imaging_platform.deid.ge import unpack_protocol
-from imaging_platform.deid.identifiers import Identifiers, is_personal, split_text
+from imaging_platform.deid.identifiers import Identifiers, split_text
 from imaging_platform.deid.policy import NUMERIC_VRS
+from imaging_platform.deid.uids import is_personal
 
 _PIECE_BYTES = 4 << 20
 _MOST_PARTS = 1 << 16

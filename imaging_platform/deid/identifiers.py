@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from imaging_platform.deid.elements import Element
-
-WELL_KNOWN_UIDS = "1.2.840.10008."
-"""Root of the UIDs that the standard itself gives out (PS3.6 annex A)."""
+from imaging_platform.deid.uids import UID_LIKE, is_personal, uids_in
 
 # Words that name an object or a technique in so many headers that finding them
 # says nothing; a phantom may be called like this, a patient is not.
@@ -103,9 +101,6 @@ COMMON_WORDS = frozenset(
 DATE_MARKS = ("", "-", ".", "/", "_", " ")
 """What stands between year, month and day where people write a date."""
 
-# Standing for a whole UID: sessions have tens of thousands, too many for a pattern.
-_UID_LIKE = re.compile(r"\d+(?:\.\d+){4,}")
-
 # A key of a vendor's protocol, from a closed list: three letters of it are no name.
 _KEYS = re.compile(r"^[A-Za-z][\w.\[\]]*(?=\t = \t)", re.MULTILINE)
 
@@ -186,7 +181,7 @@ class Identifiers:
 
     def cut_from(self, text: str) -> str:
         """Return a text without the parts that echo (plain ASCII text only)."""
-        text = _UID_LIKE.sub(lambda m: "" if m[0] in self.uids else m[0], text)
+        text = UID_LIKE.sub(lambda m: "" if m[0] in self.uids else m[0], text)
         return _search_of(self).cut_from(text)
 
 
@@ -282,20 +277,10 @@ def walk(elements: Iterable[Element]) -> Iterator[Element]:
             yield from walk(item)
 
 
-def uids_in(text: str) -> list[str]:
-    """Return what looks like a UID in a text."""
-    return _UID_LIKE.findall(text) if text.count(".") > 3 else []
-
-
 def split_text(value: bytes) -> list[str]:
     """Return the components of an ASCII value, stripped."""
     text = value.decode("latin-1")
     return [part.strip("\0 ") for part in text.split("\\")]
-
-
-def is_personal(uid: str) -> bool:
-    """Return whether a UID is not one of the standard's own."""
-    return bool(uid) and not uid.startswith(WELL_KNOWN_UIDS)
 
 
 def decode(value: bytes, charset: str) -> str:
