@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,11 @@ from imaging_platform.deid.screen import Screen
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.source import Source, open_source
 from imaging_platform.dicom.structure import BadDicom
+
+Tell = Callable[[int], None]
+"""Called with the number of files done, now and then."""
+
+_TOLD_FILES = 16
 
 
 @dataclass(frozen=True)
@@ -132,21 +137,22 @@ def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifier
     return told.freeze()
 
 
-def rewrite_batch(task: Task) -> Batch:
-    """De-identify the files of a task into its folder."""
+def rewrite_batch(task: Task, tell: Tell | None = None) -> Batch:
+    """De-identify the files of a task into its folder; tell how many are done."""
     laid, out = task.folder / "evidence", task.folder / "files"
     laid.mkdir()
     out.mkdir()
     told = Gathering(task.subject.policy.spares)
     engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
     worker = _Worker(engine, task.released, _GateMemory())
-    outcomes = tuple(
-        worker.rewrite(path, out / str(number))
-        for number, path in enumerate(task.paths)
-    )
+    outcomes: list[Outcome] = []
+    for number, path in enumerate(task.paths):
+        outcomes.append(worker.rewrite(path, out / str(number)))
+        if tell is not None and number % _TOLD_FILES == 0:
+            tell(number + 1)
     engine.evidence.finish()
     return Batch(
-        outcomes,
+        tuple(outcomes),
         engine.counts(),
         told.freeze(),
         engine.screen,
