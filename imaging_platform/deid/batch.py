@@ -129,7 +129,7 @@ class Batch:
 
 def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifiers:
     """Return what the headers of files tell of their subject; broken ones nothing."""
-    told = Gathering(subject.policy.spares)
+    told = _gathering(subject)
     engine = Engine(subject, Screen(Identifiers()), told, Evidence(Path()))
     for path in paths:
         with contextlib.suppress(BadDicom), open_source(path, scratch) as source:
@@ -137,19 +137,26 @@ def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifier
     return told.freeze()
 
 
+def _gathering(subject: Subject) -> Gathering:
+    policy = subject.policy
+    return Gathering(policy.spares if policy.retains else None)
+
+
 def rewrite_batch(task: Task, tell: Tell | None = None) -> Batch:
     """De-identify the files of a task into its folder; tell how many are done."""
     laid, out = task.folder / "evidence", task.folder / "files"
     laid.mkdir()
     out.mkdir()
-    told = Gathering(task.subject.policy.spares)
+    told = _gathering(task.subject)
     engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
     worker = _Worker(engine, task.released, _GateMemory())
     outcomes: list[Outcome] = []
     for number, path in enumerate(task.paths):
         outcomes.append(worker.rewrite(path, out / str(number)))
         if tell is not None and number % _TOLD_FILES == 0:
-            tell(number + 1)
+            tell(number)
+    if tell is not None:
+        tell(len(task.paths))
     engine.evidence.finish()
     return Batch(
         tuple(outcomes),
