@@ -4,10 +4,11 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 READY := $(VENV)/.ready
 export IMAGING_HOME ?= $(CURDIR)/imaging_home
 
-.PHONY: help demo up test test-slow lint bench clean
+.PHONY: help demo up test test-slow lint bench bench-peers clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -41,5 +42,13 @@ lint: $(READY)  ## Check style, types and layers
 bench: $(READY)  ## Measure each stage beside its floor
 	$(BIN)/python -m benchmarks
 
-clean:  ## Remove .venv; data stays
-	rm -rf $(VENV)
+$(PEERS)/.ready: benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
+	@touch $@
+
+bench-peers: $(READY) $(PEERS)/.ready  ## Measure de-identification beside other tools
+	$(BIN)/python -m benchmarks deid_peers
+
+clean:  ## Remove .venv and .venv-peers; data stays
+	rm -rf $(VENV) $(PEERS)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.deidentification import DEIDENTIFICATION, Originals
 from benchmarks.measuring import Benchmark, run_benchmark
 from benchmarks.overhead import OVERHEAD, workplace
 from benchmarks.session import PreparedSession
@@ -19,7 +20,7 @@ from benchmarks.table import (
     write_results,
 )
 
-NAMES = (*STAGES, *OVERHEAD)
+NAMES = (*STAGES, *DEIDENTIFICATION, *OVERHEAD)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,10 +42,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _make(names: Sequence[str], folder: Path, *, is_small: bool) -> Iterator[Benchmark]:
     session = PreparedSession(folder, is_small=is_small)
+    originals = Originals(folder, is_small=is_small)
     with workplace(folder, is_small=is_small) as place:
         for name in names:
             if name in STAGES:
                 yield STAGES[name](session)
+            elif name in DEIDENTIFICATION:
+                yield DEIDENTIFICATION[name](originals)
             else:
                 yield OVERHEAD[name](place)
 

@@ -17,6 +17,24 @@ SHORTEST_S = 1e-6
 
 
 @dataclass(frozen=True)
+class Timed:
+    """
+    What a way found itself, that works in a process of its own.
+
+    Parameters
+    ----------
+    cpu_s, wall_s
+        Of the work, without start and imports.
+    numbers
+        Counts for the table.
+    """
+
+    cpu_s: float
+    wall_s: float
+    numbers: Numbers
+
+
+@dataclass(frozen=True)
 class Way:
     """
     One way to do what a benchmark is about.
@@ -26,13 +44,14 @@ class Way:
     name
         What is done, for the table.
     call
-        Does it, in an empty folder of its own; may return counts for the table.
+        Does it, in an empty folder of its own; may return counts for the table, or
+        what it measured itself.
     prepare
         Called before, in the same folder; not measured.
     """
 
     name: str
-    call: Callable[[Path], Numbers | None]
+    call: Callable[[Path], Numbers | Timed | None]
     prepare: Callable[[Path], object] | None = None
 
 
@@ -110,13 +129,6 @@ class Result:
     ways: tuple[Measured, ...]
 
 
-@dataclass(frozen=True)
-class _Sample:
-    cpu_s: float
-    wall_s: float
-    numbers: Numbers
-
-
 def run_benchmark(benchmark: Benchmark, folder: Path, *, repeats: int) -> Result:
     """
     Take all ways of a benchmark in turns.
@@ -143,7 +155,7 @@ def run_benchmark(benchmark: Benchmark, folder: Path, *, repeats: int) -> Result
     return Result(benchmark.name, repeats, tuple(measured))
 
 
-def _take(way: Way, folder: Path) -> _Sample:
+def _take(way: Way, folder: Path) -> Timed:
     scratch = Path(tempfile.mkdtemp(dir=folder))
     try:
         if way.prepare:
@@ -151,7 +163,9 @@ def _take(way: Way, folder: Path) -> _Sample:
         cpu_s, wall_s = _cpu_s(), time.perf_counter()
         numbers = way.call(scratch)
         wall_s = time.perf_counter() - wall_s
-        return _Sample(_cpu_s() - cpu_s, wall_s, numbers or {})
+        if isinstance(numbers, Timed):
+            return numbers
+        return Timed(_cpu_s() - cpu_s, wall_s, numbers or {})
     finally:
         shutil.rmtree(scratch)
 
@@ -163,7 +177,7 @@ def _cpu_s() -> float:
 
 
 def _summarize(
-    way: Way, samples: Sequence[_Sample], platform: Sequence[_Sample] | None
+    way: Way, samples: Sequence[Timed], platform: Sequence[Timed] | None
 ) -> Measured:
     cpu_ratio = wall_ratio = None
     if platform is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,29 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/reference/generate.py; do not edit. -->\n"
 
+OTHER_RULES = {
+    "by_vr": "as the representation asks for: binary numbers stay, other numbers, "
+    "codes and texts by `number`, `code` and `token`, dates move, UIDs change, "
+    "sequences are entered, bytes of unknown form go",
+    "descriptor": "the words of a description that the vocabulary knows",
+    "drop": "always removed",
+    "ge_protocol": "GE's packed protocol, unpacked, and packed anew with its technique",
+    "ge_user_data": "numbers at known places; zeros elsewhere",
+    "icc_profile": "a plain colour profile, the same for every image",
+    "number_or_recurse": "a number stays; a sequence is treated element by element",
+    "recurse": "a sequence is treated element by element",
+    "siemens_csa": "a CSA header, written anew from the lists below",
+    "siemens_protocol": "a protocol text, written anew from the lists below",
+}
+"""Rules of the lists that are not a pattern."""
+
 
 def pages() -> dict[str, str]:
     """Return the text of each generated page by its file name."""
     made = {
         "command_line.md": _command_line(),
         "study_file.md": _study_file(),
+        "deidentification.md": _deidentification(),
         "home.md": _home(),
         "assets.md": _assets(),
     }
@@ -129,6 +146,76 @@ def _fields(model: type[BaseModel]) -> str:
         (f"`{n}`", info.description or "") for n, info in model.model_fields.items()
     ]
     return _table(["key", "meaning"], rows)
+
+
+def _deidentification() -> str:
+    from imaging_platform.deid.tables import (
+        load_siemens_lists,
+        load_table,
+        table_edition,
+    )
+    from imaging_platform.deid.values import CUT_RULES, PATTERNS
+
+    siemens = load_siemens_lists()
+    technique = load_table("technique.json")["attributes"]
+    reviewed = load_table("private_reviewed.json")["elements"]
+    safe = load_table("private_safe.json")
+    words = [(f"`{name}`", meaning) for name, meaning in sorted(OTHER_RULES.items())]
+    texts = [(f"`{name}`", f"`{row[0]}`", row[1]) for name, row in technique.items()]
+    rules = [
+        (f"`{name}`", "cut" if name in CUT_RULES else "go", f"`{pattern}`")
+        for name, pattern in sorted(PATTERNS.items())
+    ]
+    return "\n".join(
+        [
+            "# What stays of a header\n",
+            f"In force is Table E.1-1 of DICOM PS3.15, edition {table_edition()}, "
+            "under the options of the [study file](study_file.md).",
+            "The lists of this page come beside it; what neither names is removed.",
+            "`imaging-platform policy explain` says of one element what happens to "
+            "it, and why.\n",
+            "## Texts of the standard\n",
+            "Attributes that the table does not name and that hold text; numbers and "
+            "geometry need no row.\n",
+            _table(["attribute", "value rule", "needed for"], texts),
+            "## Private elements of the reviewed list\n",
+            f"It comes before the {len(safe['elements']):,} elements of the public "
+            f"lists ({safe['source']}).",
+            "A rule is a word or a pattern of the next section.\n",
+            _table(
+                ["element", "creator", "VR", "rule", "why"],
+                [_private_row(name, row) for name, row in sorted(reviewed.items())],
+            ),
+            "## Value rules\n",
+            "A whole value must match the pattern, and its words must be technique "
+            "([why](../explanation/deidentification.md#text)).",
+            "What does not match goes; of a rule that cuts, the other words stay.\n",
+            _table(["rule", "other words", "pattern"], rules),
+            "These are no patterns:\n",
+            _table(["rule", "what it does"], words),
+            "## Siemens' own headers\n",
+            "Read and written anew with these entries; everything else goes.\n",
+            f"Numbers of the CSA headers: {_listed(tuple(siemens['csa_numbers']))}.\n",
+            _table(
+                ["text of the CSA headers", "value rule"], _rules(siemens["csa_texts"])
+            ),
+            "Numbers of the protocol, as patterns: "
+            f"{_listed(tuple(siemens['protocol_numbers']))}.\n",
+            _table(
+                ["text of the protocol, as pattern", "value rule"],
+                _rules(siemens["protocol_texts"]),
+            ),
+        ]
+    )
+
+
+def _private_row(name: str, row: list[str]) -> tuple[str, ...]:
+    group, creator, element = name[:4], name[5:-3], name[-2:]
+    return f"({group},xx{element})", creator, row[0], f"`{row[1]}`", row[2]
+
+
+def _rules(texts: Mapping[str, str]) -> list[tuple[str, ...]]:
+    return [(f"`{name}`", f"`{rule}`") for name, rule in texts.items()]
 
 
 def _home() -> str:

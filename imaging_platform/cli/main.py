@@ -9,18 +9,18 @@ import traceback
 import click
 
 from imaging_platform import __version__
+from imaging_platform.cli.anonymize import anonymize
 from imaging_platform.cli.demo import demo
+from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
 from imaging_platform.cli.identity import audit, whois
 from imaging_platform.cli.keys import key
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
 from imaging_platform.cli.policy import policy
 from imaging_platform.cli.release import release, unrelease
-from imaging_platform.cli.stages import anonymize, convert, qc
+from imaging_platform.cli.stages import convert, qc
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
-
-FAILED, WRONG_USE, HELD = 1, 2, 3
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

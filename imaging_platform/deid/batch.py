@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
@@ -28,6 +28,11 @@ from imaging_platform.dicom.structure import BadDicom
 
 MAX_SERIES_DIGITS = 7
 """Of a SeriesNumber that names a folder; as the rule for numbers has it."""
+
+Tell = Callable[[int], None]
+"""Called with the number of files done, now and then."""
+
+_TOLD_FILES = 16
 
 
 @dataclass(frozen=True)
@@ -141,21 +146,24 @@ def _gathering(subject: Subject) -> Gathering:
     return Gathering(policy.spares if policy.retains else None)
 
 
-def rewrite_batch(task: Task) -> Batch:
-    """De-identify the files of a task into its folder."""
+def rewrite_batch(task: Task, tell: Tell | None = None) -> Batch:
+    """De-identify the files of a task into its folder; tell how many are done."""
     laid, out = task.folder / "evidence", task.folder / "files"
     laid.mkdir()
     out.mkdir()
     told = _gathering(task.subject)
     engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
     worker = _Worker(engine, task.released, _GateMemory())
-    outcomes = tuple(
-        worker.rewrite(path, out / str(number))
-        for number, path in enumerate(task.paths)
-    )
+    outcomes: list[Outcome] = []
+    for number, path in enumerate(task.paths):
+        outcomes.append(worker.rewrite(path, out / str(number)))
+        if tell is not None and number % _TOLD_FILES == 0:
+            tell(number)
+    if tell is not None:
+        tell(len(task.paths))
     engine.evidence.finish()
     return Batch(
-        outcomes,
+        tuple(outcomes),
         engine.counts(),
         told.freeze(),
         engine.screen,

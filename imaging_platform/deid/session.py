@@ -6,7 +6,9 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from imaging_platform.deid.actions import Subject
@@ -38,7 +40,7 @@ SAMPLE_FILES = 32
 """Headers that are read first, to know the subject before the work begins."""
 
 BATCH_FILES = 256
-"""Files that one process takes at a time; progress is told after each."""
+"""Files that one of several processes takes at a time."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of files done and of all files."""
@@ -156,6 +158,7 @@ def anonymize_session(
     settings: DeidSettings,
     secret: bytes,
     jobs: int = 1,
+    pool: Executor | None = None,
     progress: Progress = lambda done, total: None,
     released: frozenset[str] = frozenset(),
     guard_file: Path | None = None,
@@ -178,6 +181,8 @@ def anonymize_session(
         The study's secret, 32 bytes.
     jobs
         Processes; 1 works in this one.
+    pool
+        Processes to share with other sessions, instead of some of its own.
     progress
         Told how far the work is.
     released
@@ -216,7 +221,7 @@ def anonymize_session(
         known = survey(_sample(paths), subject, scratch)
         while True:
             start = Task((), scratch, subject, known, released)
-            batches = _rewrite_all(paths, start, jobs, progress)
+            batches = _rewrite_all(paths, start, jobs, pool, progress)
             told = merge_identifiers([known, *(batch.told for batch in batches)])
             if not any(batch.screen.answers_otherwise(told) for batch in batches):
                 break
@@ -242,36 +247,49 @@ def _sample(paths: Sequence[Path]) -> list[Path]:
 
 
 def _rewrite_all(
-    paths: Sequence[Path], start: Task, jobs: int, progress: Progress
+    paths: Sequence[Path],
+    start: Task,
+    jobs: int,
+    pool: Executor | None,
+    progress: Progress,
 ) -> list[Batch]:
     """Rewrite every file into a folder of its batch, as the task without files says."""
     scratch = start.folder
     for old in scratch.iterdir():
         shutil.rmtree(old)
-    size = BATCH_FILES if jobs > 1 else max(len(paths), 1)
+    is_shared = pool is not None or jobs > 1
+    size = BATCH_FILES if is_shared else max(len(paths), 1)
     tasks = []
     for number, first in enumerate(range(0, len(paths), size)):
         folder = scratch / f"batch-{number}"
         folder.mkdir()
         some = tuple(paths[first : first + size])
         tasks.append(replace(start, paths=some, folder=folder))
+    if not is_shared or (pool is None and len(tasks) < 2):
+        told = partial(_pass_on, progress, len(paths))
+        return [rewrite_batch(task, told) for task in tasks]
     batches = []
-    for batch in _work_off(tasks, jobs):
+    for batch in _share(tasks, jobs, pool):
         batches.append(batch)
         progress(sum(len(b.outcomes) for b in batches), len(paths))
     return batches
 
 
-def _work_off(tasks: Sequence[Task], jobs: int) -> Iterator[Batch]:
-    if jobs <= 1 or len(tasks) < 2:
-        yield from map(rewrite_batch, tasks)
+def _pass_on(progress: Progress, total: int, done: int) -> None:
+    progress(done, total)
+
+
+def _share(tasks: Sequence[Task], jobs: int, pool: Executor | None) -> Iterator[Batch]:
+    """Work tasks off in other processes."""
+    if pool is not None:
+        yield from pool.map(rewrite_batch, tasks)
         return
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     # Processes are spawned: a fork would copy the threads of whoever calls.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(rewrite_batch, tasks)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as own:
+        yield from own.map(rewrite_batch, tasks)
 
 
 def _settle(

@@ -29,6 +29,7 @@ from imaging_platform.dicom.structure import (
 _CHARACTER_SET = 0x00080005
 _CHARACTER_SET_TERM = re.compile(r"(?i:iso|gb|utf)[\w -]*", re.ASCII)
 _PIXEL_PROVIDER_URL = 0x00287FE0
+_STUDY_ID = 0x00200010
 
 _TEXT_TAGS = {
     "sop_class_uid": 0x00080016,
@@ -225,20 +226,49 @@ def read_header(path: Path, *, limits: StructureLimits = DEFAULT_LIMITS) -> Head
         `BadDicom.reason` names the category.
     """
     structure = scan_structure(path, wanted=_WANTED, limits=limits)
+    header = _header_of(structure)
+    shorts = _shorts_of(structure)
+    _refuse_missing_pixels(structure, header.sop_class_uid, shorts, header.n_frames)
+    return header
+
+
+def read_owner(path: Path, *, limits: StructureLimits = DEFAULT_LIMITS) -> Header:
+    """
+    Return of whom and of which study a file is, without reading it to its end.
+
+    Parameters
+    ----------
+    path, limits
+        As `read_header`.
+
+    Returns
+    -------
+    Header
+        Facts up to StudyID (0020,0010); those that stand behind it are empty, and
+        the file may be cut off or broken there.
+
+    Raises
+    ------
+    BadDicom
+        The part that was read is broken or beyond a limit, or has no
+        SOPInstanceUID.
+    """
+    return _header_of(
+        scan_structure(path, wanted=_WANTED, limits=limits, through=_STUDY_ID)
+    )
+
+
+def _header_of(structure: Structure) -> Header:
     texts = _decode_texts(structure.values)
     integers = {
         name: _integer(structure.values.get(tag, b""))
         for name, tag in _INTEGER_TEXT_TAGS.items()
     }
-    shorts = {
-        name: _unsigned_short(structure.values.get(tag, b""), structure.is_big_endian)
-        for name, tag in _SHORT_TAGS.items()
-    }
     if not texts["sop_uid"]:
         raise BadDicom(Reason.NO_SOP_UID)
     n_frames = integers.pop("n_frames") or 1
-    _refuse_missing_pixels(structure, texts["sop_class_uid"], shorts, n_frames)
-    facts: dict[str, Any] = {**texts, **integers, **shorts}  # Any: text or integers.
+    # Any: text or integers.
+    facts: dict[str, Any] = {**texts, **integers, **_shorts_of(structure)}
     facts |= {
         "acquired": _first_moment(texts),
         "n_frames": n_frames,
@@ -247,6 +277,13 @@ def read_header(path: Path, *, limits: StructureLimits = DEFAULT_LIMITS) -> Head
         "has_preamble": structure.has_preamble,
     }
     return Header(**{name: facts[name] for name in Header.__annotations__})
+
+
+def _shorts_of(structure: Structure) -> dict[str, int | None]:
+    return {
+        name: _unsigned_short(structure.values.get(tag, b""), structure.is_big_endian)
+        for name, tag in _SHORT_TAGS.items()
+    }
 
 
 def _refuse_missing_pixels(

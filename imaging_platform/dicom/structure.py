@@ -113,6 +113,7 @@ class StructureLimits:
 
 
 DEFAULT_LIMITS = StructureLimits()
+LAST_TAG = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,10 @@ def scan_structure(
     *,
     wanted: frozenset[int] = frozenset(),
     limits: StructureLimits = DEFAULT_LIMITS,
+    through: int = LAST_TAG,
 ) -> Structure:
     """
-    Walk a file from its first to its last byte.
+    Walk a file from its first to its last byte, or to the last wanted tag.
 
     Parameters
     ----------
@@ -168,6 +170,9 @@ def scan_structure(
         Tags whose raw values are returned.
     limits
         Bounds on depth, elements and inflation.
+    through
+        The walk ends before the first element of the top level with a higher tag;
+        nothing is proved of what stands there.
 
     Raises
     ------
@@ -179,11 +184,14 @@ def scan_structure(
         if file.seek(0, 2) == 0:
             raise BadDicom(Reason.EMPTY)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _scan(content, wanted, limits)
+            return _scan(content, wanted, limits, through)
 
 
 def _scan(
-    content: mmap.mmap, wanted: frozenset[int], limits: StructureLimits
+    content: mmap.mmap,
+    wanted: frozenset[int],
+    limits: StructureLimits,
+    through: int,
 ) -> Structure:
     start, has_preamble = find_start(content)
     meta = _Walk(content, len(content), wanted | {0x00020002, 0x00020010}, limits)
@@ -195,7 +203,7 @@ def _scan(
     if declared == DEFLATED_LITTLE:
         body, position = _inflate(content, position, limits), 0
     syntax = fitting_syntax(declared, body[position : position + 6])
-    walk = _Walk(body, len(body), wanted, limits, syntax)
+    walk = _Walk(body, len(body), wanted, limits, syntax, through)
     walk.walk_all(position)
     return Structure(
         transfer_syntax=declared or syntax,
@@ -264,8 +272,10 @@ class _Walk:
         wanted: frozenset[int],
         limits: StructureLimits,
         syntax: str = EXPLICIT_LITTLE,
+        through: int = LAST_TAG,
     ) -> None:
         self.content = content
+        self.through = through
         self.end = end
         self.wanted = wanted
         self.max_depth = limits.max_depth
@@ -309,6 +319,8 @@ class _Walk:
                 if seen_pixels:
                     raise BadDicom(Reason.TRAILING) from error
                 raise
+            if depth == 0 and tag > self.through:
+                return position
             if depth == 0 and seen_pixels and tag < 0x7FE00010:
                 raise BadDicom(Reason.TRAILING)
             if length == UNDEFINED_LENGTH:

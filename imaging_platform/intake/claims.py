@@ -146,7 +146,7 @@ def find_files(place: Path, scratch: Path, *, caps: UnpackingCaps) -> list[Found
             continue
         if not stat.S_ISREG(status.st_mode):
             found.append(FoundFile(None, name, NOT_REGULAR))
-        elif _is_litter(name):
+        elif is_litter(name):
             found.append(FoundFile(path, name, LITTER, is_litter=True))
         elif is_archive_name(name):
             found += _unpack(path, name, scratch / str(len(found)), caps)
@@ -169,7 +169,7 @@ def _unpack(
     ]
     for member in unpacked.members:
         full_name = f"{name}!/{member.name}"
-        if _is_litter(member.name):
+        if is_litter(member.name):
             found.append(FoundFile(member.path, full_name, LITTER, is_litter=True))
         elif is_archive_name(member.name):
             found.append(FoundFile(member.path, full_name, NESTED_ARCHIVE))
@@ -183,7 +183,8 @@ def _is_marker(name: str) -> bool:
     return name.count("/") == 1 and name.endswith(f"/{MARKER_NAME}")
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
+    """Return whether a relative name is one that operating systems and media leave."""
     *folders, last = name.replace("\\", "/").lower().split("/")
     return (
         last in _LITTER_NAMES

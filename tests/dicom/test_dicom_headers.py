@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imaging_platform.dicom.headers import read_header
+from imaging_platform.dicom.headers import read_header, read_owner
 from imaging_platform.dicom.structure import BadDicom, Reason
+from imaging_platform.intake.placing import LABEL_FIELDS
 from tests.dicom.dicom_bytes import (
     BIG,
     DEFLATED,
@@ -15,8 +16,10 @@ from tests.dicom.dicom_bytes import (
     IMPLICIT,
     dicom_file,
     element,
+    item,
     mr_elements,
     mr_file,
+    sequence,
 )
 
 
@@ -165,3 +168,48 @@ def test_real_headers_read_as_pydicom_reads_them(shared_data: Path):
                 assert ("" if found is None else str(found)) == expected
 
     assert n_read > 200
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED])
+def test_an_owner_is_what_the_whole_header_says(tmp_path: Path, syntax: str):
+    path = tmp_path / "file"
+    path.write_bytes(mr_file(syntax=syntax))
+
+    owner, header = read_owner(path), read_header(path)
+
+    for name in (*LABEL_FIELDS, "sop_uid", "study_time", "has_patient"):
+        assert getattr(owner, name) == getattr(header, name), name
+    assert owner.study_uid
+    assert owner.rows is None
+
+
+def test_an_owner_is_read_of_a_file_that_is_cut_off_behind_it(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(mr_file()[:-3])
+
+    assert read_owner(path).patient_id == "P1"
+    assert refused(path) is not None
+
+
+def test_a_higher_tag_inside_a_sequence_does_not_end_the_reading(tmp_path: Path):
+    inner = element(0x00400275, "LO", b"x")
+    path = tmp_path / "file"
+    elements = mr_elements()
+    elements.insert(2, sequence(0x00081140, item(inner)))
+    path.write_bytes(dicom_file(b"".join(elements)))
+
+    assert read_owner(path).study_uid == read_header(path).study_uid != ""
+
+
+def test_an_owner_in_real_files_is_what_the_whole_header_says(shared_data: Path):
+    n_read = 0
+    for path in sorted((shared_data / "dicom" / "misc").rglob("*.dcm")):
+        try:
+            header = read_header(path)
+        except BadDicom:
+            continue
+        owner = read_owner(path)
+        assert all(getattr(owner, n) == getattr(header, n) for n in LABEL_FIELDS)
+        n_read += 1
+
+    assert n_read > 50

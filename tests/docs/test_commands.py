@@ -27,6 +27,7 @@ CHEAP = ("study new", "study check", "study list", "where", "status")
 
 _BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_SPAN = re.compile(r"`[^`\n]*`")
 _CODE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -161,7 +162,7 @@ def test_a_page_names_only_assets_and_checks_that_exist():
     "page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix()
 )
 def test_links_lead_somewhere(page):
-    text = _CODE.sub("", page.read_text())
+    text = _SPAN.sub("", _CODE.sub("", page.read_text()))
 
     for target in _LINK.findall(text):
         if "://" in target:
@@ -188,6 +189,27 @@ def test_the_generated_reference_is_what_the_code_says():
     for name, text in generator.pages().items():
         committed = (REPOSITORY / "docs/reference" / name).read_text()
         assert committed == text, f"run: python docs/reference/generate.py ({name})"
+
+
+def test_the_reference_explains_every_rule_and_shows_every_reviewed_element():
+    from imaging_platform.deid.rewriters import REWRITERS
+    from imaging_platform.deid.tables import load_siemens_lists, load_table
+    from imaging_platform.deid.values import PATTERNS
+
+    page = (REPOSITORY / "docs/reference/deidentification.md").read_text()
+    reviewed = load_table("private_reviewed.json")["elements"]
+    technique = load_table("technique.json")["attributes"]
+    siemens = load_siemens_lists()
+
+    explained = {*PATTERNS, *_load_generator().OTHER_RULES}
+    used = {row[1] for row in reviewed.values()} | {*REWRITERS}
+    used |= {row[0] for row in technique.values()}
+    used |= {*siemens["csa_texts"].values(), *siemens["protocol_texts"].values()}
+    assert used <= explained
+    assert all(f"| `{rule}` |" in page for rule in explained)
+    for name, row in reviewed.items():
+        shown = f"| ({name[:4]},xx{name[-2:]}) | {name[5:-3]} | {row[0]} | "
+        assert f"{shown}`{row[1]}` | {row[2]} |" in page
 
 
 def test_pictures_are_small_and_shown():
