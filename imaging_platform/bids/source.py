@@ -88,7 +88,7 @@ def read_source(source: Path) -> Intake:
     found: dict[str, list[SourceFile]] = {}
     unreadable: Counter[str] = Counter()
     others = 0
-    paths = sorted(list_files(source))
+    paths = sorted(list_files(source.absolute()))
     for path, read in zip(paths, read_instances(paths), strict=True):
         if isinstance(read, Instance):
             found.setdefault(read.sop_uid, []).append(SourceFile(path, read))
@@ -120,10 +120,10 @@ def list_files(folder: Path) -> Iterator[str]:
 
 
 def link_files(files: Sequence[SourceFile], folder: Path) -> None:
-    """Fill the new `folder` with links to files, in their order."""
+    """Fill the new `folder` with links to files, whose paths are absolute."""
     folder.mkdir()
     for number, file in enumerate(files):
-        (folder / f"{number:07d}.dcm").symlink_to(os.path.realpath(file.path))
+        (folder / f"{number:07d}.dcm").symlink_to(file.path)
 
 
 def _first_copy(group: Sequence[SourceFile]) -> SourceFile:

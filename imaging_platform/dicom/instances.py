@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -135,7 +136,7 @@ def describe_header(header: Header) -> Instance:
 
 
 class _Reader:
-    """Reads batches of files; knows how long the pixel data were in the last one."""
+    """Reads batches of files; knows how long most pixel data were in the last one."""
 
     def __init__(self) -> None:
         self._guess = 0
@@ -166,7 +167,8 @@ class _Reader:
                 )
             )
             found.append(instance if is_known else None)
-            self._guess = n_bytes or self._guess
+        lengths = Counter(filter(None, columns.pixel_bytes()))
+        self._guess = max(lengths, key=lengths.__getitem__, default=self._guess)
         return found
 
 
