@@ -10,6 +10,7 @@ from pathlib import Path
 
 from imaging_platform.bids.completeness import SourceFile
 from imaging_platform.bids.outputs import Scratch, read_scratch
+from imaging_platform.bids.par_rec import Pair, name_outputs, write_pair
 from imaging_platform.bids.source import Intake, link_files
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.tools import dcm2niix
@@ -64,42 +65,74 @@ def run_converter(
         dcm2niix failed on the session and on each of its series.
     """
     files = intake.converted
-    if not intake.is_clean:
-        source = workplace / "whole"
-        link_files(files, source)
     folder = workplace / "converted"
     folder.mkdir()
+    used, failures = dict[str, int](), dict[str, str]()
+    if files:
+        used, failures = _convert_files(source, intake, folder, timeout_s)
+    for pair in intake.pairs:
+        if not pair.fault:
+            failures |= _convert_pair(pair, folder, timeout_s)
+    return Converted(folder, read_scratch(folder), used, failures)
+
+
+def _convert_files(
+    source: Path, intake: Intake, folder: Path, timeout_s: float
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Convert the DICOM files; return the counts of files and the failures."""
+    files = intake.converted
+    if not intake.is_clean:
+        source = folder.with_name("whole")
+        link_files(files, source)
+    made = folder.with_name("together")
+    made.mkdir()
     try:
-        done = dcm2niix.convert_folder(source, folder, timeout_s=timeout_s)
+        done = dcm2niix.convert_folder(source, made, timeout_s=timeout_s)
     except ToolFailed as error:
-        return _convert_each(files, workplace, error, timeout_s)
-    return Converted(folder, read_scratch(folder), count_used(done.stdout))
+        return _convert_each(files, folder, error, timeout_s)
+    _move_all(made, folder)
+    return count_used(done.stdout), {}
+
+
+def _convert_pair(pair: Pair, folder: Path, timeout_s: float) -> dict[str, str]:
+    """Convert a PAR/REC pair alone: dcm2niix gives all of them the same names."""
+    seen, made = folder.with_name(f"pair-{pair.uid}"), folder.with_name(pair.uid)
+    write_pair(pair, seen)
+    made.mkdir()
+    try:
+        dcm2niix.convert_folder(seen, made, timeout_s=timeout_s)
+    except ToolFailed as error:
+        return {pair.uid: str(error)}
+    name_outputs(pair, made, folder)
+    return {}
+
+
+def _move_all(made: Path, folder: Path) -> None:
+    for path in made.iterdir():
+        path.rename(folder / path.name)
 
 
 def _convert_each(
-    files: Sequence[SourceFile], workplace: Path, first: ToolFailed, timeout_s: float
-) -> Converted:
+    files: Sequence[SourceFile], folder: Path, first: ToolFailed, timeout_s: float
+) -> tuple[dict[str, int], dict[str, str]]:
     """Convert run by run, so that one bad series does not cost the others."""
-    together = workplace / "each"
-    together.mkdir()
     used: dict[str, int] = {}
     failures: dict[str, str] = {}
-    runs = _group_runs(files)
-    for number, members in enumerate(runs):
-        seen, folder = workplace / f"run-{number}", workplace / f"made-{number}"
+    for number, members in enumerate(_group_runs(files)):
+        seen = folder.with_name(f"run-{number}")
+        made = folder.with_name(f"made-{number}")
         link_files(members, seen)
-        folder.mkdir()
+        made.mkdir()
         try:
-            done = dcm2niix.convert_folder(seen, folder, timeout_s=timeout_s)
+            done = dcm2niix.convert_folder(seen, made, timeout_s=timeout_s)
         except ToolFailed as error:
             failures |= {file.header.series_uid: str(error) for file in members}
             continue
         used |= count_used(done.stdout)
-        for path in folder.iterdir():
-            path.rename(together / path.name)
+        _move_all(made, folder)
     if len(failures) == len({file.header.series_uid for file in files}):
         raise first
-    return Converted(together, read_scratch(together), used, failures)
+    return used, failures
 
 
 def _group_runs(files: Sequence[SourceFile]) -> list[list[SourceFile]]:

@@ -11,7 +11,18 @@ from pathlib import Path
 
 from imaging_platform.bids.accounting import SeriesFacts
 from imaging_platform.bids.completeness import SourceFile, find_incomplete
+from imaging_platform.bids.par_rec import Pair, is_par_or_rec, read_pairs
 from imaging_platform.files.digests import RECORD_NAME, digest_file
+
+_NUMBERS = (
+    "acquisition_number",
+    "columns",
+    "echo_number",
+    "images_in_acquisition",
+    "instance_number",
+    "rows",
+    "temporal_position",
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,10 @@ class Intake:
         Category of damage -> how many files.
     others
         How many files were no DICOM instances (DICOMDIR, texts).
+    pairs
+        PAR/REC pairs; each counts as one instance of a series of its own.
+    has_pair_files
+        Whether there is any PAR or REC file, be it readable or not.
     """
 
     files: tuple[SourceFile, ...]
@@ -38,18 +53,21 @@ class Intake:
     duplicates: int
     unreadable: Mapping[str, int]
     others: int
+    pairs: tuple[Pair, ...] = ()
+    has_pair_files: bool = False
 
     @property
     def is_clean(self) -> bool:
         """True when the converter may see the folder as it is."""
-        return not (self.left_out or self.duplicates or self.unreadable)
+        return not (
+            self.left_out or self.duplicates or self.unreadable or self.has_pair_files
+        )
 
     @property
     def converted(self) -> tuple[SourceFile, ...]:
-        """The files that the converter may see."""
-        return tuple(
-            file for file in self.files if file.header.sop_uid not in self.left_out
-        )
+        """The DICOM files that the converter may see."""
+        hidden = {*self.left_out, *(pair.uid for pair in self.pairs)}
+        return tuple(file for file in self.files if file.header.sop_uid not in hidden)
 
     @functools.cached_property
     def by_series(self) -> Mapping[str, tuple[SourceFile, ...]]:
@@ -85,10 +103,13 @@ def read_source(source: Path) -> Intake:
     from imaging_platform.dicom.instances import Instance, read_instances
     from imaging_platform.dicom.structure import Reason
 
+    listed = sorted(list_files(source.absolute()))
+    in_pairs = [path for path in listed if is_par_or_rec(path)]
+    pairs = read_pairs(in_pairs)
+    paths = [path for path in listed if not is_par_or_rec(path)]
     found: dict[str, list[SourceFile]] = {}
-    unreadable: Counter[str] = Counter()
+    unreadable = Counter(pairs.unreadable)
     others = 0
-    paths = sorted(list_files(source.absolute()))
     for path, read in zip(paths, read_instances(paths), strict=True):
         if isinstance(read, Instance):
             found.setdefault(read.sop_uid, []).append(SourceFile(path, read))
@@ -97,12 +118,36 @@ def read_source(source: Path) -> Intake:
         else:
             unreadable[str(read.reason)] += 1
     files = sorted((_first_copy(group) for group in found.values()), key=_order)
+    faults = {pair.uid: pair.fault for pair in pairs.pairs if pair.fault}
     return Intake(
-        files=tuple(files),
-        left_out=find_incomplete(files),
+        files=(*files, *map(_as_file, pairs.pairs)),
+        left_out=find_incomplete(files) | faults,
         duplicates=sum(map(len, found.values())) - len(found),
         unreadable=dict(sorted(unreadable.items())),
         others=others,
+        pairs=pairs.pairs,
+        has_pair_files=bool(in_pairs),
+    )
+
+
+def _as_file(pair: Pair) -> SourceFile:
+    """Return a pair as the one instance of a series."""
+    from imaging_platform.dicom.instances import Instance
+
+    unknown: dict[str, object] = dict.fromkeys(Instance._fields, "")
+    unknown |= dict.fromkeys(_NUMBERS)
+    facts = {
+        "sop_uid": pair.uid,
+        "series_uid": pair.uid,
+        "series_number": pair.number,
+        "series_description": pair.description,
+        "manufacturer": "Philips",
+        "n_frames": 1,
+        "has_pixels": True,
+    }
+    values = unknown | facts
+    return SourceFile(
+        str(pair.rec), Instance._make(values[f] for f in Instance._fields)
     )
 
 
