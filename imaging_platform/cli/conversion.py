@@ -86,24 +86,18 @@ def list_hints(reports: Sequence[ConversionReport]) -> list[str]:
     return list(dict.fromkeys(filter(None, hints)))
 
 
-def refuse_kept_back(reports: Mapping[SessionKey, ConversionReport]) -> None:
-    """
-    Say what has no valid BIDS name.
-
-    Raises
-    ------
-    Held
-        A series failed, is unknown or is incomplete.
-    """
+def find_kept_back(reports: Mapping[SessionKey, ConversionReport]) -> Held | None:
+    """Return what is to be said of series without a valid BIDS name, if any."""
     counts = [
         f"{number} {outcome} in {key}"
         for key, report in reports.items()
         for outcome, number in report.outcomes.items()
         if outcome in KEPT_BACK
     ]
-    if counts:
-        raise Held(
-            f"Some series are kept back: {', '.join(counts)}.",
-            fix="Read the table; add a rule or metadata to the study file, or send "
-            "what is missing.",
-        )
+    if not counts:
+        return None
+    return Held(
+        f"Some series are kept back: {', '.join(counts)}.",
+        fix="Read the table; add a rule or metadata to the study file, or send "
+        "what is missing.",
+    )

@@ -14,10 +14,10 @@ import yaml
 from imaging_platform import __version__
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.cli.conversion import (
+    find_kept_back,
     find_sessions,
     list_hints,
     print_series,
-    refuse_kept_back,
 )
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.deid.labels import Labels
@@ -31,6 +31,9 @@ from imaging_platform.model.layout import PIPELINES
 from imaging_platform.resources.mapping import read_labels
 from imaging_platform.settings import Study, find_home, parse_study
 from imaging_platform.tools import dcm2niix
+
+HELD = 3
+"""Exit code when something is kept for a person, as `main` has it for errors."""
 
 NO_PLACE = "no patient id, or no study uid"
 
@@ -152,9 +155,10 @@ def convert(
         if not as_json:
             print_series(reports[key], places[key])
     _describe_dataset(target, settings)
+    held = find_kept_back(reports)
     if as_json:
         values = {str(key): dataclasses.asdict(one) for key, one in reports.items()}
-        print_json({"sessions": values})
+        print_json({"sessions": values, "kept back": str(held or "")})
     else:
         for hint in list_hints(list(reports.values())):
             click.echo(f"A rule for the study file:\n{hint}")
@@ -163,7 +167,10 @@ def convert(
             f"The sessions have BIDS errors: {', '.join(sorted(errors))}.",
             fix="Add a rule or a metadata supplement to the study file.",
         )
-    refuse_kept_back(reports)
+    if held and as_json:
+        click.get_current_context().exit(HELD)
+    if held:
+        raise held
 
 
 def _describe_dataset(target: Path, settings: BidsSettings) -> None:
