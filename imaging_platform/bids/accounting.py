@@ -58,6 +58,30 @@ class ScanRow:
 
 
 @dataclass(frozen=True)
+class Fate:
+    """
+    What became of some instances of a series; each instance has exactly one fate.
+
+    Parameters
+    ----------
+    outcome
+        One of `OUTCOMES`.
+    why
+        The reason, as a sentence.
+    files
+        Images that hold them, below the session's folder, sorted; several when
+        nothing tells which of the images took which instance.
+    instances
+        SOP instance UIDs, sorted.
+    """
+
+    outcome: str
+    why: str
+    files: tuple[str, ...]
+    instances: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SeriesRow:
     """
     One series of the session in the report.
@@ -78,6 +102,8 @@ class SeriesRow:
         The reason, as sentences.
     scans
         Its images, in order of time.
+    fates
+        Each of its instances, with the image that holds it or why there is none.
     """
 
     series_number: int
@@ -87,6 +113,7 @@ class SeriesRow:
     outcome: str
     why: str
     scans: tuple[ScanRow, ...] = field(default=())
+    fates: tuple[Fate, ...] = field(default=())
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from imaging_platform.bids.accounting import SeriesFacts
-from imaging_platform.files.digests import digest_file, sorted_files
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from imaging_platform.dicom.headers import Header
+    from imaging_platform.dicom.instances import Instance
+
+CUT_SHORT = "The run was interrupted: its last volume lacks slices."
+HOLE = (
+    "A volume of the run lacks slices: only the longest stretch of whole volumes is "
+    "converted."
+)
+NO_ORDER = (
+    "Some slices of the run are missing, and nothing tells its volumes apart: "
+    "nothing is converted."
+)
+GAP = "Slices inside the volume are missing: nothing is converted."
+FEW_FRAMES = "A file of the run holds fewer frames than the others."
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _POSITION_DECIMALS = 2
 _COSINE_DECIMALS = 3
+_FEWEST_MOVING_VOLUMES = 5
 
 
-@dataclass(frozen=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """
     One DICOM file of the session.
 
@@ -32,8 +42,8 @@ class SourceFile:
         Its facts.
     """
 
-    path: Path
-    header: Header
+    path: str
+    header: Instance
 
     @property
     def run(self) -> tuple[str, int, str]:
@@ -50,93 +60,8 @@ class SourceFile:
         )
 
 
-@dataclass(frozen=True)
-class Intake:
-    """
-    The files of a session, sorted into what can be converted and what cannot.
-
-    Parameters
-    ----------
-    files
-        One file an instance, by series, instance number and UID.
-    left_out
-        SOP instance UIDs that must not reach dcm2niix -> the reason.
-    duplicates
-        How many further copies of instances there were.
-    unreadable
-        Category of damage -> how many files.
-    others
-        How many files were no DICOM instances (DICOMDIR, texts).
-    """
-
-    files: tuple[SourceFile, ...]
-    left_out: dict[str, str]
-    duplicates: int
-    unreadable: dict[str, int]
-    others: int
-
-    @property
-    def series(self) -> tuple[SeriesFacts, ...]:
-        """The series of the session with their instances."""
-        members: dict[str, list[SourceFile]] = defaultdict(list)
-        for file in self.files:
-            members[file.header.series_uid].append(file)
-        return tuple(
-            SeriesFacts(
-                uid=uid,
-                study_uid=group[0].header.study_uid,
-                number=group[0].header.series_number or 0,
-                description=group[0].header.series_description,
-                instances=tuple(sorted(file.header.sop_uid for file in group)),
-                is_image=any(file.is_image for file in group),
-            )
-            for uid, group in sorted(members.items())
-        )
-
-
-def read_source(source: Path) -> Intake:
-    """
-    Read the header of every file under `source` once.
-
-    A second file of the same instance is counted and not converted: the same
-    volume would appear twice.
-    """
-    from imaging_platform.dicom.headers import read_header
-    from imaging_platform.dicom.structure import BadDicom, Reason
-
-    found: dict[str, list[SourceFile]] = defaultdict(list)
-    unreadable: Counter[str] = Counter()
-    others = 0
-    for path in sorted_files(source):
-        try:
-            header = read_header(path)
-        except BadDicom as error:
-            if error.reason in {Reason.NOT_DICOM, Reason.DIRECTORY}:
-                others += 1
-            else:
-                unreadable[str(error.reason)] += 1
-            continue
-        found[header.sop_uid].append(SourceFile(path, header))
-    copies = sum(len(group) - 1 for group in found.values())
-    files = sorted((_first_copy(group) for group in found.values()), key=_order)
-    return Intake(
-        files=tuple(files),
-        left_out=find_incomplete(files),
-        duplicates=copies,
-        unreadable=dict(sorted(unreadable.items())),
-        others=others,
-    )
-
-
-def _first_copy(group: Sequence[SourceFile]) -> SourceFile:
-    if len(group) == 1:
-        return group[0]
-    return min(group, key=lambda file: digest_file(file.path))
-
-
-def _order(file: SourceFile) -> tuple[str, int, str]:
-    header = file.header
-    return (header.series_uid, header.instance_number or 0, header.sop_uid)
+Stack = Sequence[SourceFile]
+Volumes = Mapping[int, Stack]
 
 
 def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
@@ -144,82 +69,26 @@ def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
     Return the instances that belong to no whole volume, with the reason.
 
     A stack is what shares run, orientation, echo and image type; each of its slice
-    positions must occur equally often. When only the last volume is short, its
-    slices are left out; when a volume in the middle is, the whole run is.
+    positions must occur equally often. Of a stack with volumes that lack slices the
+    longest stretch of whole volumes stays, the first of equally long ones.
 
     Parameters
     ----------
     files
-        Files of the session, one an instance. Multi-frame files and mosaics hold
-        whole volumes and are not looked at.
+        Files of the session, one an instance. Mosaics hold one whole volume each.
     """
-    runs: dict[tuple[str, int, str], list[SourceFile]] = defaultdict(list)
-    for file in files:
-        if file.is_image and file.header.n_frames == 1 and file.header.image_position:
-            runs[file.run].append(file)
-    left_out: dict[str, str] = {}
-    for members in runs.values():
-        left_out.update(_find_short_volumes(members))
-    return left_out
-
-
-def _find_short_volumes(members: Sequence[SourceFile]) -> dict[str, str]:
     stacks: dict[tuple[object, ...], list[SourceFile]] = defaultdict(list)
-    for file in members:
-        stacks[_stack(file)].append(file)
+    for file in files:
+        if file.is_image and "MOSAIC" not in file.header.image_type:
+            stacks[(*file.run, *_stack(file.header))].append(file)
     left_out: dict[str, str] = {}
     for stack in stacks.values():
-        dropped, is_at_end = _find_surplus(stack)
-        if dropped and not is_at_end:
-            why = (
-                "A volume in the middle of the run lacks slices: nothing is converted."
-            )
-            return {file.header.sop_uid: why for file in members}
-        why = "The run was interrupted: its last volume lacks slices."
-        left_out.update({file.header.sop_uid: why for file in dropped})
+        dropped, why = _find_surplus(stack)
+        left_out.update((file.header.sop_uid, why) for file in dropped)
     return left_out
 
 
-def _find_surplus(stack: Sequence[SourceFile]) -> tuple[list[SourceFile], bool]:
-    if "MOSAIC" in stack[0].header.image_type or _has_equal_volumes(stack):
-        return [], True
-    positions: dict[tuple[float, ...], list[SourceFile]] = defaultdict(list)
-    for file in stack:
-        place = _numbers(file.header.image_position, _POSITION_DECIMALS)
-        positions[place].append(file)
-    whole = min(len(group) for group in positions.values())
-    if all(len(group) == whole for group in positions.values()):
-        return [], True
-    rank = _time_rank(stack)
-    kept: list[SourceFile] = []
-    dropped: list[SourceFile] = []
-    for group in positions.values():
-        ordered = sorted(group, key=rank)
-        kept += ordered[:whole]
-        dropped += ordered[whole:]
-    return dropped, max(map(rank, kept)) < min(map(rank, dropped))
-
-
-def _has_equal_volumes(stack: Sequence[SourceFile]) -> bool:
-    """Trust the scanner's own count of volumes: slices may follow a moving head."""
-    for name in ("temporal_position", "acquisition_number"):
-        sizes = Counter(getattr(file.header, name) for file in stack)
-        if None not in sizes and len(sizes) > 1:
-            return len(set(sizes.values())) == 1
-    return False
-
-
-def _time_rank(stack: Sequence[SourceFile]) -> Callable[[SourceFile], Any]:
-    """Return the key that counts volumes: the first one that differs inside a stack."""
-    for name in ("temporal_position", "acquisition_number", "instance_number"):
-        values = [getattr(file.header, name) for file in stack]
-        if None not in values and len(set(values)) > 1:
-            return lambda file: getattr(file.header, name)
-    return lambda file: file.header.acquired
-
-
-def _stack(file: SourceFile) -> tuple[object, ...]:
-    header = file.header
+def _stack(header: Instance) -> tuple[object, ...]:
     return (
         _numbers(header.image_orientation, _COSINE_DECIMALS),
         header.echo_number,
@@ -227,9 +96,11 @@ def _stack(file: SourceFile) -> tuple[object, ...]:
         header.image_type,
         header.rows,
         header.columns,
+        header.n_frames > 1,
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def _numbers(text: str, decimals: int) -> tuple[float, ...]:
     try:
         return tuple(round(float(part), decimals) + 0.0 for part in text.split("\\"))
@@ -237,8 +108,149 @@ def _numbers(text: str, decimals: int) -> tuple[float, ...]:
         return ()
 
 
-def link_files(intake: Intake, folder: Path) -> None:
-    """Fill `folder` with links to the files that dcm2niix may see."""
-    for number, file in enumerate(intake.files):
-        if file.header.sop_uid not in intake.left_out:
-            (folder / f"{number:07d}.dcm").symlink_to(file.path.resolve())
+def _place(file: SourceFile) -> tuple[float, ...]:
+    return _numbers(file.header.image_position, _POSITION_DECIMALS)
+
+
+def _find_surplus(stack: Stack) -> tuple[Stack, str]:
+    """Return the files of a stack that are in no whole volume, and why."""
+    if stack[0].header.n_frames > 1:
+        return _find_short_files(stack)
+    if not stack[0].header.image_position:
+        return (), ""
+    counts = Counter(map(_place, stack))
+    times = set(counts.values())
+    numbered = [v for v in _number_volumes(stack) if len(v) > 1]
+    if any(len(set(map(len, volumes.values()))) == 1 for volumes in numbered):
+        # The scanner's own count of volumes: slices may follow a moving head.
+        return (), ""
+    if times == {1}:
+        moving = next(filter(_is_mostly_whole, numbered), None)
+        return _split_volumes(moving) if moving else _find_gap(stack)
+    if len(times) == 1:
+        return (), ""
+    for volumes in (*numbered, *_infer_volumes(stack, len(counts))):
+        if max(map(len, volumes.values())) == len(counts) and _has_no_twins(volumes):
+            return _split_volumes(volumes)
+    return stack, NO_ORDER
+
+
+def _find_short_files(stack: Stack) -> tuple[Stack, str]:
+    """Find files with fewer frames than most files of the run have."""
+    frames = Counter(file.header.n_frames for file in stack)
+    usual, n_usual = max(frames.items(), key=lambda pair: (pair[1], pair[0]))
+    if 2 * n_usual <= len(stack):
+        return (), ""
+    return [file for file in stack if file.header.n_frames < usual], FEW_FRAMES
+
+
+def _number_volumes(stack: Stack) -> Iterator[Volumes]:
+    """Yield the volumes by each number that the scanner gives to volumes."""
+    for name in ("temporal_position", "acquisition_number"):
+        numbers = [getattr(file.header, name) for file in stack]
+        if None not in numbers:
+            yield _group(stack, numbers)
+
+
+def _infer_volumes(stack: Stack, n_slices: int) -> Iterator[Volumes]:
+    """
+    Yield the volumes by instance number, volume after volume.
+
+    The number at which a volume begins is not written anywhere. It is taken from
+    the slices, which are numbered along the normal; where they are not, a run must
+    begin at 1 or 0. A wrong beginning would mix the slices of two volumes.
+    """
+    numbers = [file.header.instance_number or 0 for file in stack]
+    if len(set(numbers)) < len(stack):
+        return
+    for first in (min(numbers), 1, max(numbers) + 1):
+        volumes = _group(stack, [(number - first) // n_slices for number in numbers])
+        if first == min(numbers) in {0, 1} or _is_along_normal(volumes):
+            yield volumes
+
+
+def _is_along_normal(volumes: Volumes) -> bool:
+    """Tell whether the slices of all volumes are numbered in one direction."""
+    directions: set[bool] = set()
+    for volume in volumes.values():
+        ordered = sorted(volume, key=lambda file: file.header.instance_number or 0)
+        places = _along_normal(ordered)
+        directions.update(b > a for a, b in itertools.pairwise(places))
+    return len(directions) == 1
+
+
+def _group(stack: Stack, numbers: Sequence[int]) -> Volumes:
+    volumes: dict[int, list[SourceFile]] = defaultdict(list)
+    for file, number in zip(stack, numbers, strict=True):
+        volumes[number].append(file)
+    return volumes
+
+
+def _has_no_twins(volumes: Volumes) -> bool:
+    """Tell whether no volume has two slices at one place."""
+    return all(len(set(map(_place, v))) == len(v) for v in volumes.values())
+
+
+def _is_mostly_whole(volumes: Volumes) -> bool:
+    sizes = Counter(map(len, volumes.values()))
+    usual = max(sizes)
+    return (
+        len(volumes) >= _FEWEST_MOVING_VOLUMES
+        and 2 * sizes[usual] > len(volumes)
+        and _has_no_twins(volumes)
+    )
+
+
+def _split_volumes(volumes: Volumes) -> tuple[Stack, str]:
+    """Return the files outside the longest stretch of whole volumes, and why."""
+    whole = max(map(len, volumes.values()))
+    numbers = sorted(volumes)
+    step = min((b - a for a, b in itertools.pairwise(numbers)), default=1)
+    best: list[int] = []
+    stretch: list[int] = []
+    for number in numbers:
+        if len(volumes[number]) < whole:
+            stretch = []
+            continue
+        follows = bool(stretch) and number - stretch[-1] == step
+        stretch = [*stretch, number] if follows else [number]
+        best = stretch if len(stretch) > len(best) else best
+    dropped = [file for n in numbers if n not in set(best) for file in volumes[n]]
+    return dropped, CUT_SHORT if best == numbers[:-1] else HOLE
+
+
+def _find_gap(stack: Stack) -> tuple[Stack, str]:
+    """
+    Find a volume that lacks slices in its middle.
+
+    Two witnesses are needed, since a protocol may leave a space between slices: the
+    instance numbers must jump by as much as the places do.
+    """
+    places = _along_normal(stack)
+    numbers = [file.header.instance_number for file in stack]
+    if len(places) < 3 or None in numbers:
+        return (), ""
+    order = sorted(zip(places, [n or 0 for n in numbers], strict=True))
+    steps = [(b[0] - a[0], abs(b[1] - a[1])) for a, b in itertools.pairwise(order)]
+    spacing = statistics.median(step for step, _ in steps)
+    if spacing <= 0:
+        return (), ""
+    multiples = [step / spacing for step, _ in steps]
+    is_regular = all(abs(m - round(m)) < 0.05 and m > 0.5 for m in multiples)
+    has_jumps = all(
+        jump == round(m) for (_, jump), m in zip(steps, multiples, strict=True)
+    )
+    if is_regular and has_jumps and max(map(round, multiples)) > 1:
+        return stack, GAP
+    return (), ""
+
+
+def _along_normal(stack: Stack) -> list[float]:
+    """Return the places of slices along their normal, in mm; empty when unknown."""
+    cosines = _numbers(stack[0].header.image_orientation, 6)
+    places = [_place(file) for file in stack]
+    if len(cosines) != 6 or any(len(place) != 3 for place in places):
+        return []
+    (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    return [sum(x * n for x, n in zip(place, normal, strict=True)) for place in places]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_platform.bids.accounting import (
+    OUTCOMES,
+    Fate,
     ScanRow,
     SeriesFacts,
     SeriesRow,
@@ -16,17 +17,19 @@ from imaging_platform.bids.accounting import (
     group_series,
     summarize_outcome,
 )
-from imaging_platform.bids.completeness import Intake
+from imaging_platform.bids.converter import Converted
 from imaging_platform.bids.decisions import Decision
 from imaging_platform.bids.evidence import read_evidence
+from imaging_platform.bids.fates import Image, find_fates
 from imaging_platform.bids.metadata import suggest_rule
-from imaging_platform.bids.outputs import Scratch
+from imaging_platform.bids.source import Intake
 from imaging_platform.files.digests import sorted_files
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.tools import dcm2niix
 
 _COPY = "A copy that the converter made of another image, without a sidecar."
 _CUT = "The converter stopped in this series and wrote no sidecar."
+_NOTHING = "The converter wrote no image of this series."
 _BROKEN = "What the converter wrote of this series cannot be read."
 
 
@@ -80,19 +83,16 @@ class Conversion:
     ----------
     intake
         The files that came in.
-    scratch
-        What dcm2niix wrote.
+    converted
+        What dcm2niix made of them.
     decisions, files
         One an image: what it is, and the paths written for it.
-    printed
-        What dcm2niix printed.
     """
 
     intake: Intake
-    scratch: Scratch
+    converted: Converted
     decisions: Sequence[Decision]
     files: Sequence[Sequence[str]]
-    printed: str
 
 
 def build_report(
@@ -100,12 +100,11 @@ def build_report(
 ) -> ConversionReport:
     """Return the report of a conversion whose files stand in `target`."""
     intake = conversion.intake
-    scans = _gather_scans(conversion)
-    groups = group_series(intake.series, set(scans))
-    used = _count_used(conversion.printed, intake)
-    rows = tuple(_series_row(group, scans, intake, used) for group in groups)
-    known = {one.uid for one in intake.series}
-    rows += tuple(_stray_row(scans[uid]) for uid in sorted(set(scans) - known))
+    images = _gather_images(conversion)
+    groups = group_series(intake.series, set(images))
+    rows = tuple(_series_row(group, images, conversion) for group in groups)
+    strays = sorted(set(images) - {one.uid for one in intake.series})
+    rows += tuple(_stray_row([image.row for image in images[uid]]) for uid in strays)
     rows = tuple(sorted(rows, key=lambda r: (r.series_number, r.series_uids)))
     outcomes: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -124,26 +123,27 @@ def build_report(
     )
 
 
-def _gather_scans(conversion: Conversion) -> dict[str, list[ScanRow]]:
-    """Return the rows of all images by the series that dcm2niix names."""
-    scans: dict[str, list[ScanRow]] = defaultdict(list)
-    scratch = conversion.scratch
+def _gather_images(conversion: Conversion) -> dict[str, list[Image]]:
+    """Return all images by the series that dcm2niix names."""
+    images: dict[str, list[Image]] = defaultdict(list)
+    scratch, used = conversion.converted.scratch, conversion.converted.used
     for output, decision, written in zip(
         scratch.outputs, conversion.decisions, conversion.files, strict=True
     ):
         hint = ""
         if decision.outcome in {"unknown", "incomplete"}:
             hint = suggest_rule(decision, read_evidence(output))
-        scans[output.series_uid].append(describe_scan(decision, written, hint))
+        row = describe_scan(decision, written, hint)
+        images[output.series_uid].append(Image(output, row, used.get(output.stem, 0)))
     stems = [output.stem for output in scratch.outputs]
     for name in scratch.orphans:
         is_copy = any(name.startswith(f"{stem}_") for stem in stems)
         row = _orphan_row("excluded", _COPY) if is_copy else _orphan_row("failed", _CUT)
-        scans[_series_of(name, conversion.intake)].append(row)
+        images[_series_of(name, conversion.intake)].append(Image(None, row, 0))
     for name in scratch.unreadable:
         row = _orphan_row("failed", _BROKEN)
-        scans[_series_of(name, conversion.intake)].append(row)
-    return scans
+        images[_series_of(name, conversion.intake)].append(Image(None, row, 0))
+    return images
 
 
 def _series_of(name: str, intake: Intake) -> str:
@@ -169,48 +169,49 @@ def _orphan_row(outcome: str, why: str) -> ScanRow:
     )
 
 
-def _count_used(printed: str, intake: Intake) -> dict[str, int]:
-    """Return, for each series, how many files dcm2niix says it converted."""
-    used: dict[str, int] = defaultdict(int)
-    for line in printed.splitlines():
-        found = re.match(r"Convert (\d+) DICOM as (.*)", line)
-        if found:
-            used[_series_of(Path(found.group(2)).name, intake)] += int(found.group(1))
-    return used
-
-
 def _series_row(
     group: Sequence[SeriesFacts],
-    scans: Mapping[str, Sequence[ScanRow]],
-    intake: Intake,
-    used: Mapping[str, int],
+    images: Mapping[str, Sequence[Image]],
+    conversion: Conversion,
 ) -> SeriesRow:
-    found = [scan for one in group for scan in scans.get(one.uid, ())]
-    uids = {uid for one in group for uid in one.instances}
-    reasons = sorted({intake.left_out[uid] for uid in uids if uid in intake.left_out})
-    left = sum(uid in intake.left_out for uid in uids)
-    row = SeriesRow(
+    left_out = conversion.intake.left_out
+    files = [f for one in group for f in conversion.intake.by_series[one.uid]]
+    found = [image for one in group for image in images.get(one.uid, ())]
+    failures = conversion.converted.failures
+    absence = next(
+        (failures[one.uid] for one in group if one.uid in failures), _NOTHING
+    )
+    fates = find_fates(files, found, left_out, absence=absence)
+    outcome, why = _sum_up(fates, found)
+    reasons = [fate.why for fate in fates if fate.outcome == "incomplete"]
+    left = sum(file.header.sop_uid in left_out for file in files)
+    if left:
+        why = f"{' '.join(reasons)} {left} of {len(files)} instances are left out."
+        outcome = "incomplete"
+    shown = sum(file.is_image for file in files) - left
+    taken = sum(image.used for image in found)
+    if 0 < taken < shown:
+        why += f" The converter used {taken} of {shown} images."
+        outcome = "incomplete" if outcome == "converted" else outcome
+    return SeriesRow(
         series_number=group[0].number,
         description=group[0].description,
         series_uids=tuple(sorted(one.uid for one in group)),
-        instances=len(uids),
-        outcome="",
-        why="",
-        scans=tuple(found),
+        instances=len(files),
+        outcome=outcome,
+        why=why,
+        scans=tuple(image.row for image in found),
+        fates=fates,
     )
-    if left:
-        why = f"{' '.join(reasons)} {left} of {len(uids)} instances are left out."
-        return replace(row, outcome="incomplete", why=why)
-    if not found:
-        return replace(row, **_explain_absence(group))
-    images = sum(file.is_image and file.header.sop_uid in uids for file in intake.files)
-    why = " ".join(dict.fromkeys(scan.why for scan in found))
-    converted = sum(used.get(one.uid, 0) for one in group)
-    outcome = summarize_outcome(found)
-    if 0 < converted < images:
-        why += f" The converter used {converted} of {images} images."
-        outcome = "incomplete" if outcome == "converted" else outcome
-    return replace(row, outcome=outcome, why=why)
+
+
+def _sum_up(fates: Sequence[Fate], found: Sequence[Image]) -> tuple[str, str]:
+    """Return outcome and reason of a series by its images, or without any."""
+    if found:
+        rows = [image.row for image in found]
+        return summarize_outcome(rows), " ".join(dict.fromkeys(row.why for row in rows))
+    worst = next(o for o in OUTCOMES if any(fate.outcome == o for fate in fates))
+    return worst, next(fate.why for fate in fates if fate.outcome == worst)
 
 
 def _stray_row(scans: Sequence[ScanRow]) -> SeriesRow:
@@ -224,13 +225,6 @@ def _stray_row(scans: Sequence[ScanRow]) -> SeriesRow:
         why="The converter names a series that no header has.",
         scans=tuple(scans),
     )
-
-
-def _explain_absence(group: Sequence[SeriesFacts]) -> dict[str, str]:
-    if not any(one.is_image for one in group):
-        why = "Not an image of the body: a report, spectrum, screenshot or raw data."
-        return {"outcome": "excluded", "why": why}
-    return {"outcome": "failed", "why": "The converter wrote no image of this series."}
 
 
 def _warnings(rows: Sequence[SeriesRow], intake: Intake) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imaging_platform.bids.geometry import read_geometry
 from imaging_platform.files.digests import digest_file, digest_json
+from imaging_platform.model.errors import InvalidOutput
 
 
 @dataclass(frozen=True)
@@ -98,28 +100,20 @@ def read_scratch(folder: Path) -> Scratch:
 
 
 def _read_output(image: Path, sidecar: Path) -> Output | None:
-    import nibabel
-    import numpy as np
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.orientations import aff2axcodes
-
     try:
-        loaded = nibabel.Nifti1Image.from_filename(image)
+        geometry = read_geometry(image)
         facts = json.loads(sidecar.read_text(encoding="utf-8", errors="replace"))
-    except (ImageFileError, ValueError, OSError):
+    except (InvalidOutput, ValueError, OSError):
         return None
     bval = image.with_name(sidecar.stem + ".bval")
-    affine, shape = loaded.affine, tuple(int(n) for n in loaded.shape)
-    middle = [(n - 1) / 2 for n in shape[:3]] + [0.0] * (3 - len(shape[:3]))
-    center = np.asarray(affine) @ [*middle, 1.0]
     return Output(
         stem=sidecar.stem,
         sidecar=facts,
-        shape=shape,
-        zooms=tuple(round(float(z), 6) for z in loaded.header.get_zooms()),
-        axis_codes=tuple(str(code) for code in aff2axcodes(affine)),
+        shape=geometry.shape,
+        zooms=geometry.zooms,
+        axis_codes=geometry.axis_codes,
         bvals=_read_bvals(bval) if bval.exists() else None,
-        center_mm=tuple(round(float(x), 3) for x in center[:3]),
+        center_mm=tuple(round(x, 3) for x in geometry.center_mm),
     )
 
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_platform.bids.completeness import Intake, link_files, read_source
 from imaging_platform.bids.conversion_report import (
     Conversion,
     ConversionReport,
     build_report,
 )
+from imaging_platform.bids.converter import run_converter
 from imaging_platform.bids.decisions import Decision
 from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.fieldmaps import link_fieldmaps
 from imaging_platform.bids.metadata import build_sidecar, expand_volume_types
-from imaging_platform.bids.outputs import Output, read_scratch
+from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.rules import decide_session
 from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.bids.source import read_source
 from imaging_platform.files.writing import write_json, write_text
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.tools import dcm2niix
 
 __all__ = ["UNCLASSIFIED", "ConversionReport", "convert_session"]
 
@@ -64,7 +63,7 @@ def convert_session(
     BadInput
         There is no DICOM instance, or the target is not empty.
     ToolFailed
-        dcm2niix crashed or took too long.
+        dcm2niix crashed or took too long, on the session and on each series alone.
     """
     if any(target.iterdir()):
         raise BadInput(
@@ -77,16 +76,17 @@ def convert_session(
             "The session holds no DICOM instance.",
             fix="Check what was received for this session.",
         )
-    with tempfile.TemporaryDirectory(prefix="bids-") as scratch_name:
-        converted = Path(scratch_name) / "converted"
-        converted.mkdir()
-        printed = _run_converter(source, intake, converted, settings)
-        scratch = read_scratch(converted)
-        decisions = decide_session(scratch.outputs, settings)
-        place = _Place(converted, target, key)
-        files = _write_session(scratch.outputs, decisions, place, settings)
+    # Inside the target, so that each image is renamed into its place, not copied.
+    with tempfile.TemporaryDirectory(prefix=".converting-", dir=target) as workplace:
+        converted = run_converter(
+            source, intake, Path(workplace), timeout_s=settings.convert_timeout_s
+        )
+        outputs = converted.scratch.outputs
+        decisions = decide_session(outputs, settings)
+        place = _Place(converted.folder, target, key)
+        files = _write_session(outputs, decisions, place, settings)
     return build_report(
-        Conversion(intake, scratch, decisions, files, printed), target, key=key
+        Conversion(intake, converted, decisions, files), target, key=key
     )
 
 
@@ -97,21 +97,6 @@ class _Place:
     converted: Path
     target: Path
     key: SessionKey
-
-
-def _run_converter(
-    source: Path, intake: Intake, converted: Path, settings: BidsSettings
-) -> str:
-    """Call dcm2niix once; on links when some files must not be mixed in."""
-    seen = source
-    if intake.left_out or intake.duplicates or intake.unreadable:
-        seen = converted.parent / "whole"
-        seen.mkdir()
-        link_files(intake, seen)
-    done = dcm2niix.convert_folder(
-        seen, converted, timeout_s=settings.convert_timeout_s
-    )
-    return done.stdout
 
 
 def _write_session(
@@ -182,7 +167,7 @@ def _write_image(
 
 def _move(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(source, target)
+    source.rename(target)
     target.chmod(0o644)
 
 

@@ -10,6 +10,14 @@ import click
 import yaml
 
 from imaging_platform import __version__
+from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.cli.conversion import (
+    find_kept_back,
+    find_sessions,
+    list_hints,
+    print_series,
+)
+from imaging_platform.cli.exit_codes import HELD
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.files.staging import publish_tree, staged_tree
 from imaging_platform.model.errors import BadConfig, BadInput, InvalidOutput
@@ -31,70 +39,79 @@ STUDY = click.option(
 @click.command()
 @SOURCE
 @TARGET
-@click.option("--subject", required=True, help="BIDS subject label, without sub-.")
-@click.option("--session", required=True, help="BIDS session label, without ses-.")
+@click.option("--subject", help="BIDS subject label, without sub-.")
+@click.option("--session", help="BIDS session label, without ses-.")
 @STUDY
 @json_option
 def convert(
     source: Path,
     target: Path,
-    subject: str,
-    session: str,
+    subject: str | None,
+    session: str | None,
     study_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Convert the de-identified DICOM of one session into the BIDS dataset TARGET."""
-    from imaging_platform.bids.dataset import DatasetFacts, write_dataset_files
+    """
+    Convert the de-identified sessions below SOURCE into the BIDS dataset TARGET.
+
+    Sessions are folders named sub-<label>_ses-<label>, as `anonymize` writes them;
+    with --subject and --session SOURCE is one session, whatever its name.
+    """
     from imaging_platform.bids.session import convert_session
     from imaging_platform.bids.validation import validate_session
 
     settings = _read_study(study_file).bids
-    key = SessionKey(subject, session)
-    place = target.absolute() / f"sub-{subject}" / f"ses-{session}"
-    _refuse_existing(place)
-    with staged_tree(target.absolute(), f"{key}") as staged:
-        report = convert_session(source, staged, key=key, settings=settings)
-        validation = validate_session(staged, key=key, settings=settings)
-        publish_tree(staged, place)
+    sessions = find_sessions(source, subject, session)
+    places = {
+        key: target.absolute() / f"sub-{key.subject}" / f"ses-{key.session}"
+        for key in sessions
+    }
+    for place in places.values():
+        _refuse_existing(place)
+    reports, errors = {}, set[str]()
+    for key, folder in sessions.items():
+        with staged_tree(target.absolute(), f"{key}") as staged:
+            reports[key] = convert_session(folder, staged, key=key, settings=settings)
+            validation = validate_session(staged, key=key, settings=settings)
+            publish_tree(staged, places[key])
+        errors |= {issue.code for issue in validation.errors}
+        if not as_json:
+            print_series(reports[key], places[key])
+    _describe_dataset(target, settings)
+    held = find_kept_back(reports)
+    if as_json:
+        values = {str(key): dataclasses.asdict(one) for key, one in reports.items()}
+        print_json({"sessions": values, "kept back": str(held or "")})
+    else:
+        for hint in list_hints(list(reports.values())):
+            click.echo(f"A rule for the study file:\n{hint}")
+    if errors:
+        raise InvalidOutput(
+            f"The sessions have BIDS errors: {', '.join(sorted(errors))}.",
+            fix="Add a rule or a metadata supplement to the study file.",
+        )
+    if held and as_json:
+        click.get_current_context().exit(HELD)
+    if held:
+        raise held
+
+
+def _describe_dataset(target: Path, settings: BidsSettings) -> None:
+    """Write the files at the top of a dataset for all sessions that it holds."""
+    from imaging_platform.bids.dataset import DatasetFacts, write_dataset_files
+
     members = [
         SessionKey(found.parent.name[4:], found.name[4:])
         for found in sorted(target.glob("sub-*/ses-*"))
     ]
+    versions = {"imaging_platform": __version__, "dcm2niix": dcm2niix.version()}
     write_dataset_files(
         target.absolute(),
         name=target.name,
         settings=settings,
         members=members,
-        facts=DatasetFacts(
-            versions={
-                "imaging_platform": __version__,
-                "dcm2niix": dcm2niix.version(),
-            }
-        ),
+        facts=DatasetFacts(versions=versions),
     )
-    if as_json:
-        print_json(dataclasses.asdict(report))
-    else:
-        print_table(
-            f"Converted into {place}",
-            ["#", "description", "outcome", "files", "why"],
-            [
-                (
-                    s.series_number,
-                    s.description,
-                    s.outcome,
-                    ", ".join(f for scan in s.scans for f in scan.files),
-                    s.why,
-                )
-                for s in report.series
-            ],
-        )
-    if not validation.is_valid:
-        codes = sorted({issue.code for issue in validation.errors})
-        raise InvalidOutput(
-            f"The session has BIDS errors: {', '.join(codes)}.",
-            fix="Add a rule or a metadata supplement to the study file.",
-        )
 
 
 @click.command()

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from imaging_platform.bids.accounting import ScanRow
-from imaging_platform.bids.completeness import Intake
 from imaging_platform.bids.conversion_report import (
     Conversion,
     ConversionReport,
     build_report,
 )
+from imaging_platform.bids.converter import Converted
 from imaging_platform.bids.outputs import read_scratch
 from imaging_platform.bids.session import convert_session
 from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.bids.source import Intake
 from imaging_platform.bids.validation import validate_session
 from imaging_platform.dicom.headers import read_header
 from imaging_platform.files.digests import digest_file, sorted_files
@@ -186,14 +187,38 @@ def test_an_interrupted_run_is_converted_up_to_its_last_whole_volume(epi_run, tm
     assert "11 of 146 instances are left out" in row.why
 
 
-def test_a_run_with_a_hole_is_never_mixed_into_false_volumes(epi_run, tmp_path):
-    files = [path for number, path in enumerate(epi_run) if number != 70]
+@pytest.mark.parametrize(
+    ("lost", "whole"),
+    [
+        ([70], range(5, 10)),
+        ([110, 111], range(7)),
+        ([0], range(1, 10)),
+        ([0, 1, 2, 3], range(1, 10)),
+        ([14], range(1, 10)),
+        ([149], range(9)),
+        ([3, 149], range(1, 9)),
+    ],
+)
+def test_only_the_longest_stretch_of_whole_volumes_is_converted(
+    epi_run, tmp_path, lost, whole
+):
+    import nibabel
+    import numpy as np
 
-    report = convert(copy_all(files, tmp_path / "in"), tmp_path / "out")
+    kept = [path for number, path in enumerate(epi_run) if number not in lost]
+    convert(copy_all(epi_run, tmp_path / "all"), tmp_path / "true")
 
-    assert [(r.outcome, r.scans) for r in report.series] == [("incomplete", ())]
-    assert report.instances == 149
-    assert not list((tmp_path / "out").rglob("*.nii.gz"))
+    report = convert(copy_all(kept, tmp_path / "in"), tmp_path / "out")
+
+    (true,) = (tmp_path / "true").rglob("*.nii.gz")
+    (image,) = (tmp_path / "out").rglob("*.nii.gz")
+    volumes = np.asarray(nibabel.Nifti1Image.from_filename(true).dataobj)
+    found = np.asarray(nibabel.Nifti1Image.from_filename(image).dataobj)
+    np.testing.assert_array_equal(found, volumes[..., list(whole)])
+    (row,) = report.series
+    assert row.outcome == "incomplete"
+    left = [fate for fate in row.fates if not fate.files]
+    assert sum(len(f.instances) for f in left) == len(kept) - 15 * len(whole)
 
 
 def test_a_damaged_file_alone_never_reaches_the_converter(epi_run, tmp_path):
@@ -286,7 +311,8 @@ def test_images_without_sidecar_are_failures_and_never_converted(tmp_path):
     scratch = read_scratch(tmp_path)
     intake = Intake(files=(), left_out={}, duplicates=0, unreadable={}, others=0)
 
-    report = build_report(Conversion(intake, scratch, (), (), ""), tmp_path, key=KEY)
+    converted = Converted(tmp_path, scratch, {})
+    report = build_report(Conversion(intake, converted, (), ()), tmp_path, key=KEY)
 
     assert (scratch.outputs, scratch.orphans) == ((), ("3_1.2.840.3.nii",))
     assert scratch.unreadable == ("4_1.2.840.4.nii.gz",)

@@ -1,0 +1,182 @@
+"""The DICOM files of a session: each read once, sorted into what can be converted."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging_platform.bids.accounting import SeriesFacts
+from imaging_platform.bids.completeness import SourceFile, find_incomplete
+from imaging_platform.bids.par_rec import Pair, is_par_or_rec, read_pairs
+from imaging_platform.files.digests import RECORD_NAME, digest_file
+
+_NUMBERS = (
+    "acquisition_number",
+    "columns",
+    "echo_number",
+    "images_in_acquisition",
+    "instance_number",
+    "rows",
+    "temporal_position",
+)
+
+
+@dataclass(frozen=True)
+class Intake:
+    """
+    The files of a session, sorted into what can be converted and what cannot.
+
+    Parameters
+    ----------
+    files
+        One file an instance, by series, instance number and UID.
+    left_out
+        SOP instance UIDs that must not reach dcm2niix -> the reason.
+    duplicates
+        How many further copies of instances there were.
+    unreadable
+        Category of damage -> how many files.
+    others
+        How many files were no DICOM instances (DICOMDIR, texts).
+    pairs
+        PAR/REC pairs; each counts as one instance of a series of its own.
+    has_pair_files
+        Whether there is any PAR or REC file, be it readable or not.
+    """
+
+    files: tuple[SourceFile, ...]
+    left_out: Mapping[str, str]
+    duplicates: int
+    unreadable: Mapping[str, int]
+    others: int
+    pairs: tuple[Pair, ...] = ()
+    has_pair_files: bool = False
+
+    @property
+    def is_clean(self) -> bool:
+        """True when the converter may see the folder as it is."""
+        return not (
+            self.left_out or self.duplicates or self.unreadable or self.has_pair_files
+        )
+
+    @property
+    def converted(self) -> tuple[SourceFile, ...]:
+        """The DICOM files that the converter may see."""
+        hidden = {*self.left_out, *(pair.uid for pair in self.pairs)}
+        return tuple(file for file in self.files if file.header.sop_uid not in hidden)
+
+    @functools.cached_property
+    def by_series(self) -> Mapping[str, tuple[SourceFile, ...]]:
+        """Series UID -> its files, both in order."""
+        members: dict[str, list[SourceFile]] = defaultdict(list)
+        for file in self.files:
+            members[file.header.series_uid].append(file)
+        return {uid: tuple(group) for uid, group in sorted(members.items())}
+
+    @functools.cached_property
+    def series(self) -> tuple[SeriesFacts, ...]:
+        """The series of the session with their instances."""
+        return tuple(
+            SeriesFacts(
+                uid=uid,
+                study_uid=group[0].header.study_uid,
+                number=group[0].header.series_number or 0,
+                description=group[0].header.series_description,
+                instances=tuple(sorted(file.header.sop_uid for file in group)),
+                is_image=any(file.is_image for file in group),
+            )
+            for uid, group in self.by_series.items()
+        )
+
+
+def read_source(source: Path) -> Intake:
+    """
+    Read the header of every file under `source` once.
+
+    A second file of the same instance is counted and not converted: the same
+    volume would appear twice.
+    """
+    from imaging_platform.dicom.instances import Instance, read_instances
+    from imaging_platform.dicom.structure import Reason
+
+    listed = sorted(list_files(source.absolute()))
+    in_pairs = [path for path in listed if is_par_or_rec(path)]
+    pairs = read_pairs(in_pairs)
+    paths = [path for path in listed if not is_par_or_rec(path)]
+    found: dict[str, list[SourceFile]] = {}
+    unreadable = Counter(pairs.unreadable)
+    others = 0
+    for path, read in zip(paths, read_instances(paths), strict=True):
+        if isinstance(read, Instance):
+            found.setdefault(read.sop_uid, []).append(SourceFile(path, read))
+        elif read.reason in {Reason.NOT_DICOM, Reason.DIRECTORY}:
+            others += 1
+        else:
+            unreadable[str(read.reason)] += 1
+    files = sorted((_first_copy(group) for group in found.values()), key=_order)
+    faults = {pair.uid: pair.fault for pair in pairs.pairs if pair.fault}
+    return Intake(
+        files=(*files, *map(_as_file, pairs.pairs)),
+        left_out=find_incomplete(files) | faults,
+        duplicates=sum(map(len, found.values())) - len(found),
+        unreadable=dict(sorted(unreadable.items())),
+        others=others,
+        pairs=pairs.pairs,
+        has_pair_files=bool(in_pairs),
+    )
+
+
+def _as_file(pair: Pair) -> SourceFile:
+    """Return a pair as the one instance of a series."""
+    from imaging_platform.dicom.instances import Instance
+
+    unknown: dict[str, object] = dict.fromkeys(Instance._fields, "")
+    unknown |= dict.fromkeys(_NUMBERS)
+    facts = {
+        "sop_uid": pair.uid,
+        "series_uid": pair.uid,
+        "series_number": pair.number,
+        "series_description": pair.description,
+        "manufacturer": "Philips",
+        "n_frames": 1,
+        "has_pixels": True,
+    }
+    values = unknown | facts
+    return SourceFile(
+        str(pair.rec), Instance._make(values[f] for f in Instance._fields)
+    )
+
+
+def list_files(folder: Path) -> Iterator[str]:
+    """Yield the path of each file under `folder` but its record, in no order."""
+    record = str(folder / RECORD_NAME)
+    folders = [str(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file() and entry.path != record:
+                    yield entry.path
+
+
+def link_files(files: Sequence[SourceFile], folder: Path) -> None:
+    """Fill the new `folder` with links to files, whose paths are absolute."""
+    folder.mkdir()
+    for number, file in enumerate(files):
+        (folder / f"{number:07d}.dcm").symlink_to(file.path)
+
+
+def _first_copy(group: Sequence[SourceFile]) -> SourceFile:
+    if len(group) == 1:
+        return group[0]
+    return min(group, key=lambda file: digest_file(Path(file.path)))
+
+
+def _order(file: SourceFile) -> tuple[str, int, str]:
+    header = file.header
+    return (header.series_uid, header.instance_number or 0, header.sop_uid)

@@ -1,0 +1,143 @@
+"""Interrupted runs of each vendor: whole volumes, and the rest in the report."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from imaging_platform.bids.conversion_report import ConversionReport
+from imaging_platform.bids.session import convert_session
+from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.dicom.headers import read_header
+from imaging_platform.dicom.structure import BadDicom
+from imaging_platform.files.digests import sorted_files
+from imaging_platform.model.ids import SessionKey
+
+KEY = SessionKey("01", "a")
+
+Files = list[Path]
+
+
+def read_runs(folder: Path) -> dict[int, Files]:
+    """Return the files of each run in order of volume and place."""
+    runs = defaultdict(list)
+    for path in sorted_files(folder):
+        try:
+            header = read_header(path)
+        except BadDicom:
+            continue
+        if header.has_pixels and header.n_frames == 1:
+            runs[header.series_number or 0].append((header, path))
+    return {
+        number: [
+            path
+            for _, path in sorted(
+                run,
+                key=lambda pair: (
+                    pair[0].temporal_position or 0,
+                    pair[0].acquisition_number or 0,
+                    pair[0].instance_number or 0,
+                ),
+            )
+        ]
+        for number, run in runs.items()
+    }
+
+
+def convert(files: Iterable[Path], folder: Path) -> tuple[ConversionReport, Path]:
+    source, target = folder / "in", folder / "out"
+    source.mkdir(parents=True)
+    target.mkdir()
+    for number, path in enumerate(files):
+        shutil.copy(path, source / f"{number:05d}")
+    return convert_session(source, target, key=KEY, settings=BidsSettings()), target
+
+
+def volumes_of(target: Path) -> set[bytes]:
+    """Return each volume of each image as bytes."""
+    found: set[bytes] = set()
+    for path in target.rglob("*.nii.gz"):
+        data = np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj)
+        data = data.reshape((*data.shape[:3], -1))
+        found |= {data[..., n].tobytes() for n in range(data.shape[3])}
+    return found
+
+
+RUNS = {
+    "GE": ("dcm_qa_nih/In/20180918GE", 4),
+    "Philips": ("dcm_qa_philips_dwi/In", 701),
+}
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request: pytest.FixtureRequest, shared_data: Path) -> Files:
+    folder, number = RUNS[request.param]
+    return read_runs(shared_data / "dicom" / folder)[number]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["last", "last five", "first", "middle"])
+def test_no_volume_of_a_truncated_run_is_made_of_two(
+    run: Files, lost: str, tmp_path: Path
+):
+    middle = len(run) // 2
+    kept = {
+        "last": run[:-1],
+        "last five": run[:-5],
+        "first": run[1:],
+        "middle": run[:middle] + run[middle + 1 :],
+    }[lost]
+    _, whole = convert(run, tmp_path / "whole")
+
+    report, target = convert(kept, tmp_path / "cut")
+
+    assert volumes_of(target) <= volumes_of(whole)
+    fates = [fate for row in report.series for fate in row.fates]
+    uids = [uid for fate in fates for uid in fate.instances]
+    assert sorted(uids) == sorted(read_header(path).sop_uid for path in kept)
+    assert all(fate.files or fate.outcome != "converted" for fate in fates)
+
+
+def test_an_enhanced_volume_with_few_slices_is_kept_from_the_others(
+    shared_data: Path, tmp_path: Path
+):
+    import pydicom
+
+    folder = shared_data / "dicom/dcm_qa_xa30/In"
+    headers = [(read_header(path), path) for path in sorted_files(folder)]
+    run = sorted(
+        ((h.instance_number or 0, p) for h, p in headers if h.series_number == 7)
+    )
+    source = [path for _, path in run]
+    last = pydicom.dcmread(source[-1])
+    n_bytes = len(last.PixelData) // last.NumberOfFrames * 11
+    last.PerFrameFunctionalGroupsSequence = last.PerFrameFunctionalGroupsSequence[:11]
+    last.NumberOfFrames = 11
+    last.PixelData = last.PixelData[:n_bytes]
+    last.save_as(tmp_path / "short.dcm")
+    _, whole = convert(source, tmp_path / "whole")
+
+    report, target = convert([*source[:-1], tmp_path / "short.dcm"], tmp_path / "cut")
+
+    (row,) = report.series
+    assert row.outcome == "incomplete"
+    assert [len(f.instances) for f in row.fates if not f.files] == [1]
+    assert volumes_of(target) < volumes_of(whole)
+
+
+def test_a_slice_lost_inside_a_volume_leaves_the_volume_out(
+    shared_data: Path, tmp_path: Path
+):
+    run = read_runs(shared_data / "dicom/dcm_qa_me/In")[3]
+
+    report, target = convert(run[:9] + run[10:], tmp_path)
+
+    assert [row.outcome for row in report.series] == ["incomplete"]
+    assert "inside the volume" in report.series[0].why
+    assert not list(target.rglob("*.nii.gz"))
