@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
+from imaging_platform.bids.perfusion import is_perfusion_map
 
 _MAPS = {
     "ADC": "ADC",
@@ -18,8 +19,26 @@ _MAPS = {
 }
 
 _REFORMATS = frozenset(
-    {"MPR", "PROJECTION IMAGE", "MIP", "MINIP", "MNIP", "CSA MPR", "REFORMATTED"}
+    {
+        "MPR",
+        "CSA MPR",
+        "CPR",
+        "MPVR",
+        "REFORMATTED",
+        "PROJECTION",
+        "PROJECTION IMAGE",
+        "MIP",
+        "MINIP",
+        "MNIP",
+        "MAX_IP",
+        "MIN_IP",
+        "COLLAPSE",
+        "PJN",
+        "VOLREN",
+        "VRT",
+    }
 )
+"""ImageType of reformatted and projected copies: Siemens, GE, Philips, enhanced MR."""
 
 
 def is_localizer(image: Evidence, _: Surroundings) -> Verdict | None:
@@ -82,42 +101,27 @@ def is_diffusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
         why=f"The scanner computed this {kind} from diffusion-weighted images.",
         datatype="dwi",
         suffix=kind,
+        confidence="medium",
     )
 
 
-def is_perfusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find maps that the scanner computed from perfusion images."""
-    types = image.image_type
-    maps = {"RCBF", "RELCBF", "CBF", "CBV", "RCBV", "MTT", "TTP", "TMAX", "SUBTRACTION"}
-    computed = image.is_derived and ("ASL" in types or image.is_labelling)
-    philips = "PERFUSION_FFE" in types and "SOURCE" not in types
-    if computed or philips or (image.is_derived and maps & types):
-        return Verdict(
-            rule="perfusion_map",
-            why="A perfusion map of the scanner is derived and has no raw BIDS name.",
-            outcome="excluded",
-        )
-    return None
-
-
-def is_reformat(image: Evidence, _: Surroundings) -> Verdict | None:
+def is_reformat(image: Evidence, session: Surroundings) -> Verdict | None:
     """Find reformatted and projected copies; mpr in a name means MPRAGE."""
-    kinds = {
-        "MPR",
-        "PROJECTION IMAGE",
-        "MIP",
-        "MINIP",
-        "MNIP",
-        "CSA MPR",
-        "REFORMATTED",
-    }
-    if (image.is_derived and kinds & image.image_type) or "MNIP" in image.image_type:
-        return Verdict(
-            rule="reformat",
-            why="A reformatted or projected copy of another series.",
-            outcome="excluded",
-        )
-    return None
+    typed = image.is_derived and bool(_REFORMATS & image.image_type)
+    if not typed and "MNIP" not in image.image_type:
+        return None
+    original = any(
+        not other.is_derived and other.number("EchoTime") == image.number("EchoTime")
+        for other in session.others(image)
+    )
+    return Verdict(
+        rule="reformat",
+        why="A reformatted or projected copy of another series."
+        if original
+        else "A reformatted or projected copy; its original is not in the session.",
+        confidence="high" if original else "low",
+        outcome="excluded",
+    )
 
 
 def is_statistics(image: Evidence, _: Surroundings) -> Verdict | None:
@@ -158,19 +162,6 @@ def is_motion_corrected(image: Evidence, session: Surroundings) -> Verdict | Non
     )
 
 
-def is_contrast_agent_perfusion(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find dynamic susceptibility contrast, which BIDS cannot name."""
-    words = image.has_word(r"\bdsc\b|_dsc|perf(usion)?_?(bolus|dsc)|ep2d_perf")
-    if words and not image.is_labelling and image.is_epi:
-        return Verdict(
-            rule="dsc",
-            why="Contrast-agent perfusion (DSC) has no suffix in BIDS.",
-            confidence="medium",
-            outcome="excluded",
-        )
-    return None
-
-
 DERIVED: tuple[Rule, ...] = (
     is_picture,
     is_localizer,
@@ -180,7 +171,6 @@ DERIVED: tuple[Rule, ...] = (
     is_reformat,
     is_statistics,
     is_motion_corrected,
-    is_contrast_agent_perfusion,
 )
 """Rules for what is computed, copied or only positions, in order."""
 
