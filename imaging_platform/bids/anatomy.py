@@ -15,7 +15,7 @@ _SPIN_ECHOES = (
 )
 
 _LONG_ECHO_S = 0.07
-"""A spin echo later than this, with a long TR, is T2-weighted without doubt."""
+"""A spin echo later than this is T2-weighted without doubt."""
 
 _SHORT_ECHO_S = 0.03
 """A spin echo earlier than this shows no T2 weighting."""
@@ -71,7 +71,7 @@ def is_fluid_attenuated(image: Evidence, _: Surroundings) -> Verdict | None:
         return None
     low, high = _FLUID_INVERSION_S
     nulled = inversion is not None and low <= inversion <= high
-    if "FLAIR" in read_claims(image) and (nulled or inversion is None):
+    if "FLAIR" in read_claims(image) and (inversion is None or inversion >= 1.0):
         why = "The name says FLAIR and physics does not object."
         return Verdict("flair", why, "anat", "FLAIR", confidence="medium")
     if image.is_inverted and nulled and not image.has_sequence(r"tfl"):
@@ -126,11 +126,11 @@ def is_spin_echo_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
     if image.is_epi or echo is None or not _is_spin_echo(image, echo):
         return None
     claims = read_claims(image) & {"T1w", "T2w", "PDw"}
-    short_inversion = 0.3 <= (image.number("InversionTime") or 0.0) < 1.4
-    if echo < _SHORT_ECHO_S and (short_inversion or claims == {"T1w"}):
+    inverted = 0.3 <= (image.number("InversionTime") or 0.0) < 2.5
+    if echo < _SHORT_ECHO_S and (inverted or claims == {"T1w"}):
         return _contrast("T1w", "A spin echo with short TE, T1-weighted.")
-    if echo >= _LONG_ECHO_S and (repetition or 9.0) > 1.2:
-        return _contrast("T2w", "A spin echo with long TR and long TE.")
+    if echo >= _LONG_ECHO_S:
+        return _contrast("T2w", "A spin echo with long TE.")
     if len(claims) == 1 and echo >= _SHORT_ECHO_S and claims != {"T1w"}:
         suffix = next(iter(claims))
         return _contrast(suffix, f"A spin echo; the name says {suffix}.", "low")
@@ -147,8 +147,10 @@ def _is_spin_echo(image: Evidence, echo: float) -> bool:
     if image.is_spin_echo or image.has_sequence(_SPIN_ECHOES):
         return True
     # GE calls CUBE a research mode; only echo trains reach such an effective TE.
-    trains = (image.number("EchoTrainLength") or 0.0) > 4
-    return "GR" not in image.scanning and trains and echo > 0.02
+    # Philips calls an inverted echo train IR and nothing else.
+    trains = (image.number("EchoTrainLength") or 0.0) > 4 and echo > 0.02
+    inverted = image.scanning == {"IR"} and not image.is_volumetric
+    return "GR" not in image.scanning and (trains or inverted)
 
 
 def _proton_or_t2(echo: float, image: Evidence) -> Verdict | None:

@@ -45,7 +45,8 @@ def is_localizer(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find positioning scans; a functional localizer is an EPI time series."""
     by_type = bool({"LOCALIZER", "SCOUT"} & image.image_type)
     by_word = image.has_word(
-        r"scout|localizer|localiser|survey|3[- ]?plane|three[- ]?plane|\bloc\b|topogram"
+        r"scout|localizer|localiser|survey|3[- ]?plane|three[- ]?plane|\bloc\b"
+        r"|\bpilot\b|topogram|3[- ]?pl\b|plan[-_ ]?scan"
     )
     if by_type or (by_word and not (image.is_epi and image.is_time_series)):
         return Verdict(

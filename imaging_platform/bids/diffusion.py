@@ -66,6 +66,9 @@ def _unweighted_diffusion(image: Evidence, session: Surroundings) -> Verdict | N
     if _weighted(session):
         why = "Unweighted volumes beside a longer diffusion run."
         return _epi_fieldmap(why, "medium")
+    if image.has_word(r"(^|[^a-z0-9])b_?0([^0-9]|$)") and not image.is_phase:
+        why = "A diffusion sequence without b-values whose name says b0."
+        return _epi_fieldmap(why, "low")
     return None
 
 

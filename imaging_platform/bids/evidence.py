@@ -20,9 +20,15 @@ GRADIENT_ECHO_LIMIT_S = 0.045
 """No spin echo of a whole brain's EPI is shorter; gradient echoes of BOLD are."""
 
 _EPI_PREFIX = re.compile(r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep")
-_NO_EPI = re.compile(r"tfl|spc|tse|fse|fl[23]d|abcd3d|efgre|bravo|mp_?rage|fm2d|t1tfe")
+_NO_EPI = re.compile(
+    r"tfl|spc|tse|fse|frfse|f[il][23]d|fl_|abcd3d|efgre|bravo|mp_?rage|fm[23]d|t1tfe"
+    r"|gre(?!_?epi)|se2d|tir|me[23]d|haste|tfi|ci3d|t1ffe|ffe$|gra?se|cube"
+)
 _DIFFUSION_SEQUENCE = re.compile(
     r"ep_?b\d|(.*_)?(diff|dti|resolve|dwi)|dwise|dwiepi|re_b\d"
+)
+_DIFFUSION_WORDS = (
+    r"(^|[^a-z])(dwi|dti|dmri|hardi|noddi|dki|dsi|diff|ivim)|diffusion|mddw|tensor"
 )
 _DIRECTION_WORDS = re.compile(
     r"(?:^|[^a-z]|dir|top-?up|rev|pe=?|blip)(ap|pa|lr|rl)(?:[^a-z]|$)"
@@ -190,22 +196,19 @@ class Evidence:
     @property
     def is_diffusion_sequence(self) -> bool:
         """True when type, sequence or name say diffusion, whatever the b-values."""
-        return (
-            "DIFFUSION" in self.image_type
-            or self.has_sequence(_DIFFUSION_SEQUENCE.pattern)
-            or (
-                self.is_spin_echo
-                and not self.sequence
-                and self.has_word(r"(^|[^a-z])s?b[ _-]?\d{3,4}([^0-9]|$)")
-            )
-            or (
-                self.is_epi
-                and (self.is_spin_echo or "GR" not in self.scanning)
-                and self.has_word(
-                    r"(^|[^a-z])(dwi|dti|dmri|hardi|noddi|dki|dsi|diff|ivim)"
-                    r"|diffusion|mddw|tensor"
-                )
-            )
+        if "DIFFUSION" in self.image_type or self.has_sequence(
+            _DIFFUSION_SEQUENCE.pattern
+        ):
+            return True
+        if self.has_sequence(_NO_EPI.pattern) or "GR" in self.scanning:
+            return False
+        if not (self.is_epi or "SE" in self.scanning):
+            return False
+        # Philips hides the readout of diffusion behind SE: there, the name tells.
+        return self.has_word(_DIFFUSION_WORDS) or (
+            self.is_spin_echo
+            and not self.sequence
+            and self.has_word(r"(^|[^a-z])s?b[ _-]?\d{3,4}([^0-9]|$)")
         )
 
     @property

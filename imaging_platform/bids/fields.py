@@ -5,7 +5,7 @@ from __future__ import annotations
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
-_FIELD_TYPES = frozenset({"B0 MAP", "B0", "FIELD_MAP", "FIELDMAP"})
+_FIELD_TYPES = frozenset({"B0 MAP", "FIELD_MAP", "FIELDMAP"})
 
 _MAGNITUDE_TYPES = frozenset({"M", "M_FFE", "MAGNITUDE"})
 

@@ -51,24 +51,35 @@ def is_single_band_reference(image: Evidence, session: Surroundings) -> Verdict 
 
 
 def _following_run(image: Evidence, session: Surroundings) -> Evidence | None:
-    start = image.moment
-    if start is None or not image.output.shape:
+    """Return the run that this volume precedes, if none precedes it more closely."""
+    runs = [one for one in session.others(image) if _precedes(image, one)]
+    if not runs:
         return None
-    for other in session.others(image):
-        later = other.moment
-        if (
-            later is not None
-            and 0 <= later - start < SBREF_LEAD_S
-            and (other.output.volumes or 1) > 1
-            and other.output.shape[:3] == image.output.shape[:3]
-            and other.output.center_mm == image.output.center_mm
-            and other.number("EchoTime") == image.number("EchoTime")
-            and other.direction == image.direction
-            and other.is_phase == image.is_phase
-            and other.is_spin_echo == image.is_spin_echo
-        ):
-            return other
-    return None
+    run = min(runs, key=lambda one: one.moment or 0.0)
+    start = image.moment or 0.0
+    closer = any(
+        _precedes(other, run) and (other.moment or 0.0) > start
+        for other in session.others(image)
+        if (other.output.volumes or 1) == 1
+    )
+    return None if closer else run
+
+
+def _precedes(image: Evidence, other: Evidence) -> bool:
+    start, later = image.moment, other.moment
+    return (
+        start is not None
+        and later is not None
+        and 0 <= later - start < SBREF_LEAD_S
+        and bool(image.output.shape)
+        and (other.output.volumes or 1) > 1
+        and other.output.shape[:3] == image.output.shape[:3]
+        and other.output.center_mm == image.output.center_mm
+        and other.number("EchoTime") == image.number("EchoTime")
+        and other.direction == image.direction
+        and other.is_phase == image.is_phase
+        and other.is_spin_echo == image.is_spin_echo
+    )
 
 
 def _is_for_fieldmap(image: Evidence) -> bool:

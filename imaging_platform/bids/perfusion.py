@@ -40,7 +40,9 @@ def is_perfusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
 
 def is_contrast_agent_perfusion(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find dynamic susceptibility contrast, which BIDS cannot name."""
-    if image.is_labelling or not image.is_epi:
+    # Labelling reads out as early as it can; contrast agent needs T2* weighting.
+    late = (image.number("EchoTime") or 0.03) >= 0.02
+    if image.is_labelling or not image.is_epi or not late:
         return None
     words = image.has_word(r"(^|[^a-z])(dsc|perf|perfusion|pwi)([^a-z]|$)")
     typed = "PERFUSION" in image.image_type or image.has_sequence(r"(.*_)?ep2d_perf")

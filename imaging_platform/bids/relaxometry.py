@@ -14,6 +14,9 @@ MULTI_INVERSION_COUNT = 3
 """From this many inversion times on a protocol measures T1 (IRT1)."""
 
 
+_CONSTANT = ("EchoTime", "RepetitionTime", "FlipAngle")
+
+
 def is_mp2rage(image: Evidence, session: Surroundings) -> Verdict | None:
     """Find the parts of an MP2RAGE: two inversions, the uniform image, its T1 map."""
     if image.is_epi:
@@ -111,7 +114,8 @@ def is_multi_echo(image: Evidence, session: Surroundings) -> Verdict | None:
     named = image.has_word(
         r"(^|[^a-z])(mese|cpmg|megre|qsm|se_mc)([^a-z]|$)|multi.?echo"
     )
-    numbered = named and image.number("EchoNumber") is not None
+    several = named or image.has_sequence(r"gra?se|se_mc")
+    numbered = several and image.number("EchoNumber") is not None
     if len(echoes) < MULTI_ECHO_COUNT and not late and not numbered:
         return None
     confidence = "high" if len(echoes) >= MULTI_ECHO_COUNT else "medium"
@@ -126,6 +130,8 @@ def is_multi_echo(image: Evidence, session: Surroundings) -> Verdict | None:
 
 def _family(image: Evidence, session: Surroundings) -> list[Evidence]:
     """Return the images of one protocol and description, this one included."""
+    if not image.name:
+        return [image]
     return [
         other
         for other in session.images
@@ -158,8 +164,7 @@ def is_magnetization_transfer(image: Evidence, session: Surroundings) -> Verdict
     angle makes them MTS, and several echoes make them MPM (BIDS, qMRI appendix).
     """
     family = _spoiled_set(image, session)
-    states = {one.output.sidecar.get("MTState") for one in family}
-    if not {True, False} <= states or image.is_derived:
+    if image.is_derived or not _has_transfer_pair(family):
         return None
     flips = sorted({one.number("FlipAngle") or 0.0 for one in family})
     echoes = {one.number("EchoTime") for one in family}
@@ -177,6 +182,21 @@ def is_magnetization_transfer(image: Evidence, session: Surroundings) -> Verdict
         entities=entities,
         confidence="medium",
     )
+
+
+def _has_transfer_pair(family: Sequence[Evidence]) -> bool:
+    """Tell whether two images differ in the transfer pulse and in nothing else."""
+    on, off = (
+        {
+            tuple(
+                one.number(key) for key in ("EchoTime", "RepetitionTime", "FlipAngle")
+            )
+            for one in family
+            if one.output.sidecar.get("MTState") is state
+        }
+        for state in (True, False)
+    )
+    return bool(on & off)
 
 
 def is_variable_flip_angle(image: Evidence, session: Surroundings) -> Verdict | None:
@@ -236,7 +256,7 @@ def is_multi_inversion(image: Evidence, session: Surroundings) -> Verdict | None
             time
             for one in session.images
             if one.scanning == image.scanning
-            and one.number("EchoTime") == image.number("EchoTime")
+            and all(one.number(key) == image.number(key) for key in _CONSTANT)
             and one.output.shape == image.output.shape
             and "UNI" not in one.image_type
             and (time := one.number("InversionTime")) is not None

@@ -12,7 +12,8 @@ from imaging_platform.bids.claims import weigh
 from imaging_platform.bids.decisions import Decision, Verdict, order_entities
 from imaging_platform.bids.derived import DERIVED, DERIVED_OR_SCOUT
 from imaging_platform.bids.diffusion import DIFFUSION
-from imaging_platform.bids.entities import Draft, name_drafts
+from imaging_platform.bids.drafts import Draft
+from imaging_platform.bids.entities import name_drafts
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings, read_evidence
 from imaging_platform.bids.fields import FIELDS
 from imaging_platform.bids.function import FUNCTION, is_single_band_reference
