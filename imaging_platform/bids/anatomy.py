@@ -213,6 +213,25 @@ def is_gradient_echo_contrast(image: Evidence, _: Surroundings) -> Verdict | Non
     return None
 
 
+def is_bare_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Guess from timing alone where neither sequence nor name say anything."""
+    echo, repetition = image.number("EchoTime"), image.number("RepetitionTime")
+    if image.scanning - {"", "RM"} or image.sequence or echo is None:
+        return None
+    single = image.output.volumes in (1, None)
+    if not single or image.is_epi or repetition is None:
+        return None
+    if echo <= 0.006 and (image.number("FlipAngle") or 99.0) <= 15:
+        return _bare("T1w", "Short TE with a small flip angle, nothing else is said.")
+    if echo >= _LONG_ECHO_S and repetition >= 2:
+        return _bare("T2w", "Long TE and long TR, nothing else is said.")
+    return None
+
+
+def _bare(suffix: str, why: str) -> Verdict:
+    return Verdict("bare", why, "anat", suffix, confidence="low")
+
+
 ANATOMY: tuple[Rule, ...] = (
     is_angiography,
     is_inplane,
@@ -223,5 +242,6 @@ ANATOMY: tuple[Rule, ...] = (
     is_spin_echo_contrast,
     is_named_contrast,
     is_gradient_echo_contrast,
+    is_bare_contrast,
 )
 """Rules for structural images, in order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 from imaging_platform.bids.perfusion import is_perfusion_map
@@ -41,14 +43,21 @@ _REFORMATS = frozenset(
 """ImageType of reformatted and projected copies: Siemens, GE, Philips, enhanced MR."""
 
 
+_LOCALIZER_WORDS = re.compile(
+    r"scout|localizer|localiser|survey|(3|three|tri)[- ]?(plane|pl\b)|\bloc\b"
+    r"|\bpilot\b|topogram|plan[-_ ]?scan"
+)
+
+_OTHER_LABELS = re.compile(r"(ses|task|acq|run)-[a-z0-9]+")
+
+
 def is_localizer(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find positioning scans; a functional localizer is an EPI time series."""
+    """Find positioning scans; nobody positions by EPI, fieldmaps or MPRAGE."""
     by_type = bool({"LOCALIZER", "SCOUT"} & image.image_type)
-    by_word = image.has_word(
-        r"scout|localizer|localiser|survey|3[- ]?plane|three[- ]?plane|\bloc\b"
-        r"|\bpilot\b|topogram|3[- ]?pl\b|plan[-_ ]?scan"
-    )
-    if by_type or (by_word and not (image.is_epi and image.is_time_series)):
+    # A session or a task may be called localizer: ses-localizer says nothing here.
+    said = _LOCALIZER_WORDS.search(_OTHER_LABELS.sub("", image.name)) is not None
+    measures = image.is_epi or image.is_inverted or image.has_sequence(r"fm[23]d")
+    if by_type or (said and not measures):
         return Verdict(
             rule="localizer",
             why="A localizer only positions the other scans.",
@@ -59,17 +68,19 @@ def is_localizer(image: Evidence, _: Surroundings) -> Verdict | None:
 
 
 def is_calibration(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find coil sensitivity and other prescans."""
-    if not image.is_epi and image.has_word(
-        r"asset cal|\bcalibration\b|\bcal\b|ref_?head|coil_?survey|sense ?ref|prescan"
-    ):
-        return Verdict(
-            rule="calibration",
-            why="A coil calibration serves the reconstruction only.",
-            confidence="low",
-            outcome="excluded",
-        )
-    return None
+    """Find coil sensitivity and other prescans; prescan normalized is a filter."""
+    words = (
+        r"asset cal|\bcalibration\b|\bcal\b|ref_?head|coil_?(survey|ref)|sense ?ref"
+        r"|prescan(?![-_ ]?norm)|bias_(bc|\d+ch)|adj_?(shim|gre)"
+    )
+    if image.is_epi or image.is_labelling or not image.has_word(words):
+        return None
+    return Verdict(
+        rule="calibration",
+        why="A coil calibration serves the reconstruction only.",
+        confidence="low",
+        outcome="excluded",
+    )
 
 
 def is_picture(image: Evidence, _: Surroundings) -> Verdict | None:

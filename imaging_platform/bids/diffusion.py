@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imaging_platform.bids.claims import read_claims
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import (
     TIME_SERIES_VOLUMES,
@@ -33,7 +34,7 @@ def is_opposite_epi(image: Evidence, session: Surroundings) -> Verdict | None:
     named = image.has_word(FIELDMAP_WORDS)
     if image.is_diffusion_sequence:
         return _unweighted_diffusion(image, session)
-    if image.is_spin_echo:
+    if image.is_spin_echo and not _is_spin_echo_run(image):
         why = "Spin-echo EPI without diffusion weighting maps the field."
         return _epi_fieldmap(why, "high" if named else "medium")
     if named:
@@ -42,6 +43,12 @@ def is_opposite_epi(image: Evidence, session: Surroundings) -> Verdict | None:
         why = "A few volumes, phase encoding opposite to a long run of the same grid."
         return _epi_fieldmap(why, "medium")
     return None
+
+
+def _is_spin_echo_run(image: Evidence) -> bool:
+    """Tell whether an uncounted spin-echo series is called a run, as at 7 T."""
+    claims = read_claims(image)
+    return image.output.volumes is None and "bold" in claims and "fmap" not in claims
 
 
 def _epi_fieldmap(why: str, confidence: str) -> Verdict:

@@ -221,7 +221,7 @@ class Evidence:
             or self.has_sequence(
                 r".*(^|_|3d|p|pc)asl(_|\d|$)|.*pcasl|tgse3d|.*tgse_asl"
             )
-            or self.has_word(r"(^|[^a-z])(wip)?(p|pc|v|3d|fair)?asl([^a-z]|$)|pcasl")
+            or self.has_word(r"(^|[^a-z])(wip)?(p|pc|v|e|3d|fair)?asl([^a-z]|$)|pcasl")
             or self.has_word(r"arterial.?spin|pulsed.?arterial")
         )
 

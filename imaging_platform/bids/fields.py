@@ -5,7 +5,7 @@ from __future__ import annotations
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
-_FIELD_TYPES = frozenset({"B0 MAP", "FIELD_MAP", "FIELDMAP"})
+_FIELD_TYPES = frozenset({"B0 MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ"})
 
 _MAGNITUDE_TYPES = frozenset({"M", "M_FFE", "MAGNITUDE"})
 
@@ -28,6 +28,8 @@ def is_transmit_field(image: Evidence, _: Surroundings) -> Verdict | None:
         return _transmit("TB1EPI", "EPI of spin and stimulated echoes.", {}, "medium")
     if "B1 MAP" in image.image_type or "FLIP ANGLE MAP" in image.image_type:
         return _transmit("TB1map", "ImageType says flip angle map.", {}, "medium")
+    if image.has_word(r"(^|[^a-z0-9])b1[-_+ ]?map") and not image.is_epi:
+        return _transmit("TB1map", "The name says B1 map.", {}, "low")
     return None
 
 

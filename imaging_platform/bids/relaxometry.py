@@ -38,7 +38,8 @@ def is_mp2rage(image: Evidence, session: Surroundings) -> Verdict | None:
             entities={"rec": "denoised"} if denoised else {},
             confidence="medium",
         )
-    if not (family or _has_uniform_sibling(image, session)):
+    paired = _has_uniform_sibling(image, session) or _is_inverted_twice(image, session)
+    if not (family or paired):
         return None
     if image.has_word(r"inv[-_ ]?[12]") or image.number("InversionTime") is not None:
         return Verdict(
@@ -66,6 +67,19 @@ def _has_uniform_sibling(image: Evidence, session: Surroundings) -> bool:
         and other.number("InversionTime") is None
         for other in session.others(image)
     )
+
+
+def _is_inverted_twice(image: Evidence, session: Surroundings) -> bool:
+    """Tell whether one protocol read out after exactly two inversion times."""
+    if not image.text("ProtocolName") or not image.has_sequence(r"(.*_)?tfl"):
+        return False
+    times = {
+        one.number("InversionTime")
+        for one in session.images
+        if one.text("ProtocolName") == image.text("ProtocolName")
+        and one.number("RepetitionTime") == image.number("RepetitionTime")
+    }
+    return len(times - {None}) == 2
 
 
 def _inversion_number(image: Evidence, session: Surroundings) -> str:
