@@ -278,10 +278,9 @@ def _hold_without_metadata(
 ) -> Decision:
     if not decision.is_converted:
         return decision
-    missing = (
-        *find_missing_metadata(decision, image, session),
-        *find_missing_of_pet(decision, build_sidecar(decision, image.output)),
-    )
+    missing = find_missing_metadata(decision, image, session)
+    if decision.datatype == "pet":
+        missing += find_missing_of_pet(build_sidecar(decision, image.output))
     if not missing:
         return decision
     return replace(

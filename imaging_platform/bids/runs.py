@@ -65,33 +65,20 @@ def add_runs(acquisitions: Sequence[Sequence[Draft]]) -> None:
 
 def _warn_of_aborted(ordered: Sequence[Sequence[Draft]]) -> None:
     """Say of a run that a longer one of the same name follows: it was interrupted."""
-    runs = [a[0] for a in ordered if a[0].verdict.datatype in {"func", "dwi", "perf"}]
-    for position, draft in enumerate(runs):
-        mine = draft.image.output.volumes or 0
-        longer = [
-            later
-            for later in runs[position + 1 :]
-            if _repeats(draft, later)
-            and mine < _ABORTED_SHARE * (later.image.output.volumes or 0)
-        ]
-        if mine and longer:
-            whole = longer[0]
+    longest_after: dict[tuple[object, ...], int] = {}
+    for members in reversed(ordered):
+        draft = members[0]
+        mine = draft.image.output.volumes
+        if draft.verdict.datatype not in {"func", "dwi", "perf"} or mine is None:
+            continue
+        protocol = (*_run_key(draft), draft.image.protocol)
+        whole = longest_after.get(protocol, 0)
+        if mine < _ABORTED_SHARE * whole:
             draft.warnings.append(
-                f"Only {mine} volumes of {whole.image.output.volumes}, which the "
-                "repeat with the same protocol has: probably interrupted."
+                f"Only {mine} volumes of {whole}, which a repeat with the same "
+                "protocol has: probably interrupted."
             )
-
-
-def _repeats(draft: Draft, later: Draft) -> bool:
-    keep = {"task", "acq", "dir", "ce", "echo", "part"}
-    mine, theirs = (
-        {k: v for k, v in each.entities.items() if k in keep} for each in (draft, later)
-    )
-    return (
-        mine == theirs
-        and draft.final_suffix == later.final_suffix
-        and draft.image.protocol == later.image.protocol
-    )
+        longest_after[protocol] = max(mine, whole)
 
 
 def _position(draft: Draft) -> tuple[float, float]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from imaging_platform.bids.decisions import Decision, Verdict
+from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
 REQUIRED_OF_PET: tuple[str, ...] = (
@@ -85,21 +86,15 @@ def is_without_name(image: Evidence, _: Surroundings) -> Verdict | None:
     return Verdict(rule="modality", why=f"{why}.", outcome="unknown")
 
 
-def find_missing_of_pet(
-    decision: Decision, sidecar: dict[str, object]
-) -> tuple[str, ...]:
+def find_missing_of_pet(sidecar: Mapping[str, object]) -> tuple[str, ...]:
     """
     Return the keys that the standard requires of a PET image and are not there.
 
     Parameters
     ----------
-    decision
-        What the image is; anything but PET lacks nothing here.
     sidecar
-        Its sidecar as it would be written.
+        Sidecar of the image as it would be written.
     """
-    if (decision.datatype, decision.suffix) != ("pet", "pet"):
-        return ()
     required = list(REQUIRED_OF_PET)
     for (key, value), more in _CONDITIONAL.items():
         if sidecar.get(key) == value:
