@@ -161,14 +161,16 @@ class Evidence:
         if named or kind.startswith("spin echo") or "spin echo epi" in kind:
             return True
         echo = self.number("EchoTime")
-        if "EP" in self.scanning and echo is not None and not self.sequence:
+        if "EP" in self.scanning and echo is not None:
             return self._is_spin_echo_epi(echo)
         # Siemens wrote SE\\EP for gradient-echo EPI before VD.
         return "SE" in self.scanning
 
     def _is_spin_echo_epi(self, echo: float) -> bool:
         single = self.number("EchoNumber") in (None, 1)
-        said = "SE" in self.scanning or "GR" not in self.scanning
+        said = "SE" in self.scanning or not (
+            "GR" in self.scanning or self.has_word(r"fmri|bold")
+        )
         return said and single and echo >= GRADIENT_ECHO_LIMIT_S
 
     @property
