@@ -15,6 +15,7 @@ from imaging_platform.bids.tasks import read_task
 SAME_ACQUISITION_S = 20.0
 """Images of one acquisition (echoes, phase, fieldmap parts) start within this."""
 
+_ALWAYS_NUMBERED = frozenset({"MEGRE", "MESE"})
 _RECONSTRUCTIONS = ("NORM", "DIS3D", "DIS2D", "ND", "FIL", "SM2")
 
 
@@ -173,6 +174,9 @@ def _add_echo_part_rec(members: Sequence[Draft]) -> None:
         if len(echoes) > 1 and "echo" in allowed:
             position = echoes.index(draft.image.number("EchoTime") or 0.0)
             draft.entities.setdefault("echo", str(position + 1))
+        elif draft.final_suffix in _ALWAYS_NUMBERED:
+            number = int(draft.image.number("EchoNumber") or 1)
+            draft.entities.setdefault("echo", str(number))
         if "part" in allowed and (len(parts) > 1 or part != "mag"):
             draft.entities.setdefault("part", part)
             if part == "phase":

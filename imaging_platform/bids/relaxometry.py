@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
@@ -13,6 +13,24 @@ MULTI_ECHO_COUNT = 3
 MULTI_INVERSION_COUNT = 3
 """From this many inversion times on a protocol measures T1 (IRT1)."""
 
+
+REQUIRED_OF_SETS: dict[str, tuple[str, ...]] = {
+    "VFA": ("FlipAngle", "PulseSequenceType", "RepetitionTimeExcitation"),
+    "IRT1": ("InversionTime",),
+    "MP2RAGE": (
+        "FlipAngle",
+        "InversionTime",
+        "RepetitionTimeExcitation",
+        "NumberShots",
+        "MagneticFieldStrength",
+    ),
+    "MTR": ("MTState",),
+    "MTS": ("FlipAngle", "MTState", "RepetitionTimeExcitation"),
+    "MPM": ("FlipAngle", "MTState", "RepetitionTimeExcitation"),
+    "TB1AFI": ("RepetitionTimeExcitation",),
+    "TB1EPI": ("EchoTime", "FlipAngle", "TotalReadoutTime", "MixingTime"),
+}
+"""Required sidecar keys of quantitative sets (BIDS 1.11, qMRI sidecar tables)."""
 
 _CONSTANT = ("EchoTime", "RepetitionTime", "FlipAngle")
 
@@ -166,6 +184,7 @@ def _weighted_family(image: Evidence, family: Sequence[Evidence]) -> Verdict | N
         datatype="anat",
         suffix="VFA",
         entities={"flip": str(flips.index(image.number("FlipAngle") or 0.0) + 1)},
+        metadata=_steady_state(image),
         confidence="medium",
     )
 
@@ -194,6 +213,7 @@ def is_magnetization_transfer(image: Evidence, session: Surroundings) -> Verdict
         datatype="anat",
         suffix=suffix,
         entities=entities,
+        metadata=_steady_state(image),
         confidence="medium",
     )
 
@@ -232,6 +252,7 @@ def is_variable_flip_angle(image: Evidence, session: Surroundings) -> Verdict | 
         datatype="anat",
         suffix="VFA",
         entities={"flip": str(flips.index(image.number("FlipAngle") or 0.0) + 1)},
+        metadata=_steady_state(image),
         confidence="medium",
     )
 
@@ -286,6 +307,27 @@ def is_multi_inversion(image: Evidence, session: Surroundings) -> Verdict | None
         entities={"inv": str(times.index(mine) + 1)},
         confidence="medium",
     )
+
+
+def find_missing_of_set(
+    suffix: str, image: Evidence, metadata: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Return keys that a quantitative set needs and neither scanner nor study say."""
+    known = image.output.sidecar.keys() | metadata.keys()
+    return tuple(key for key in REQUIRED_OF_SETS.get(suffix, ()) if key not in known)
+
+
+def _steady_state(image: Evidence) -> dict[str, object]:
+    """
+    Return what follows for a spoiled gradient echo without preparation.
+
+    Each excitation is a repetition there, so both times are one (BIDS, qMRI).
+    """
+    repetition = image.number("RepetitionTime")
+    added: dict[str, object] = {"PulseSequenceType": "Spoiled gradient echo"}
+    if repetition is not None:
+        added["RepetitionTimeExcitation"] = repetition
+    return added
 
 
 RELAXOMETRY: tuple[Rule, ...] = (

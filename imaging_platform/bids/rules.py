@@ -17,13 +17,13 @@ from imaging_platform.bids.entities import name_drafts
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings, read_evidence
 from imaging_platform.bids.fields import FIELDS
 from imaging_platform.bids.function import FUNCTION, is_single_band_reference
-from imaging_platform.bids.metadata import build_sidecar, find_missing_metadata
+from imaging_platform.bids.metadata import find_missing_metadata
 from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.perfusion import PERFUSION
-from imaging_platform.bids.relaxometry import RELAXOMETRY
+from imaging_platform.bids.relaxometry import RELAXOMETRY, find_missing_of_set
 from imaging_platform.bids.reproin import ReproinName, read_reproin_name
 from imaging_platform.bids.settings import BidsSettings, Condition, StudyRule
-from imaging_platform.bids.tomography import TOMOGRAPHY, find_missing_of_pet
+from imaging_platform.bids.tomography import TOMOGRAPHY
 
 BUILT_IN: tuple[Rule, ...] = (
     *TOMOGRAPHY,
@@ -279,8 +279,7 @@ def _hold_without_metadata(
     if not decision.is_converted:
         return decision
     missing = find_missing_metadata(decision, image, session)
-    if decision.datatype == "pet":
-        missing += find_missing_of_pet(build_sidecar(decision, image.output))
+    missing += find_missing_of_set(decision.suffix, image, decision.metadata)
     if not missing:
         return decision
     return replace(

@@ -3,48 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
-
-REQUIRED_OF_PET: tuple[str, ...] = (
-    "Manufacturer",
-    "ManufacturersModelName",
-    "Units",
-    "TracerName",
-    "TracerRadionuclide",
-    "InjectedRadioactivity",
-    "InjectedRadioactivityUnits",
-    "InjectedMass",
-    "InjectedMassUnits",
-    "SpecificRadioactivity",
-    "SpecificRadioactivityUnits",
-    "ModeOfAdministration",
-    "TimeZero",
-    "ScanStart",
-    "InjectionStart",
-    "FrameTimesStart",
-    "FrameDuration",
-    "AcquisitionMode",
-    "ImageDecayCorrected",
-    "ImageDecayCorrectionTime",
-    "ReconMethodName",
-    "ReconMethodParameterLabels",
-    "ReconFilterType",
-    "AttenuationCorrection",
-)
-"""Required sidecar keys of a PET image (BIDS 1.11, sidecar tables of PET)."""
-
-_CONDITIONAL: dict[tuple[str, object], tuple[str, ...]] = {
-    ("ModeOfAdministration", "bolus-infusion"): (
-        "InfusionRadioactivity",
-        "InfusionStart",
-        "InfusionSpeed",
-        "InfusionSpeedUnits",
-        "InjectedVolume",
-    ),
-}
 
 _NO_NAME = {
     "CT": "BIDS 1.11 has no name for CT",
@@ -84,26 +45,6 @@ def is_without_name(image: Evidence, _: Surroundings) -> Verdict | None:
         return None
     why = _NO_NAME.get(modality, f"BIDS has no name for modality {modality}")
     return Verdict(rule="modality", why=f"{why}.", outcome="unknown")
-
-
-def find_missing_of_pet(sidecar: Mapping[str, object]) -> tuple[str, ...]:
-    """
-    Return the keys that the standard requires of a PET image and are not there.
-
-    Parameters
-    ----------
-    sidecar
-        Sidecar of the image as it would be written.
-    """
-    required = list(REQUIRED_OF_PET)
-    for (key, value), more in _CONDITIONAL.items():
-        if sidecar.get(key) == value:
-            required += more
-    if sidecar.get("ReconMethodParameterLabels") not in (None, ["none"]):
-        required += ["ReconMethodParameterUnits", "ReconMethodParameterValues"]
-    if sidecar.get("ReconFilterType") not in (None, "none", ["none"]):
-        required.append("ReconFilterSize")
-    return tuple(key for key in required if key not in sidecar)
 
 
 TOMOGRAPHY: tuple[Rule, ...] = (is_emission_tomography, is_without_name)

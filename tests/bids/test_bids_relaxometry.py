@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bids.sidecars import MPRAGE, distinct, names, output
+from tests.bids.sidecars import MPRAGE, decide, distinct, names, output
 
 SPOILED = {
     "ScanningSequence": "GR",
@@ -88,18 +88,40 @@ def test_three_inversion_times_of_one_sequence_measure_t1():
 
 
 def test_two_inversions_of_one_protocol_are_mp2rage_without_its_name():
-    found = names(
+    found = decide(
         output("a", MPRAGE, InversionTime=2.5, ProtocolName="p", number=1),
         output("b", MPRAGE, InversionTime=0.7, ProtocolName="p", at_s=1, number=2),
     )
 
-    assert found == ["anat/inv-2_MP2RAGE", "anat/inv-1_MP2RAGE"]
+    assert [(d.suffix, d.entities["inv"]) for d in found] == [
+        ("MP2RAGE", "2"),
+        ("MP2RAGE", "1"),
+    ]
+
+
+def test_an_inversion_of_mp2rage_waits_for_what_only_the_protocol_says():
+    one = output("mp2rage_INV1", MPRAGE, MagneticFieldStrength=3)
+
+    decision = decide(one)[0]
+
+    assert decision.outcome == "incomplete"
+    assert "NumberShots" in decision.why
+    assert "MagneticFieldStrength" not in decision.why
+
+
+def test_an_excitation_of_a_spoiled_gradient_echo_takes_a_whole_repetition():
+    decision = decide(
+        output("low", SPOILED, FlipAngle=4),
+        output("high", SPOILED, FlipAngle=20, at_s=300, number=2),
+    )[0]
+
+    assert decision.metadata["RepetitionTimeExcitation"] == SPOILED["RepetitionTime"]
 
 
 def test_a_late_echo_alone_is_known_by_its_number():
     late = SPOILED | {"EchoTime": 0.02, "EchoNumber": 4}
 
-    assert names(output("x17", late)) == ["anat/MEGRE"]
+    assert names(output("x17", late)) == ["anat/echo-4_MEGRE"]
 
 
 def test_echoes_of_a_spin_echo_train_are_numbered_in_order_of_time():
