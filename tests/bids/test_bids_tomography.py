@@ -45,4 +45,5 @@ def test_a_study_rule_may_exclude_what_bids_cannot_name():
 
     decision = decide(output("head", {"Modality": "CT"}), settings=settings)[0]
 
-    assert decision.why == "Attenuation map only."
+    assert decision.outcome == "excluded"
+    assert decision.why.startswith("Attenuation map only.")
