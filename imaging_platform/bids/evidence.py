@@ -19,6 +19,9 @@ B0_LIMIT_S_PER_MM2 = 50.0
 GRADIENT_ECHO_LIMIT_S = 0.045
 """No spin echo of a whole brain's EPI is shorter; gradient echoes of BOLD are."""
 
+SHORTEST_EPI_S = 0.03
+"""No echo train of EPI fits into a shorter repetition, whatever the sequence says."""
+
 _EPI_PREFIX = re.compile(r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep")
 _NO_EPI = re.compile(
     r"tfl|spc|tse|fse|frfse|f[il][23]d|fl_|abcd3d|efgre|bravo|mp_?rage|fm[23]d|t1tfe"
@@ -111,6 +114,8 @@ class Evidence:
     @property
     def is_epi(self) -> bool:
         """True for echo-planar readout; navigators inside a T1w do not count."""
+        if (self.number("RepetitionTime") or 1.0) < SHORTEST_EPI_S:
+            return False
         if self.has_sequence(_EPI_PREFIX.pattern):
             return True
         if self.has_sequence(_NO_EPI.pattern):

@@ -183,6 +183,20 @@ def test_a_session_called_localizer_holds_measurements():
     assert found == ["anat/T1w"]
 
 
+def test_no_echo_planar_readout_fits_into_nine_milliseconds():
+    physics = facts("2D GR", 0.004, 0.0086, SequenceName="epi2", FlipAngle=20)
+
+    assert names(output("3Plane Loc", GE | physics)) == ["excluded"]
+
+
+def test_the_reference_of_a_functional_localizer_positions_nothing():
+    physics = facts("2D EP", 0.03, 2.0, SequenceName="epfid2d1_64")
+
+    found = names(output("face localizer_SBRef", SIEMENS | physics))
+
+    assert found == ["func/task-faceLocalizer_sbref"]
+
+
 def test_a_transmit_field_is_told_by_its_sequence():
     physics = facts("2D GR", 0.002, 5.0, PulseSequenceDetails="%SiemensSeq%\\tfl_b1map")
 
