@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging_platform.bids.evidence import read_axes, read_direction, read_evidence
+from imaging_platform.bids.directions import read_axes, read_direction
+from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.labels import SUFFIXES, allowed_entities
 from tests.bids.sidecars import BOLD, MPRAGE, SPIN_ECHO_EPI, decide, names, output
 
