@@ -2,141 +2,79 @@
 
 from __future__ import annotations
 
+from imaging_platform.bids.claims import read_claims
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
-_T1_SEQUENCES = r"abcd3d|tfl|wip_tfl|t1tfe|t1ffe|efgre3d|bravo|mp_?rage|gre_?fsp"
+_T1_SEQUENCES = (
+    r"abcd3d|(.*_)?tfl|t1tfe|3?d?t1ffe|efgre3d|bravo|mp_?rage|gre_?fsp|fe3d|tfe3d"
+    r"|(.*_)?f?spgr|3d_?tfe"
+)
+_SPIN_ECHOES = (
+    r"t?gra?se|f(r|ast)?_?se|frfse|3dfse|cube|spc|tse|tir|vista|haste|se2d|fase"
+)
 
-_LONG_ECHO_S = 0.05
+_LONG_ECHO_S = 0.07
+"""A spin echo later than this is T2-weighted without doubt."""
 
-MULTI_ECHO_COUNT = 3
-"""From this many echoes on a series is MEGRE or MESE and not a plain contrast."""
+_SHORT_ECHO_S = 0.03
+"""A spin echo earlier than this shows no T2 weighting."""
 
-
-def is_mp2rage(image: Evidence, session: Surroundings) -> Verdict | None:
-    """Find the parts of an MP2RAGE: two inversions, the uniform image, its T1 map."""
-    named = image.has_word(r"mp2_?rage") or image.has_sequence(r"(.*_)?mp2rage")
-    uniform = "UNI" in image.image_type or image.has_word(
-        r"_uni([-_ ]|$)|uni[-_ ]images"
-    )
-    family = named or (
-        uniform and any(_is_inversion(o, image) for o in session.others(image))
-    )
-    if "UNI" in image.image_type or (named and uniform):
-        denoised = image.has_word(r"uni[-_ ]?den|denoise")
-        return Verdict(
-            rule="mp2rage",
-            why="The uniform image of an MP2RAGE.",
-            datatype="anat",
-            suffix="UNIT1",
-            entities={"rec": "denoised"} if denoised else {},
-        )
-    if not (family or _has_uniform_sibling(image, session)):
-        return None
-    if image.has_word(r"inv[-_ ]?[12]") or image.number("InversionTime") is not None:
-        return Verdict(
-            rule="mp2rage",
-            why="One inversion of an MP2RAGE.",
-            datatype="anat",
-            suffix="MP2RAGE",
-            entities={"inv": _inversion_number(image, session)},
-        )
-    return None
-
-
-def _is_inversion(other: Evidence, image: Evidence) -> bool:
-    return other.text("ProtocolName") == image.text("ProtocolName") and (
-        other.number("InversionTime") is not None
-    )
-
-
-def _has_uniform_sibling(image: Evidence, session: Surroundings) -> bool:
-    protocol = image.text("ProtocolName")
-    return any(
-        "UNI" in other.image_type
-        and other.text("ProtocolName") == protocol
-        and other.number("InversionTime") is None
-        for other in session.others(image)
-    )
-
-
-def _inversion_number(image: Evidence, session: Surroundings) -> str:
-    protocol = image.text("ProtocolName")
-    times = {
-        other.number("InversionTime")
-        for other in session.images
-        if other.text("ProtocolName") == protocol and "UNI" not in other.image_type
-    }
-    ordered = sorted(time for time in times if time is not None)
-    mine = image.number("InversionTime")
-    if len(ordered) > 1 and mine in ordered:
-        return str(ordered.index(mine) + 1)
-    return "2" if image.has_word(r"inv[-_ ]?2") else "1"
-
-
-def is_quantitative_map(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find relaxation maps that the scanner computed."""
-    kinds = {
-        "T1 MAP": "T1map",
-        "T2 MAP": "T2map",
-        "T2_STAR MAP": "T2starmap",
-        "R1 MAP": "R1map",
-        "R2 MAP": "R2map",
-        "R2_STAR MAP": "R2starmap",
-    }
-    for token, suffix in kinds.items():
-        if token in image.image_type:
-            why = f"ImageType says {token}."
-            return Verdict("quantitative_map", why, "anat", suffix)
-    return None
-
-
-def is_multi_echo(image: Evidence, session: Surroundings) -> Verdict | None:
-    """Find multi-echo series for relaxometry."""
-    echoes = {
-        other.number("EchoTime")
-        for other in session.images
-        if other.text("ProtocolName") == image.text("ProtocolName")
-        and other.text("SeriesDescription") == image.text("SeriesDescription")
-        and other.is_epi == image.is_epi
-    }
-    if len(echoes) < MULTI_ECHO_COUNT or image.is_epi:
-        return None
-    if image.is_spin_echo:
-        return Verdict("mese", "A spin echo with three echoes or more.", "anat", "MESE")
-    if "IR" in image.scanning or image.number("InversionTime"):
-        return None
-    return Verdict(
-        "megre", "A gradient echo with three echoes or more.", "anat", "MEGRE"
-    )
+_FLUID_INVERSION_S = (1.4, 3.5)
+"""Inversion times that null fluid: ln 2 x T1 of CSF, less for a short TR."""
 
 
 def is_angiography(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find time-of-flight and phase-contrast angiography."""
-    if {"TOF", "ANGIO", "MRA"} & image.image_type or image.has_word(
-        r"\btof|_tof|angio|\bmra\b|venogra|phase_?contrast"
+    typed = bool({"TOF", "ANGIO", "MRA", "PCA", "FLOW_ENCODED"} & image.image_type)
+    if image.is_epi or image.is_labelling:
+        return None
+    sequence = image.has_sequence(r"(.*_)?tof|fl_?pc|fl3d\w*_t\d|pc[23]d|inhance")
+    named = image.has_word(
+        r"(^|[^a-z])s?(3di|2di)?_?tof([^a-z]|$)|angio|\bmra\b|_mra|venogra"
+        r"|phase_?contrast"
+    )
+    if not (typed or sequence or named):
+        return None
+    return Verdict(
+        "angio",
+        "Type, sequence or name say angiography.",
+        "anat",
+        "angio",
+        confidence="medium" if typed or sequence else "low",
+    )
+
+
+def is_inplane(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find structural slices made to lie in the plane of the functional runs."""
+    if image.is_epi or not image.has_word(
+        r"in[-_ ]?plane|inplane|co-?planar|match(ed)?[-_ ]?b(and)?[-_ ]?w(idth)?"
     ):
-        return Verdict(
-            "angio",
-            "Type or name say angiography.",
-            "anat",
-            "angio",
-            confidence="medium",
-        )
-    return None
+        return None
+    short = (image.number("EchoTime") or 0.0) < _SHORT_ECHO_S
+    claims = read_claims(image)
+    first = "T1w" in claims or (short and "T2w" not in claims)
+    return Verdict(
+        "inplane",
+        "The name says that the slices lie in the plane of other runs.",
+        "anat",
+        "inplaneT1" if first else "inplaneT2",
+        confidence="low",
+    )
 
 
 def is_fluid_attenuated(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find FLAIR: a long inversion time and a long echo time."""
-    inversion = image.number("InversionTime") or 0.0
-    echo = image.number("EchoTime") or 0.0
-    named = image.has_word(r"flair|dark[-_ ]?fl|da[-_]fl|tirm")
-    if named and not image.has_word(r"t1[-_ ]*flair") and echo > 0.05:
-        return Verdict(
-            "flair", "The name says FLAIR.", "anat", "FLAIR", confidence="medium"
-        )
-    inverted = "IR" in image.scanning or image.has_sequence(r"tir|spcir")
-    if inverted and 1.4 <= inversion <= 3.5 and echo > 0.05:
+    inversion = image.number("InversionTime")
+    echo = image.number("EchoTime")
+    if image.is_epi or (echo is not None and echo < 0.04):
+        return None
+    low, high = _FLUID_INVERSION_S
+    nulled = inversion is not None and low <= inversion <= high
+    if "FLAIR" in read_claims(image) and (inversion is None or inversion >= 1.0):
+        why = "The name says FLAIR and physics does not object."
+        return Verdict("flair", why, "anat", "FLAIR", confidence="medium")
+    if image.is_inverted and nulled and not image.has_sequence(r"tfl"):
         why = "Inversion at 1.4 to 3.5 s with a long echo time nulls fluid."
         return Verdict("flair", why, "anat", "FLAIR", confidence="medium")
     return None
@@ -151,20 +89,30 @@ def is_susceptibility(image: Evidence, _: Surroundings) -> Verdict | None:
             why="A computed susceptibility-weighted image has no raw BIDS name.",
             outcome="excluded",
         )
-    named = image.has_word(r"\bswi|_swi|swan|t2_?star|t2\*|hemo")
-    if (named or processed) and not image.is_spin_echo:
+    named = image.has_word(r"\bswi|_swi|swan|t2_?star|t2\*|hemo|ven_?bold|swip")
+    sequence = image.has_sequence(r"swi3d|swan|(.*_)?swi(_|$)|hemo")
+    if (named or processed or sequence) and not image.is_spin_echo:
         why = "A gradient echo weighted by susceptibility (T2*)."
         return Verdict("t2starw", why, "anat", "T2starw", confidence="medium")
     return None
 
 
-def is_inversion_prepared_t1(image: Evidence, _: Surroundings) -> Verdict | None:
+def is_magnetization_prepared(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find T1w gradient echoes: MPRAGE, BRAVO, T1-TFE and spoiled 3-D."""
-    if "SE" in image.scanning or image.has_sequence(r"spc|tse|fse|3dfse|cube"):
+    echo = image.number("EchoTime")
+    if image.is_epi or "SE" in image.scanning or image.has_sequence(_SPIN_ECHOES):
+        return None
+    if echo is not None and echo > 0.012:
         return None
     inversion = image.number("InversionTime") or 0.0
     if image.has_sequence(_T1_SEQUENCES):
         why = "The sequence is a T1-weighted gradient echo."
+        return Verdict("t1w", why, "anat", "T1w", confidence="medium")
+    prepared = "MP" in image.text("SequenceVariant").upper().replace("\\", "_").split(
+        "_"
+    )
+    if image.is_volumetric and (0.25 <= inversion <= 1.5 or prepared):
+        why = "A 3-D gradient echo with short TE after an inversion or preparation."
         return Verdict("t1w", why, "anat", "T1w", confidence="medium")
     if "GR" in image.scanning and 0.3 <= inversion <= 1.5:
         why = "An inversion-prepared gradient echo."
@@ -172,18 +120,73 @@ def is_inversion_prepared_t1(image: Evidence, _: Surroundings) -> Verdict | None
     return None
 
 
+def is_spin_echo_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Tell T1w, PDw and T2w spin echoes apart by TE, TR and TI; names break ties."""
+    echo, repetition = image.number("EchoTime"), image.number("RepetitionTime")
+    if image.is_epi or echo is None or not _is_spin_echo(image, echo):
+        return None
+    claims = read_claims(image) & {"T1w", "T2w", "PDw"}
+    inverted = 0.3 <= (image.number("InversionTime") or 0.0) < 2.5
+    if echo < _SHORT_ECHO_S and (inverted or claims == {"T1w"}):
+        return _contrast("T1w", "A spin echo with short TE, T1-weighted.")
+    if echo >= _LONG_ECHO_S:
+        return _contrast("T2w", "A spin echo with long TE.")
+    if len(claims) == 1 and echo >= _SHORT_ECHO_S and claims != {"T1w"}:
+        suffix = next(iter(claims))
+        return _contrast(suffix, f"A spin echo; the name says {suffix}.", "low")
+    if repetition is None:
+        return None
+    if repetition > 1.5:
+        return _proton_or_t2(echo, image)
+    if echo <= 0.04 and image.text("PulseSequenceName").lower() != "grase":
+        return _contrast("T1w", "A spin echo with short TR and short TE.")
+    return None
+
+
+def _is_spin_echo(image: Evidence, echo: float) -> bool:
+    if image.is_spin_echo or image.has_sequence(_SPIN_ECHOES):
+        return True
+    # GE calls CUBE a research mode; only echo trains reach such an effective TE.
+    # Philips calls an inverted echo train IR and nothing else.
+    trains = (image.number("EchoTrainLength") or 0.0) > 4 and echo > 0.02
+    inverted = image.scanning == {"IR"} and not image.is_volumetric
+    return "GR" not in image.scanning and (trains or inverted)
+
+
+def _proton_or_t2(echo: float, image: Evidence) -> Verdict | None:
+    if echo >= 0.05:
+        return _contrast("T2w", "A spin echo with long TR and long TE.")
+    if "IR" in image.scanning:
+        return None
+    return _contrast("PDw", "A spin echo with long TR and short TE.")
+
+
+def _contrast(suffix: str, why: str, confidence: str = "medium") -> Verdict:
+    return Verdict("spin_echo", why, "anat", suffix, confidence=confidence)
+
+
+def is_steady_state(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find balanced steady-state images (CISS, FIESTA), which look like T2."""
+    sequence = image.has_sequence(r"tfi[23]d|ci3d|(.*_)?(trufi|ciss|fiesta)|bffe|bssfp")
+    if image.is_epi or not (
+        sequence or image.has_word(r"(^|[^a-z])(ciss|fiesta|trufi|bffe|bssfp)")
+    ):
+        return None
+    why = "Balanced steady state, with fluid as bright as on T2w."
+    return Verdict("steady_state", why, "anat", "T2w", confidence="low")
+
+
 def is_named_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
     """Read the contrast from the name, where the name gives exactly one."""
-    contrasts = {
-        "T1w": r"(^|[^a-z0-9])t1(w|[^a-z0-9]|$)|st1w|mp[-_]?rage|bravo|spgr",
-        "T2w": r"(^|[^a-z0-9])t2(w|[^a-z0-9*]|$)|\bct2",
-        "PDw": r"(^|[^a-z0-9])pd(w|[^a-z0-9]|$)|proton",
-    }
-    found = [suffix for suffix, words in contrasts.items() if image.has_word(words)]
+    if image.is_epi:
+        return None
+    found = sorted(read_claims(image) & {"T1w", "T2w", "PDw", "FLAIR", "T2starw"})
     echo = image.number("EchoTime")
-    if {"PDw", "T2w"} <= set(found) and echo is not None:
+    if found == ["PDw", "T2w"] and echo is not None:
         found = ["T2w" if echo > 0.05 else "PDw"]
     if len(found) != 1:
+        return None
+    if found == ["T1w"] and echo is not None and echo > 0.05:
         return None
     return Verdict(
         rule="named_contrast",
@@ -192,23 +195,6 @@ def is_named_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
         suffix=found[0],
         confidence="low",
     )
-
-
-def is_spin_echo_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Tell T1w, PDw and T2w spin echoes apart by echo and repetition time."""
-    echo, repetition = image.number("EchoTime"), image.number("RepetitionTime")
-    spin = image.is_spin_echo or image.has_sequence(r"fse|3dfse|cube|spc|tse|tir")
-    if not spin or image.is_epi or echo is None or repetition is None:
-        return None
-    if repetition > 1.5 and echo >= _LONG_ECHO_S:
-        suffix, why = "T2w", "A spin echo with long TR and long TE."
-    elif repetition > 1.5 and "IR" not in image.scanning:
-        suffix, why = "PDw", "A spin echo with long TR and short TE."
-    elif echo <= 0.04:
-        suffix, why = "T1w", "A spin echo with short TR and short TE."
-    else:
-        return None
-    return Verdict("spin_echo", why, "anat", suffix, confidence="medium")
 
 
 def is_gradient_echo_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
@@ -227,16 +213,35 @@ def is_gradient_echo_contrast(image: Evidence, _: Surroundings) -> Verdict | Non
     return None
 
 
+def is_bare_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Guess from timing alone where neither sequence nor name say anything."""
+    echo, repetition = image.number("EchoTime"), image.number("RepetitionTime")
+    if image.scanning - {"", "RM"} or image.sequence or echo is None:
+        return None
+    single = image.output.volumes in (1, None)
+    if not single or image.is_epi or repetition is None:
+        return None
+    if echo <= 0.006 and (image.number("FlipAngle") or 99.0) <= 15:
+        return _bare("T1w", "Short TE with a small flip angle, nothing else is said.")
+    if echo >= _LONG_ECHO_S and repetition >= 2:
+        return _bare("T2w", "Long TE and long TR, nothing else is said.")
+    return None
+
+
+def _bare(suffix: str, why: str) -> Verdict:
+    return Verdict("bare", why, "anat", suffix, confidence="low")
+
+
 ANATOMY: tuple[Rule, ...] = (
-    is_quantitative_map,
-    is_mp2rage,
-    is_multi_echo,
     is_angiography,
+    is_inplane,
     is_fluid_attenuated,
     is_susceptibility,
-    is_inversion_prepared_t1,
+    is_steady_state,
+    is_magnetization_prepared,
     is_spin_echo_contrast,
     is_named_contrast,
     is_gradient_echo_contrast,
+    is_bare_contrast,
 )
 """Rules for structural images, in order."""

@@ -11,6 +11,7 @@ ENTITY_ORDER = (
     "task",
     "acq",
     "ce",
+    "trc",
     "rec",
     "dir",
     "run",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
+from imaging_platform.bids.perfusion import is_perfusion_map
 
 _MAPS = {
     "ADC": "ADC",
@@ -18,17 +21,43 @@ _MAPS = {
 }
 
 _REFORMATS = frozenset(
-    {"MPR", "PROJECTION IMAGE", "MIP", "MINIP", "MNIP", "CSA MPR", "REFORMATTED"}
+    {
+        "MPR",
+        "CSA MPR",
+        "CPR",
+        "MPVR",
+        "REFORMATTED",
+        "PROJECTION",
+        "PROJECTION IMAGE",
+        "MIP",
+        "MINIP",
+        "MNIP",
+        "MAX_IP",
+        "MIN_IP",
+        "COLLAPSE",
+        "PJN",
+        "VOLREN",
+        "VRT",
+    }
 )
+"""ImageType of reformatted and projected copies: Siemens, GE, Philips, enhanced MR."""
+
+
+_LOCALIZER_WORDS = re.compile(
+    r"scout|localizer|localiser|survey|(3|three|tri)[- ]?(plane|pl\b)|\bloc\b"
+    r"|\bpilot\b|topogram|plan[-_ ]?scan"
+)
+
+_OTHER_LABELS = re.compile(r"(ses|task|acq|run)-[a-z0-9]+")
 
 
 def is_localizer(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find positioning scans; a functional localizer is an EPI time series."""
+    """Find positioning scans; nobody positions by EPI, fieldmaps or MPRAGE."""
     by_type = bool({"LOCALIZER", "SCOUT"} & image.image_type)
-    by_word = image.has_word(
-        r"scout|localizer|localiser|survey|3[- ]?plane|three[- ]?plane|\bloc\b|topogram"
-    )
-    if by_type or (by_word and not (image.is_epi and image.is_time_series)):
+    # A session or a task may be called localizer: ses-localizer says nothing here.
+    said = _LOCALIZER_WORDS.search(_OTHER_LABELS.sub("", image.name)) is not None
+    measures = image.is_epi or image.is_inverted or image.has_sequence(r"fm[23]d")
+    if by_type or (said and not measures):
         return Verdict(
             rule="localizer",
             why="A localizer only positions the other scans.",
@@ -39,17 +68,19 @@ def is_localizer(image: Evidence, _: Surroundings) -> Verdict | None:
 
 
 def is_calibration(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find coil sensitivity and other prescans."""
-    if not image.is_epi and image.has_word(
-        r"asset cal|\bcalibration\b|\bcal\b|ref_?head|coil_?survey|sense ?ref|prescan"
-    ):
-        return Verdict(
-            rule="calibration",
-            why="A coil calibration serves the reconstruction only.",
-            confidence="low",
-            outcome="excluded",
-        )
-    return None
+    """Find coil sensitivity and other prescans; prescan normalized is a filter."""
+    words = (
+        r"asset cal|\bcalibration\b|\bcal\b|ref_?head|coil_?(survey|ref)|sense ?ref"
+        r"|prescan(?![-_ ]?norm)|bias_(bc|\d+ch)|adj_?(shim|gre)"
+    )
+    if image.is_epi or image.is_labelling or not image.has_word(words):
+        return None
+    return Verdict(
+        rule="calibration",
+        why="A coil calibration serves the reconstruction only.",
+        confidence="low",
+        outcome="excluded",
+    )
 
 
 def is_picture(image: Evidence, _: Surroundings) -> Verdict | None:
@@ -82,42 +113,27 @@ def is_diffusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
         why=f"The scanner computed this {kind} from diffusion-weighted images.",
         datatype="dwi",
         suffix=kind,
+        confidence="medium",
     )
 
 
-def is_perfusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find maps that the scanner computed from perfusion images."""
-    types = image.image_type
-    maps = {"RCBF", "RELCBF", "CBF", "CBV", "RCBV", "MTT", "TTP", "TMAX", "SUBTRACTION"}
-    computed = image.is_derived and ("ASL" in types or image.is_labelling)
-    philips = "PERFUSION_FFE" in types and "SOURCE" not in types
-    if computed or philips or (image.is_derived and maps & types):
-        return Verdict(
-            rule="perfusion_map",
-            why="A perfusion map of the scanner is derived and has no raw BIDS name.",
-            outcome="excluded",
-        )
-    return None
-
-
-def is_reformat(image: Evidence, _: Surroundings) -> Verdict | None:
+def is_reformat(image: Evidence, session: Surroundings) -> Verdict | None:
     """Find reformatted and projected copies; mpr in a name means MPRAGE."""
-    kinds = {
-        "MPR",
-        "PROJECTION IMAGE",
-        "MIP",
-        "MINIP",
-        "MNIP",
-        "CSA MPR",
-        "REFORMATTED",
-    }
-    if (image.is_derived and kinds & image.image_type) or "MNIP" in image.image_type:
-        return Verdict(
-            rule="reformat",
-            why="A reformatted or projected copy of another series.",
-            outcome="excluded",
-        )
-    return None
+    typed = image.is_derived and bool(_REFORMATS & image.image_type)
+    if not typed and "MNIP" not in image.image_type:
+        return None
+    original = any(
+        not other.is_derived and other.number("EchoTime") == image.number("EchoTime")
+        for other in session.others(image)
+    )
+    return Verdict(
+        rule="reformat",
+        why="A reformatted or projected copy of another series."
+        if original
+        else "A reformatted or projected copy; its original is not in the session.",
+        confidence="high" if original else "low",
+        outcome="excluded",
+    )
 
 
 def is_statistics(image: Evidence, _: Surroundings) -> Verdict | None:
@@ -158,19 +174,6 @@ def is_motion_corrected(image: Evidence, session: Surroundings) -> Verdict | Non
     )
 
 
-def is_contrast_agent_perfusion(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find dynamic susceptibility contrast, which BIDS cannot name."""
-    words = image.has_word(r"\bdsc\b|_dsc|perf(usion)?_?(bolus|dsc)|ep2d_perf")
-    if words and not image.is_labelling and image.is_epi:
-        return Verdict(
-            rule="dsc",
-            why="Contrast-agent perfusion (DSC) has no suffix in BIDS.",
-            confidence="medium",
-            outcome="excluded",
-        )
-    return None
-
-
 DERIVED: tuple[Rule, ...] = (
     is_picture,
     is_localizer,
@@ -180,7 +183,6 @@ DERIVED: tuple[Rule, ...] = (
     is_reformat,
     is_statistics,
     is_motion_corrected,
-    is_contrast_agent_perfusion,
 )
 """Rules for what is computed, copied or only positions, in order."""
 

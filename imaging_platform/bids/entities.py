@@ -3,73 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 
-from imaging_platform.bids.decisions import Verdict
+from imaging_platform.bids.drafts import GRE_PARTS, Draft, read_names
 from imaging_platform.bids.evidence import Evidence
 from imaging_platform.bids.labels import allowed_entities
+from imaging_platform.bids.runs import add_runs, separate_kinds
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.bids.tasks import read_task
 
 SAME_ACQUISITION_S = 20.0
 """Images of one acquisition (echoes, phase, fieldmap parts) start within this."""
 
-_GRE_PARTS = frozenset(
-    {
-        "magnitude",
-        "magnitude1",
-        "magnitude2",
-        "phasediff",
-        "phase1",
-        "phase2",
-        "fieldmap",
-    }
-)
+_ALWAYS_NUMBERED = frozenset({"MEGRE", "MESE"})
 _RECONSTRUCTIONS = ("NORM", "DIS3D", "DIS2D", "ND", "FIL", "SM2")
-
-
-@dataclass
-class Draft:
-    """
-    A decision while the session's names are worked out.
-
-    Parameters
-    ----------
-    image
-        Evidence of the image.
-    verdict
-        What it is.
-    entities
-        Entities so far.
-    suffix
-        Suffix decided by comparison; empty keeps the verdict's.
-    metadata
-        Sidecar keys decided by comparison.
-    outcome, why
-        Outcome and reason decided by comparison; empty keeps the verdict's.
-    warnings
-        Contradictions found.
-    """
-
-    image: Evidence
-    verdict: Verdict
-    entities: dict[str, str]
-    suffix: str = ""
-    metadata: dict[str, object] = field(default_factory=dict)
-    outcome: str = ""
-    why: str = ""
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def final_suffix(self) -> str:
-        """Suffix after comparison with the other images."""
-        return self.suffix or self.verdict.suffix
-
-    @property
-    def is_named(self) -> bool:
-        """True when the image gets a BIDS name."""
-        return (self.outcome or self.verdict.outcome) == "converted"
 
 
 def name_drafts(drafts: Sequence[Draft], settings: BidsSettings) -> list[Draft]:
@@ -83,18 +30,19 @@ def name_drafts(drafts: Sequence[Draft], settings: BidsSettings) -> list[Draft]:
         if draft.verdict.datatype == "func":
             draft.entities.setdefault("task", read_task(draft.image, settings))
     _add_directions(named)
-    gre = [d for d in named if d.verdict.suffix in _GRE_PARTS]
+    gre = [d for d in named if d.verdict.suffix in GRE_PARTS]
     sets = _cluster(gre, _fieldmap_identity)
     for members in sets:
         _name_fieldmap_parts(members)
-    rest = [d for d in named if d.verdict.suffix not in _GRE_PARTS]
+    rest = [d for d in named if d.verdict.suffix not in GRE_PARTS]
     acquisitions = _cluster_by_series(rest)
     for members in acquisitions:
         _add_echo_part_rec(members)
     for draft in named:
         _drop_foreign_entities(draft)
     pieces = [p for members in [*sets, *acquisitions] for p in _split_twins(members)]
-    _add_runs(pieces)
+    separate_kinds(pieces)
+    add_runs(pieces)
     return list(drafts)
 
 
@@ -114,7 +62,7 @@ def _split_twins(members: Sequence[Draft]) -> list[list[Draft]]:
     pieces: list[list[Draft]] = []
     counts: dict[tuple[object, ...], int] = defaultdict(int)
     for draft in members:
-        name = next(iter(_names([draft])))
+        name = next(iter(read_names([draft])))
         position = counts[name]
         counts[name] += 1
         if position == len(pieces):
@@ -226,6 +174,9 @@ def _add_echo_part_rec(members: Sequence[Draft]) -> None:
         if len(echoes) > 1 and "echo" in allowed:
             position = echoes.index(draft.image.number("EchoTime") or 0.0)
             draft.entities.setdefault("echo", str(position + 1))
+        elif draft.final_suffix in _ALWAYS_NUMBERED:
+            number = int(draft.image.number("EchoNumber") or 1)
+            draft.entities.setdefault("echo", str(number))
         if "part" in allowed and (len(parts) > 1 or part != "mag"):
             draft.entities.setdefault("part", part)
             if part == "phase":
@@ -262,7 +213,8 @@ def _name_fieldmap_parts(members: Sequence[Draft]) -> None:
     magnitudes = [d for d in members if d not in phases and d not in computed]
     by_echo = sorted(magnitudes, key=lambda d: d.image.number("EchoTime") or 0.0)
     for position, draft in enumerate(by_echo):
-        draft.suffix = "magnitude" if computed else f"magnitude{min(position + 1, 2)}"
+        number = _echo_number(draft, position, alone=len(by_echo) == 1)
+        draft.suffix = "magnitude" if computed else f"magnitude{number}"
     if len(phases) == 1 and not computed:
         _name_single_phase(phases[0], by_echo)
     else:
@@ -271,8 +223,17 @@ def _name_fieldmap_parts(members: Sequence[Draft]) -> None:
             draft.suffix = f"phase{min(position + 1, 2)}"
 
 
+def _echo_number(draft: Draft, position: int, *, alone: bool) -> int:
+    """Number an echo by its place; one that stands alone, by what it says itself."""
+    stated = draft.image.number("EchoNumber")
+    return min(int(stated) if alone and stated else position + 1, 2)
+
+
 def _name_single_phase(phase: Draft, magnitudes: Sequence[Draft]) -> None:
     phase.suffix = "phasediff"
+    if _is_phase_of_one_echo(phase, magnitudes):
+        phase.suffix = f"phase{_echo_number(phase, 0, alone=True)}"
+        return
     if phase.image.number("EchoTime1") is None and len(magnitudes) >= 2:
         first, second = (d.image.number("EchoTime") for d in magnitudes[:2])
         # The scanner wrote one phase image for two echoes: it is their difference.
@@ -280,93 +241,14 @@ def _name_single_phase(phase: Draft, magnitudes: Sequence[Draft]) -> None:
             phase.metadata.update({"EchoTime1": first, "EchoTime2": second})
 
 
-def _add_runs(acquisitions: Sequence[Sequence[Draft]]) -> None:
-    """Number acquisitions whose names collide, in order of time."""
-    ordered = sorted((a for a in acquisitions if a), key=lambda a: _position(a[0]))
-    references = [a for a in ordered if a[0].final_suffix == "sbref"]
-    others = [a for a in ordered if a[0].final_suffix != "sbref"]
-    _number_collisions(others)
-    _follow_runs(references, others)
-    _number_collisions(references)
+def _is_phase_of_one_echo(phase: Draft, magnitudes: Sequence[Draft]) -> bool:
+    """
+    Tell a phase image of one echo from a difference of two.
 
-
-def _position(draft: Draft) -> tuple[float, float]:
-    moment = draft.image.moment
-    number = draft.image.number("SeriesNumber") or 0.0
-    return (moment if moment is not None else 0.0, number)
-
-
-def _names(members: Sequence[Draft]) -> set[tuple[object, ...]]:
-    return {
-        (
-            draft.verdict.datatype,
-            draft.final_suffix,
-            tuple(sorted(draft.entities.items())),
-        )
-        for draft in members
-    }
-
-
-def _number_collisions(acquisitions: Sequence[Sequence[Draft]]) -> None:
-    groups: dict[tuple[object, ...], list[Sequence[Draft]]] = defaultdict(list)
-    for members in acquisitions:
-        groups[_run_key(members[0])].append(members)
-    for same in groups.values():
-        taken: set[str] = set()
-        stated = [members[0].entities.get("run", "") for members in same]
-        collide = any(
-            _names(a) & _names(b) for i, a in enumerate(same) for b in same[:i]
-        )
-        if not collide:
-            continue
-        free = (str(n) for n in range(1, 10_000) if str(n) not in set(stated))
-        for members, run in zip(same, stated, strict=True):
-            number = run if run and run not in taken else next(free)
-            taken.add(number)
-            for draft in members:
-                draft.entities["run"] = number
-        _warn_of_renumbering(same, stated)
-
-
-def _warn_of_renumbering(
-    same: Sequence[Sequence[Draft]], stated: Sequence[str]
-) -> None:
-    for members, run in zip(same, stated, strict=True):
-        given = members[0].entities["run"]
-        if run and run != given:
-            for draft in members:
-                draft.warnings.append(
-                    f"The name says run {run}, which is taken; this is run {given}."
-                )
-
-
-def _run_key(draft: Draft) -> tuple[object, ...]:
-    loose = {"echo", "part", "rec", "inv", "run"}
-    fixed = tuple(sorted((k, v) for k, v in draft.entities.items() if k not in loose))
-    suffix = "gre" if draft.verdict.suffix in _GRE_PARTS else draft.final_suffix
-    return (draft.verdict.datatype, suffix, fixed)
-
-
-def _follow_runs(
-    references: Sequence[Sequence[Draft]], runs: Sequence[Sequence[Draft]]
-) -> None:
-    """Give a single-band reference the run number of the run that it precedes."""
-    for members in references:
-        draft = members[0]
-        start = _position(draft)
-        for run in runs:
-            same = _compatible(draft.entities, run[0].entities)
-            if (
-                same
-                and run[0].verdict.datatype == draft.verdict.datatype
-                and _position(run[0]) >= start
-            ):
-                if number := run[0].entities.get("run"):
-                    for each in members:
-                        each.entities.setdefault("run", number)
-                break
-
-
-def _compatible(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    keys = ("task", "acq", "dir", "ce")
-    return all(one.get(key) == other.get(key) for key in keys)
+    A sequence made for fieldmaps writes the difference; any other one writes each
+    phase, of which the partner may be lost.
+    """
+    image = phase.image
+    stated = image.number("EchoTime1") is not None
+    made_for_it = image.has_sequence(r"fm[23]d|(.*_)?field_?map")
+    return not (stated or made_for_it or len(magnitudes) > 1 or not image.sequence)

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imaging_platform.bids.decisions import Verdict
+from imaging_platform.bids.directions import (
+    read_axes,
+    read_direction,
+    read_named_direction,
+)
 from imaging_platform.bids.outputs import Output
 
 TIME_SERIES_VOLUMES = 20
@@ -16,11 +21,23 @@ TIME_SERIES_VOLUMES = 20
 B0_LIMIT_S_PER_MM2 = 50.0
 """b-values up to this count as unweighted; scanners write 5 or 10 for b = 0."""
 
-_EPI_PREFIX = re.compile(r"ep(?!inav)|feepi|seepi|dwise|dwiepi|\d*depi")
+GRADIENT_ECHO_LIMIT_S = 0.045
+"""No spin echo of a whole brain's EPI is shorter; gradient echoes of BOLD are."""
+
+SHORTEST_EPI_S = 0.03
+"""No echo train of EPI fits into a shorter repetition, whatever the sequence says."""
+
+_EPI_PREFIX = re.compile(r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep")
+_NO_EPI = re.compile(
+    r"tfl|spc|tse|fse|frfse|f[il][23]d|fl_|abcd3d|efgre|bravo|mp_?rage|fm[23]d|t1tfe"
+    r"|gre(?!_?epi)|se2d|tir|me[23]d|haste|tfi|ci3d|t1ffe|ffe$|gra?se|cube"
+)
 _DIFFUSION_SEQUENCE = re.compile(
     r"ep_?b\d|(.*_)?(diff|dti|resolve|dwi)|dwise|dwiepi|re_b\d"
 )
-_NAMED_DIRECTION = r"(?:^|[^a-z]|dir|top-?up|rev|pe=?)(ap|pa|lr|rl|si|is)(?:[^a-z]|$)"
+_DIFFUSION_WORDS = (
+    r"(^|[^a-z])(dwi|dti|dmri|hardi|noddi|dki|dsi|diff|ivim)|diffusion|mddw|tensor"
+)
 _TOKEN_SPLIT = re.compile(r"[^a-z0-9]+|(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])")
 
 
@@ -95,31 +112,80 @@ class Evidence:
     @property
     def is_epi(self) -> bool:
         """True for echo-planar readout; navigators inside a T1w do not count."""
-        if self.has_sequence(r"tfl|spc|tse|fl3d|abcd3d"):
+        if (self.number("RepetitionTime") or 1.0) < SHORTEST_EPI_S:
             return False
-        named = (
-            "GR" in self.scanning
+        if self.has_sequence(_EPI_PREFIX.pattern):
+            return True
+        if self.has_sequence(_NO_EPI.pattern):
+            return False
+        return (
+            "EP" in self.scanning
+            or self.text("PulseSequenceType").upper().endswith("EPI")
+            or self._is_named_epi
+            or self._is_timed_like_epi
+        )
+
+    @property
+    def _is_named_epi(self) -> bool:
+        """Tell whether a name says EPI where nothing else names the readout."""
+        return (
+            bool({"GR", "SE"} & self.scanning)
             and not self.sequence
             and self.has_word(r"(^|[^a-z])(epi|fmri|bold)([^a-z]|$)")
         )
+
+    @property
+    def _is_timed_like_epi(self) -> bool:
+        """
+        Tell whether timing allows nothing but EPI.
+
+        dcm2niix writes an echo spacing for EPI alone. Philips calls EPI a plain
+        gradient echo: there, long TE and TR with a large flip angle give it away.
+        """
+        if self.number("EffectiveEchoSpacing") is not None:
+            return "IR" not in self.scanning and self.text("MRAcquisitionType") != "3D"
         return (
-            named
-            or "EP" in self.scanning
-            or self.has_sequence(_EPI_PREFIX.pattern)
-            or self.text("PulseSequenceType").upper().endswith("EPI")
+            self.scanning == {"GR"}
+            and self.text("MRAcquisitionType") == "2D"
+            and 0.015 <= (self.number("EchoTime") or 0.0) <= 0.07
+            and (self.number("RepetitionTime") or 0.0) >= 0.4
+            and (self.number("EchoTrainLength") or 0.0) >= 9
         )
 
     @property
     def is_spin_echo(self) -> bool:
         """True for spin-echo excitation; ``epfid`` says free induction decay."""
-        if self.has_sequence(r"epfid"):
+        if self.has_sequence(r"epfid|feepi|epi_(fid|bold)|(.*_)?ep2d_(bold|pace)"):
             return False
-        return (
-            "SE" in self.scanning
-            or self.has_sequence(r"epse|seepi|dwise|(.*_)?mbep2d_se|ep2d_se|tse|spc")
-            or self.text("PulseSequenceType").lower().startswith("spin echo")
-            or "spin echo epi" in self.text("PulseSequenceType").lower()
+        named = self.has_sequence(
+            r"epse|se_?epi|epi_se|dwise|(.*_)?mbep2d_se|(.*_)?ep2d_se|tse|fse|spc|se$"
         )
+        kind = self.text("PulseSequenceType").lower()
+        if named or kind.startswith("spin echo") or "spin echo epi" in kind:
+            return True
+        echo = self.number("EchoTime")
+        if "EP" in self.scanning and echo is not None:
+            return self._is_spin_echo_epi(echo)
+        # Siemens wrote SE\\EP for gradient-echo EPI before VD.
+        return "SE" in self.scanning
+
+    def _is_spin_echo_epi(self, echo: float) -> bool:
+        single = self.number("EchoNumber") in (None, 1)
+        said = "SE" in self.scanning or not (
+            "GR" in self.scanning or self.has_word(r"fmri|bold")
+        )
+        return said and single and echo >= GRADIENT_ECHO_LIMIT_S
+
+    @property
+    def is_inverted(self) -> bool:
+        """True when an inversion pulse prepares the image."""
+        return "IR" in self.scanning or self.has_sequence(r"tir|spcir")
+
+    @property
+    def is_volumetric(self) -> bool:
+        """True for 3-D encoding."""
+        kind = self.text("MRAcquisitionType")
+        return kind == "3D" or (not kind and self.has_sequence(r"tfl|spc|\w*3d"))
 
     @property
     def is_time_series(self) -> bool:
@@ -135,19 +201,19 @@ class Evidence:
     @property
     def is_diffusion_sequence(self) -> bool:
         """True when type, sequence or name say diffusion, whatever the b-values."""
-        return (
-            "DIFFUSION" in self.image_type
-            or self.has_sequence(_DIFFUSION_SEQUENCE.pattern)
-            or (
-                self.is_spin_echo
-                and not self.sequence
-                and self.has_word(r"(^|[^a-z])s?b[ _-]?\d{3,4}([^0-9]|$)")
-            )
-            or (
-                self.is_epi
-                and (self.is_spin_echo or "GR" not in self.scanning)
-                and self.has_word(r"\b(dwi|dti|dmri|hardi|noddi|dki|diff)|_(dwi|dti)")
-            )
+        if "DIFFUSION" in self.image_type or self.has_sequence(
+            _DIFFUSION_SEQUENCE.pattern
+        ):
+            return True
+        if self.has_sequence(_NO_EPI.pattern) or "GR" in self.scanning:
+            return False
+        if not (self.is_epi or "SE" in self.scanning):
+            return False
+        # Philips hides the readout of diffusion behind SE: there, the name tells.
+        return self.has_word(_DIFFUSION_WORDS) or (
+            self.is_spin_echo
+            and not self.sequence
+            and self.has_word(r"(^|[^a-z])s?b[ _-]?\d{3,4}([^0-9]|$)")
         )
 
     @property
@@ -157,8 +223,11 @@ class Evidence:
         return (
             "ASL" in self.image_type
             or any(self.text(field) for field in fields)
-            or self.has_sequence(r"(.*_)?p?c?asl(_|$)|(.*_)?pcasl|tgse")
-            or self.has_word(r"(^|[^a-z])(wip)?(p|pc|v|3d)?asl([^a-z]|$)|pcasl")
+            or self.has_sequence(
+                r".*(^|_|3d|p|pc)asl(_|\d|$)|.*pcasl|tgse3d|.*tgse_asl"
+            )
+            or self.has_word(r"(^|[^a-z])(wip)?(p|pc|v|e|3d|fair)?asl([^a-z]|$)|pcasl")
+            or self.has_word(r"arterial.?spin|pulsed.?arterial")
         )
 
     @property
@@ -169,21 +238,16 @@ class Evidence:
     @property
     def direction(self) -> str | None:
         """Phase-encoding direction such as AP, from polarity and orientation."""
-        return read_direction(
-            self.text("PhaseEncodingDirection"), self.output.axis_codes
+        axes = self.output.axis_codes or read_axes(
+            self.output.sidecar.get("ImageOrientationPatientDICOM")
         )
+        return read_direction(self.text("PhaseEncodingDirection"), axes)
 
     @property
     def named_direction(self) -> str | None:
         """Phase-encoding direction that the name claims; None without a claim."""
-        found = re.search(
-            r"(?:^|[^a-z]|dir|top-?up|rev|pe=?)(ap|pa|lr|rl|si|is)(?:[^a-z]|$)",
-            self.name,
-        )
-        if found:
-            return found.group(1).upper()
-        found = re.search(r"_a(ap|pa|pp)\b", self.name)
-        return None if not found else {"ap": "AP", "pa": "PA"}.get(found.group(1))
+        philips = self.text("Manufacturer").startswith("Philips")
+        return read_named_direction(self.name, philips=philips)
 
 
 @dataclass(frozen=True)
@@ -268,30 +332,3 @@ def read_moment(output: Output) -> float | None:
         return None
     hours, minutes, seconds = (float(part) for part in clock.groups())
     return hours * 3600 + minutes * 60 + seconds
-
-
-def read_direction(phase_encoding: str, axis_codes: tuple[str, ...]) -> str | None:
-    """
-    Return the anatomical phase-encoding direction, from start to end.
-
-    Parameters
-    ----------
-    phase_encoding
-        ``i``, ``j`` or ``k``, with ``-`` when the axis runs backwards (BIDS,
-        PhaseEncodingDirection).
-    axis_codes
-        Directions to which the axes grow.
-
-    Examples
-    --------
-    >>> read_direction("j-", ("L", "A", "S"))
-    'AP'
-    """
-    axis = {"i": 0, "j": 1, "k": 2}.get(phase_encoding[:1])
-    if axis is None or len(axis_codes) <= axis:
-        return None
-    end = axis_codes[axis]
-    start = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}.get(end)
-    if start is None:
-        return None
-    return end + start if phase_encoding.endswith("-") else start + end

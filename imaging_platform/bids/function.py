@@ -1,8 +1,9 @@
-"""The built-in rules for perfusion, function, diffusion and fieldmaps."""
+"""The built-in rules for functional runs and their references."""
 
 from __future__ import annotations
 
 from imaging_platform.bids.decisions import Verdict
+from imaging_platform.bids.diffusion import FIELDMAP_WORDS
 from imaging_platform.bids.evidence import (
     TIME_SERIES_VOLUMES,
     Evidence,
@@ -13,36 +14,10 @@ from imaging_platform.bids.evidence import (
 SBREF_LEAD_S = 60.0
 """A single-band reference precedes its run by less than this."""
 
+STRUCTURAL_REPETITION_S = 0.2
+"""EPI repeated faster than this fills one volume over many shots."""
 
-def is_labelled_perfusion(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find arterial spin labelling and its calibration image."""
-    named_m0 = image.has_word(r"(^|[^a-z0-9])m0([^a-z0-9]|$)|m0scan|asl_?cal")
-    single = image.output.volumes == 1 and "DIFFUSION" not in image.image_type
-    if named_m0 and (image.is_epi or image.is_labelling):
-        return Verdict(
-            rule="m0scan",
-            why="The name says equilibrium magnetisation (M0).",
-            datatype="perf",
-            suffix="m0scan",
-            confidence="low",
-        )
-    if not image.is_labelling:
-        return None
-    if single and image.is_epi and "ASL" not in image.image_type:
-        return Verdict(
-            rule="m0scan",
-            why="One volume of a labelling sequence is its M0 image.",
-            datatype="perf",
-            suffix="m0scan",
-            confidence="medium",
-        )
-    return Verdict(
-        rule="asl",
-        why="ImageType, metadata or sequence say arterial spin labelling.",
-        datatype="perf",
-        suffix="asl",
-        confidence="high" if "ASL" in image.image_type else "medium",
-    )
+_T2STAR_WORDS = r"t2_?star|t2\*|(^|[^a-z])swi|qsm"
 
 
 def is_single_band_reference(image: Evidence, session: Surroundings) -> Verdict | None:
@@ -76,167 +51,76 @@ def is_single_band_reference(image: Evidence, session: Surroundings) -> Verdict 
 
 
 def _following_run(image: Evidence, session: Surroundings) -> Evidence | None:
-    start = image.moment
-    if start is None or not image.output.shape:
+    """Return the run that this volume precedes, if none precedes it more closely."""
+    runs = [one for one in session.others(image) if _precedes(image, one)]
+    if not runs:
         return None
-    for other in session.others(image):
-        later = other.moment
-        if (
-            later is not None
-            and 0 <= later - start < SBREF_LEAD_S
-            and (other.output.volumes or 1) > 1
-            and other.output.shape[:3] == image.output.shape[:3]
-            and other.output.center_mm == image.output.center_mm
-            and other.number("EchoTime") == image.number("EchoTime")
-            and other.direction == image.direction
-            and other.is_phase == image.is_phase
-            and other.is_spin_echo == image.is_spin_echo
-        ):
-            return other
-    return None
+    run = min(runs, key=lambda one: one.moment or 0.0)
+    start = image.moment or 0.0
+    closer = any(
+        _precedes(other, run) and (other.moment or 0.0) > start
+        for other in session.others(image)
+        if (other.output.volumes or 1) == 1
+    )
+    return None if closer else run
 
 
-_FIELDMAP_WORDS = (
-    r"fmap|field_?map|top_?up|revpe|rev_?pe|reverse|blip|pepolar|distortion|distmap"
-    r"|\bse_?epi|dist_?corr|fieldmapping|opp_?pe"
-)
+def _precedes(image: Evidence, other: Evidence) -> bool:
+    start, later = image.moment, other.moment
+    return (
+        start is not None
+        and later is not None
+        and 0 <= later - start < SBREF_LEAD_S
+        and bool(image.output.shape)
+        and (other.output.volumes or 1) > 1
+        and other.output.shape[:3] == image.output.shape[:3]
+        and other.output.center_mm == image.output.center_mm
+        and other.number("EchoTime") == image.number("EchoTime")
+        and other.direction == image.direction
+        and other.is_phase == image.is_phase
+        and other.is_spin_echo == image.is_spin_echo
+    )
 
 
 def _is_for_fieldmap(image: Evidence) -> bool:
-    return image.has_word(_FIELDMAP_WORDS) or (
+    return image.has_word(FIELDMAP_WORDS) or (
         image.is_spin_echo and not image.is_diffusion_sequence
     )
 
 
-def is_opposite_epi(image: Evidence, session: Surroundings) -> Verdict | None:
-    """Find EPI with known phase encoding that was made to map the field."""
-    if not image.is_epi or image.is_phase or image.has_diffusion_weighting:
-        return None
+def is_structural_epi(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find segmented 3-D EPI of one volume, which is T2*-weighted anatomy."""
     volumes = image.output.volumes
-    if volumes is not None and volumes >= TIME_SERIES_VOLUMES:
+    if not image.is_epi or image.is_spin_echo or (volumes or 1) > 2:
         return None
-    if image.is_diffusion_sequence:
-        if image.output.bvals is None and _is_reversed_diffusion(image, session):
-            why = "Unweighted volumes beside a longer diffusion run."
-            return _epi_fieldmap(why, "medium")
-        if image.output.bvals is not None and _opposes_diffusion(image, session):
-            why = "b = 0 only, phase encoding opposite to a longer diffusion run."
-            return _epi_fieldmap(why, "high")
-    elif image.is_spin_echo:
-        why = "Spin-echo EPI without diffusion weighting maps the field."
-        return _epi_fieldmap(why, "high")
-    if image.has_word(_FIELDMAP_WORDS):
-        return _epi_fieldmap("EPI whose name says that it maps the field.", "low")
-    return None
-
-
-def _epi_fieldmap(why: str, confidence: str) -> Verdict:
-    return Verdict("fmap_epi", why, "fmap", "epi", confidence=confidence)
-
-
-def _weighted(session: Surroundings) -> list[Evidence]:
-    return [
-        one
-        for one in session.images
-        if one.is_diffusion_sequence and one.output.bvals is not None
-    ]
-
-
-def _is_reversed_diffusion(image: Evidence, session: Surroundings) -> bool:
-    volumes = image.output.volumes
-    if volumes is not None and volumes > 12 and not image.has_word(_FIELDMAP_WORDS):
-        return False
-    return bool(_weighted(session)) or image.has_word(_FIELDMAP_WORDS)
-
-
-def _opposes_diffusion(image: Evidence, session: Surroundings) -> bool:
-    mine = image.text("PhaseEncodingDirection")
-    return any(
-        one.has_diffusion_weighting
-        and mine
-        and one.text("PhaseEncodingDirection") != mine
-        and one.text("PhaseEncodingDirection")[:1] == mine[:1]
-        for one in _weighted(session)
-    )
-
-
-def is_diffusion(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find diffusion-weighted series."""
-    if image.has_diffusion_weighting or (
-        image.output.bvals is not None and image.is_epi
-    ):
-        return Verdict(
-            rule="dwi",
-            why="The series has b-values.",
-            datatype="dwi",
-            suffix="dwi",
-        )
-    if image.is_diffusion_sequence:
-        return Verdict(
-            rule="dwi",
-            why="ImageType or sequence say diffusion.",
-            datatype="dwi",
-            suffix="dwi",
-            confidence="medium",
-        )
-    return None
-
-
-def is_transmit_field(image: Evidence, _: Surroundings) -> Verdict | None:
-    """Find B1 maps of the presaturated turbo-FLASH kind."""
-    if image.has_sequence(r"(.*_)?tfl_?(b1|rf)map") or image.has_word(r"tfl_?b1_?map"):
-        flip = "FLIP ANGLE MAP" in image.image_type or image.has_word(r"famp|flip")
-        return Verdict(
-            rule="tb1tfl",
-            why="Presaturated turbo-FLASH maps the transmit field.",
-            datatype="fmap",
-            suffix="TB1TFL",
-            entities={"acq": "famp" if flip else "anat"},
-            confidence="medium",
-        )
-    return None
-
-
-def is_gradient_echo_fieldmap(image: Evidence, session: Surroundings) -> Verdict | None:
-    """Find double-echo fieldmaps; which part an image is, is decided together."""
-    if image.is_epi:
-        return None
-    sequence = image.has_sequence(r"fm2d|(.*_)?(gre_)?field_?map")
-    computed = _is_field(image)
-    beside = not computed and any(
-        _is_field(other) and other.output.series_uid == image.output.series_uid
-        for other in session.others(image)
-    )
-    named = image.has_word(
-        r"field_?map|fieldmap|\bb0_?map|b0[-_ ]?(field|map)|gre_field|_fmap|\bfmap"
-    )
-    if not (sequence or computed or beside or named):
-        return None
-    if image.has_word("shim") and not sequence:
+    shots = (image.number("RepetitionTime") or 9.0) < STRUCTURAL_REPETITION_S
+    named = image.has_word(_T2STAR_WORDS)
+    if not (image.is_volumetric and shots) and not (named and volumes == 1):
         return None
     return Verdict(
-        rule="fmap_gre",
-        why="A double-echo gradient echo that maps the field.",
-        datatype="fmap",
-        suffix="fieldmap"
-        if computed and not image.image_type & {"M", "M_FFE", "MAGNITUDE"}
-        else ("phasediff" if image.is_phase else "magnitude1"),
-        confidence="high" if sequence or computed or beside else "low",
+        rule="structural_epi",
+        why="Echo-planar anatomy of one volume, weighted by T2*.",
+        datatype="anat",
+        suffix="T2starw",
+        confidence="medium" if named else "low",
     )
 
 
-def _is_field(image: Evidence) -> bool:
-    """Tell whether the scanner says that the values are a field."""
-    types = {"B0 MAP", "FIELD_MAP", "FIELDMAP"}
-    return bool(types & image.image_type) or image.text("Units") == "Hz"
+def is_noise_scan(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find volumes without excitation, which measure thermal noise."""
+    if not image.is_epi or not image.has_word(r"no[-_ ]?rf([^a-z]|$)|noise[-_ ]?scan"):
+        return None
+    why = "The name says that no radio-frequency pulse was played."
+    return Verdict("norf", why, "func", "noRF", confidence="low")
 
 
 def is_functional(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find functional time series."""
     volumes = image.output.volumes
-    if volumes == 1 and image.has_word(r"t2_?star|t2\*|swi"):
-        return None
-    if image.is_epi and not image.is_spin_echo and volumes is not None:
+    if image.is_epi and not image.is_spin_echo and image.has_word(r"vaso([^a-z]|$)"):
+        why = "Gradient-echo EPI whose name says vascular space occupancy."
+        return Verdict("vaso", why, "func", "cbv", confidence="low")
+    if image.is_epi and not image.is_spin_echo:
         why = "Gradient-echo EPI with no other purpose."
         return Verdict("bold", why, "func", "bold", confidence="medium")
     if volumes is not None and volumes >= TIME_SERIES_VOLUMES:
@@ -248,13 +132,5 @@ def is_functional(image: Evidence, _: Surroundings) -> Verdict | None:
     return None
 
 
-FUNCTION: tuple[Rule, ...] = (
-    is_labelled_perfusion,
-    is_single_band_reference,
-    is_opposite_epi,
-    is_diffusion,
-    is_transmit_field,
-    is_gradient_echo_fieldmap,
-    is_functional,
-)
-"""Rules for perfusion, function, diffusion and fieldmaps, in order."""
+FUNCTION: tuple[Rule, ...] = (is_structural_epi, is_noise_scan, is_functional)
+"""Rules for functional runs, in order."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from imaging_platform.bids.labels import find_suffix
 from imaging_platform.bids.settings import DATATYPES
 
 _ENTITIES = ("task", "acq", "ce", "rec", "dir", "run", "echo", "inv", "part")
@@ -36,7 +37,8 @@ def read_reproin_name(name: str) -> ReproinName | None:
     Parse a protocol name; None when it does not follow ReproIn.
 
     ``WIP `` and ``PREFIX:`` in front and anything from ``__`` on are ignored; a name
-    of the datatype alone, without entity or suffix, proves nothing.
+    of the datatype alone, without entity or suffix, proves nothing. A suffix that
+    the standard does not know is left out, so that the image itself decides.
 
     Examples
     --------
@@ -49,6 +51,7 @@ def read_reproin_name(name: str) -> ReproinName | None:
     datatype, _, suffix = first.partition("-")
     if datatype not in DATATYPES or not re.fullmatch(r"[A-Za-z0-9]*", suffix):
         return None
+    suffix = find_suffix(datatype, suffix)
     entities: dict[str, str] = {}
     for part in parts:
         key, _, label = part.partition("-")

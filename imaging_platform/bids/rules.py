@@ -8,17 +8,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imaging_platform.bids.anatomy import ANATOMY
+from imaging_platform.bids.claims import weigh
 from imaging_platform.bids.decisions import Decision, Verdict, order_entities
 from imaging_platform.bids.derived import DERIVED, DERIVED_OR_SCOUT
-from imaging_platform.bids.entities import Draft, name_drafts
+from imaging_platform.bids.diffusion import DIFFUSION
+from imaging_platform.bids.drafts import Draft
+from imaging_platform.bids.entities import name_drafts
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings, read_evidence
-from imaging_platform.bids.function import FUNCTION
+from imaging_platform.bids.fields import FIELDS
+from imaging_platform.bids.function import FUNCTION, is_single_band_reference
 from imaging_platform.bids.metadata import find_missing_metadata
 from imaging_platform.bids.outputs import Output
+from imaging_platform.bids.perfusion import PERFUSION
+from imaging_platform.bids.relaxometry import RELAXOMETRY, find_missing_of_set
 from imaging_platform.bids.reproin import ReproinName, read_reproin_name
 from imaging_platform.bids.settings import BidsSettings, Condition, StudyRule
+from imaging_platform.bids.tomography import TOMOGRAPHY
 
-BUILT_IN: tuple[Rule, ...] = (*DERIVED, *FUNCTION, *ANATOMY)
+BUILT_IN: tuple[Rule, ...] = (
+    *TOMOGRAPHY,
+    *DERIVED,
+    *PERFUSION,
+    is_single_band_reference,
+    *DIFFUSION,
+    *FIELDS,
+    *FUNCTION,
+    *RELAXOMETRY,
+    *ANATOMY,
+)
 """The built-in rules in the order in which they are asked."""
 
 _SHOWN = (
@@ -103,13 +120,6 @@ def judge_image(
 def _ask_built_in(
     image: Evidence, session: Surroundings, settings: BidsSettings
 ) -> Verdict:
-    modality = image.text("Modality")
-    if modality not in {"", "MR"}:
-        return Verdict(
-            rule="modality",
-            why=f"Modality {modality} needs metadata that only the study has.",
-            outcome="unknown",
-        )
     answers = (rule(image, session) for rule in BUILT_IN)
     meant = next((answer for answer in answers if answer), None)
     named = read_reproin_name(image.text("ProtocolName")) or read_reproin_name(
@@ -119,7 +129,9 @@ def _ask_built_in(
         return replace(meant, outcome="excluded", datatype="", suffix="")
     if named:
         return _join_reproin(named, meant)
-    return meant or Verdict(
+    if meant:
+        return weigh(meant, image)
+    return Verdict(
         rule="none",
         why="No rule fits this series.",
         confidence="low",
@@ -145,7 +157,17 @@ def _join_reproin(named: ReproinName, meant: Verdict | None) -> Verdict:
         datatype=named.datatype,
         suffix=suffix,
         entities={**(meant.entities if meant and same else {}), **named.entities},
+        confidence=_confidence_of_name(meant, suffix),
     )
+
+
+def _confidence_of_name(meant: Verdict | None, suffix: str) -> str:
+    """A convention that the physics confirm is certain; alone, it is a name."""
+    if meant is None or meant.outcome != "converted":
+        return "medium"
+    if meant.rule == "fmap_gre":
+        return meant.confidence
+    return "high" if meant.suffix == suffix else "medium"
 
 
 def _shared(named: ReproinName) -> dict[str, str]:
@@ -257,6 +279,7 @@ def _hold_without_metadata(
     if not decision.is_converted:
         return decision
     missing = find_missing_metadata(decision, image, session)
+    missing += find_missing_of_set(decision.suffix, image, decision.metadata)
     if not missing:
         return decision
     return replace(

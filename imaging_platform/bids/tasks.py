@@ -11,7 +11,7 @@ _TASK_NOISE = (
     r"ep2d|mbep2d|epi|fmri|bold|cmrr|fe|ge|gre|mb\d*|sms\d*|p\d|s\d|me\d*|te\d*|tr\d*"
     r"|iso|mm|\d+(p\d+)?mm|\d+pt?\d+s?|\d+(ms|s|slc|dyn|vol|vols|meas)|sbref|wip|sense"
     r"|clear|ap|pa|lr|rl|pe|run\d*|task|func|nordic|moco|grappa|ipat\d*|fa\d+|hcp"
-    r"|axial|ax|tra|interleaved|sequential|dir|\d+|x|v\d+"
+    r"|axial|ax|tra|interleaved|sequential|asc|desc|ascending|descending|dir|\d+|x|v\d+"
 )
 
 
@@ -24,7 +24,7 @@ def read_task(image: Evidence, settings: BidsSettings) -> str:
     str
         Letters and digits, never empty (`settings.default_task`).
     """
-    text = image.protocol
+    text = re.sub(r"(?i)\b[is] to [is]\b", "", image.protocol)
     stated = re.search(r"task[-_=]([A-Za-z0-9]+)", text)
     if stated:
         return stated.group(1)

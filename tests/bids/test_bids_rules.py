@@ -306,7 +306,7 @@ def test_the_parts_of_an_mp2rage_are_told_apart():
     uniform = MPRAGE | {"ImageType": ["DERIVED", "PRIMARY", "M", "UNI"]}
     uniform = {k: v for k, v in uniform.items() if k != "InversionTime"}
 
-    found = names(
+    decisions = decide(
         output("mp2rage_INV1", MPRAGE | {"InversionTime": 0.7}, ProtocolName="mp2rage"),
         output(
             "mp2rage_INV2",
@@ -317,7 +317,8 @@ def test_the_parts_of_an_mp2rage_are_told_apart():
         output("mp2rage_UNI", uniform, ProtocolName="mp2rage", number=3),
     )
 
-    assert found == ["anat/inv-1_MP2RAGE", "anat/inv-2_MP2RAGE", "anat/UNIT1"]
+    found = [(d.suffix, d.entities.get("inv")) for d in decisions]
+    assert found == [("MP2RAGE", "1"), ("MP2RAGE", "2"), ("UNIT1", None)]
 
 
 @pytest.mark.parametrize(
