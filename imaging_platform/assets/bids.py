@@ -1,6 +1,7 @@
 """Sessions in BIDS, and the dataset that holds them."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -9,13 +10,20 @@ from imaging_platform import __version__
 from imaging_platform.assets import shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
+from imaging_platform.files.digests import digest_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak, InvalidOutput
 from imaging_platform.resources.zones import EchoGuard, PublishedZone
 from imaging_platform.tools import dcm2niix
 
 if TYPE_CHECKING:
+    from imaging_platform.bids.stored import StoredSession
     from imaging_platform.deid.residue import Residue
+    from imaging_platform.storage.store import Store
+
+BIDS_SESSION = "bids_session"
+RULES_INPUT = "rules"
+"""Input that stands for what the rules make of this session (`bids.stored`)."""
 
 
 def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
@@ -23,9 +31,9 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     settings = scope.study.bids
 
     @scope.asset(
-        name="bids_session",
+        name=BIDS_SESSION,
         kinds={"bids", "nifti"},
-        code_version=f"1.{scope.study.digest('bids')}.{dcm2niix.version()}",
+        code_version=_session_version(),
         partitions=scope.sessions,
         deps=["anonymized_dicom"],
         checks=["every_series_named", "every_instance_accounted_for"],
@@ -37,7 +45,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         echo_guard: EchoGuard,
     ) -> dg.MaterializeResult:
         """NIfTI and sidecars of one session under BIDS names, each with its reason."""
-        from imaging_platform.bids.session import convert_session
+        from imaging_platform.bids.session import convert_and_store
         from imaging_platform.bids.validation import validate_session
 
         key, store = session_key(context), published.store()
@@ -48,7 +56,8 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             store.fetch(source_key) as source,
             store.stage(tree_key) as target,
         ):
-            report = convert_session(source, target, key=key, settings=settings)
+            converted = convert_and_store(source, target, key=key, settings=settings)
+            report = converted.report
             validation = validate_session(target, key=key, settings=settings)
             if not validation.is_valid:
                 store.hold(tree_key, f"{len(validation.errors)} BIDS errors")
@@ -61,13 +70,16 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 leak = _explain_echoes(echoes)
                 store.hold(tree_key, str(leak))
                 raise leak
+            inputs = read_versions(store, {"anonymized_dicom": source_key})
+            inputs[RULES_INPUT] = converted.stored.version
+            _publish_evidence(context, store, converted.stored, inputs)
             result = publish(
                 context,
                 store,
                 target,
                 tree_key,
                 report=dataclasses.asdict(report),
-                inputs=read_versions(store, {"anonymized_dicom": source_key}),
+                inputs=inputs,
                 tools={"dcm2niix": dcm2niix.version()},
             )
         checks = [shown.check_valid(validation), *shown.check_series(report)]
@@ -76,7 +88,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="bids_dataset",
         kinds={"bids"},
-        code_version=f"1.{scope.study.digest('bids', 'title')}.{__version__}",
+        code_version=_dataset_version(scope),
         deps=["bids_session", *layout.PIPELINES],
         checks=["valid_bids", "valid_derivatives"],
     )
@@ -94,6 +106,32 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [bids_session, bids_dataset]
+
+
+def _session_version() -> str:
+    """Return the version of conversion; the rules are an input of each session."""
+    from imaging_platform.bids.stored import stored_keys_digest
+
+    return f"2.{stored_keys_digest()}.{dcm2niix.version()}"
+
+
+def _dataset_version(scope: Scope) -> str:
+    from imaging_platform.bids.settings import DATASET_FIELDS
+
+    told = scope.study.bids.model_dump(mode="json", include={*DATASET_FIELDS})
+    return f"1.{digest_json([told, scope.study.title])[:12]}.{__version__}"
+
+
+def _publish_evidence(
+    context: dg.AssetExecutionContext,
+    store: "Store",
+    stored: "StoredSession",
+    inputs: Mapping[str, str],
+) -> None:
+    """Publish what the rules of later may be asked about, before what they made."""
+    key = layout.bids_evidence(context.asset_key.path[0], session_key(context))
+    with store.stage(key) as told:
+        publish(context, store, told, key, report=stored.to_dict(), inputs=inputs)
 
 
 def _explain_echoes(echoes: "tuple[Residue, ...]") -> IdentityLeak:

@@ -39,6 +39,21 @@ class Planned:
     base: str
     sidecar: Mapping[str, object]
 
+    @property
+    def digest(self) -> str:
+        """
+        Digest of what is made of the image, 16 hex digits.
+
+        It covers name, sidecar, outcome and volume types, and the reason of an
+        exclusion, which is all that is told of such a series. Other reasons,
+        evidence and confidence are not in it: they change no file.
+        """
+        decision = self.decision
+        reason = "" if self.base else decision.why
+        types = decision.volume_types
+        told = [decision.outcome, self.base, self.sidecar, types, reason]
+        return digest_json(told)[:16]
+
 
 def plan_session(
     outputs: Sequence[Output], *, key: SessionKey, settings: BidsSettings
@@ -86,26 +101,8 @@ def plan_images(
 
 
 def outcome_digest(planned: Sequence[Planned]) -> str:
-    """
-    Return the digest of what decisions make of a session, as hex.
-
-    It covers name, sidecar, outcome and volume types of each image, and the reason
-    of an exclusion, which is all that is told of such a series. Other reasons,
-    evidence and confidence are not in it: they change no file.
-    """
-    return digest_json([describe_outcome(one) for one in planned])
-
-
-def describe_outcome(planned: Planned) -> list[object]:
-    """Return what `outcome_digest` covers of one image."""
-    decision = planned.decision
-    return [
-        decision.outcome,
-        planned.base,
-        planned.sidecar,
-        decision.volume_types,
-        "" if planned.base else decision.why,
-    ]
+    """Return 20 hex digits over what decisions make of a session's images."""
+    return digest_json([one.digest for one in planned])[:20]
 
 
 def _unclassified_name(

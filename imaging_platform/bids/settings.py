@@ -187,6 +187,21 @@ class StudyRule(Section):
         return self
 
 
+DATASET_FIELDS = frozenset(
+    {
+        "acknowledgements",
+        "authors",
+        "bids_version",
+        "dataset_name",
+        "description",
+        "ethics_approvals",
+        "funding",
+        "license",
+    }
+)
+"""Settings that describe the dataset and decide nothing about an image."""
+
+
 class BidsSettings(Section):
     """How sessions of a study become a BIDS dataset."""
 

@@ -16,7 +16,7 @@ from typing import Any
 from imaging_platform.bids.metadata import KEPT_KEYS
 from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.planned import Planned, outcome_digest, plan_session
-from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.bids.settings import DATASET_FIELDS, BidsSettings
 from imaging_platform.bids.study_rules import DICOM_PREFIX, IMAGE_FIELDS
 from imaging_platform.files.digests import digest_bytes, digest_json
 from imaging_platform.model.ids import SessionKey
@@ -37,20 +37,7 @@ DECISION_KEYS = frozenset(
 STORED_KEYS = KEPT_KEYS | DECISION_KEYS
 """Sidecar keys that are kept of every image; those that a rule names come to them."""
 
-_UNDECIDING = frozenset(
-    {
-        "acknowledgements",
-        "authors",
-        "bids_version",
-        "convert_timeout_s",
-        "dataset_name",
-        "description",
-        "ethics_approvals",
-        "funding",
-        "license",
-    }
-)
-"""Settings that decide nothing about an image."""
+_UNDECIDING = DATASET_FIELDS | {"convert_timeout_s"}
 
 
 @dataclass(frozen=True)
@@ -62,13 +49,15 @@ class StoredImage:
     ----------
     base
         Path below the session's folder without extension; empty when left out.
-    outcome, why
+    outcome
         As in the series report.
+    digest
+        `Planned.digest`.
     """
 
     base: str
     outcome: str
-    why: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -115,7 +104,7 @@ class StoredSession:
         return {
             "outputs": [_dump_output(output) for output in self.outputs],
             "asked": list(self.asked),
-            "made": [[one.base, one.outcome, one.why] for one in self.made],
+            "made": [[one.base, one.outcome, one.digest] for one in self.made],
             "lens": self.lens,
             "outcome": self.outcome,
         }
@@ -150,11 +139,10 @@ def store_session(
         outputs=tuple(_reduce(output, asked) for output in outputs),
         asked=asked,
         made=tuple(
-            StoredImage(one.base, one.decision.outcome, one.decision.why)
-            for one in planned
+            StoredImage(one.base, one.decision.outcome, one.digest) for one in planned
         ),
         lens=lens_digest(settings),
-        outcome=outcome_digest(planned)[:20],
+        outcome=outcome_digest(planned),
     )
 
 
@@ -182,7 +170,7 @@ def rules_version(
         return stored.version
     if stored.missing_fields(settings):
         return f"{lens}.unknown"
-    outcome = outcome_digest(stored.decide_again(key, settings))[:20]
+    outcome = outcome_digest(stored.decide_again(key, settings))
     return stored.version if outcome == stored.outcome else f"{lens}.{outcome}"
 
 
@@ -192,7 +180,7 @@ def lens_digest(settings: BidsSettings) -> str:
 
     Equal digests decide alike. Different ones may, too: `rules_version` looks.
     """
-    deciding = settings.model_dump(mode="json", exclude=set(_UNDECIDING))
+    deciding = settings.model_dump(mode="json", exclude={*_UNDECIDING})
     return digest_json([deciding, _digest_code()])[:12]
 
 

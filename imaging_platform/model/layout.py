@@ -134,6 +134,11 @@ def deid_report(study: str, key: SessionKey) -> str:
     return f"catalog/{study}/deid/{key}"
 
 
+def bids_evidence(study: str, key: SessionKey) -> str:
+    """Return the key of the facts on which a session's BIDS names rest."""
+    return f"catalog/{study}/evidence/{key}"
+
+
 def guarding(key: str) -> str:
     """
     Return the key of the de-identified DICOM that stands behind a session's tree.
@@ -155,7 +160,7 @@ def guarding(key: str) -> str:
             return f"dicom/{study}/{subject}_{session}"
         case ["derivatives", study, _, subject, session]:
             return f"dicom/{study}/{subject}_{session}"
-        case ["catalog", study, "quality" | "deid", session]:
+        case ["catalog", study, "quality" | "deid" | "evidence", session]:
             return f"dicom/{study}/{session}"
         case ["reports", study, "sessions", session]:
             return f"dicom/{study}/{session}"
