@@ -146,7 +146,7 @@ def _holds(test: Test, value: object) -> bool:
 
 
 def _fulfils(test: Condition, value: object) -> bool:
-    is_absent = value is None or value in ("", [])
+    is_absent = _is_absent(value)
     if test.absent is not None and test.absent != is_absent:
         return False
     if is_absent:
@@ -162,6 +162,10 @@ def _fulfils(test: Condition, value: object) -> bool:
     return _is_within(test, value)
 
 
+def _is_absent(value: object) -> bool:
+    return value is None or value in ("", [])
+
+
 def _is_within(test: Condition, value: object) -> bool:
     if test.minimum is None and test.maximum is None:
         return True
@@ -174,7 +178,7 @@ def _is_within(test: Condition, value: object) -> bool:
 
 def _fits(wanted: Scalar, value: object) -> bool:
     """Tell whether a single value of YAML describes a value of a field."""
-    if value is None:
+    if _is_absent(value):
         return False
     if isinstance(wanted, bool) or isinstance(value, bool):
         return as_text(value).lower() == as_text(wanted).lower()
