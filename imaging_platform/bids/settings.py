@@ -87,8 +87,8 @@ class Condition(Section):
     def _tests_something(self) -> Self:
         if not self.model_dump(exclude_defaults=True):
             raise ValueError("give one of glob, regex, min, max, any, absent")
-        bounds = (self.minimum, self.maximum)
-        if None not in bounds and bounds != tuple(sorted(bounds)):
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None and low > high:
             raise ValueError("min is larger than max: nothing fits")
         if self.absent and len(self.model_dump(exclude_defaults=True)) > 1:
             raise ValueError("a field that is absent fulfils no other test")

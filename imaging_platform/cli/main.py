@@ -9,6 +9,7 @@ import traceback
 import click
 
 from imaging_platform import __version__
+from imaging_platform.cli.bids import bids
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.identity import audit, whois
 from imaging_platform.cli.keys import key
@@ -37,6 +38,7 @@ def cli() -> None:
 for command in (
     study,
     policy,
+    bids,
     ingest,
     process,
     status,

@@ -136,7 +136,12 @@ def deid_report(study: str, key: SessionKey) -> str:
 
 def bids_evidence(study: str, key: SessionKey) -> str:
     """Return the key of the facts on which a session's BIDS names rest."""
-    return f"catalog/{study}/evidence/{key}"
+    return f"{bids_evidence_folder(study)}/{key}"
+
+
+def bids_evidence_folder(study: str) -> str:
+    """Return the folder of the facts of all converted sessions of a study."""
+    return f"catalog/{study}/evidence"
 
 
 def guarding(key: str) -> str:
