@@ -6,14 +6,12 @@ import functools
 from dataclasses import dataclass
 
 from imaging_platform.assets.bids import RULES_INPUT
+from imaging_platform.assets.evidence import read_stored
 from imaging_platform.assets.scope import Scope
 from imaging_platform.bids.preview import describe_changes, preview_session
-from imaging_platform.bids.stored import StoredSession, lens_digest, rules_version
-from imaging_platform.files.digests import RECORD_NAME
-from imaging_platform.model import layout
+from imaging_platform.bids.stored import lens_digest, rules_version
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.planning.state import Made
-from imaging_platform.storage.local import LocalStore
 from imaging_platform.storage.store import Store
 
 
@@ -72,15 +70,3 @@ class RuleWatch:
     @functools.cached_property
     def _lens(self) -> str:
         return lens_digest(self.scope.study.bids)
-
-
-def read_stored(store: Store, study: str, session: str) -> StoredSession | None:
-    """Return the facts of a converted session; None when there are none."""
-    record = store.read(layout.bids_evidence(study, SessionKey.parse(session)))
-    return None if record is None else StoredSession.from_dict(record.report)
-
-
-def list_stored(store: LocalStore, study: str) -> list[str]:
-    """Return the keys of the sessions of which facts were kept, sorted."""
-    folder = store.path(layout.bids_evidence_folder(study))
-    return sorted(record.parent.name for record in folder.glob(f"*/{RECORD_NAME}"))

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from imaging_platform.assets.evidence import read_stored
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
@@ -21,7 +22,6 @@ from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
 )
-from imaging_platform.processing.rules import read_stored
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
