@@ -85,7 +85,8 @@ class ExpectedRange(Section):
     def _bounds_something(self) -> Self:
         if self.minimum is None and self.maximum is None:
             raise ValueError("give min, max or both")
-        if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:  # pyright: ignore[reportOptionalOperand] - just tested
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None and low > high:
             raise ValueError("min is larger than max: nothing fits")
         return self
 

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.metadata import KEPT_KEYS
 from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.planned import Planned, outcome_digest, plan_session
 from imaging_platform.bids.settings import DATASET_FIELDS, BidsSettings
-from imaging_platform.bids.study_rules import DICOM_PREFIX, IMAGE_FIELDS
+from imaging_platform.bids.study_rules import (
+    DICOM_PREFIX,
+    IMAGE_FIELDS,
+    effects_digest,
+)
 from imaging_platform.files.digests import digest_bytes, digest_json
 from imaging_platform.model.ids import SessionKey
 
@@ -53,11 +58,14 @@ class StoredImage:
         As in the series report.
     digest
         `Planned.digest`.
+    effects
+        What the rules of the study did to it (`study_rules.effects_digest`).
     """
 
     base: str
     outcome: str
     digest: str
+    effects: str
 
 
 @dataclass(frozen=True)
@@ -74,13 +82,16 @@ class StoredSession:
         Fields beyond `STORED_KEYS` that the rules of that time named, sorted.
     made
         What was made of each image, in the same order.
+    product
+        Digest of all that decided but the study's rules (`product_digest`).
     lens, outcome
-        Digests of the rules of that time (`lens_digest`) and of what they made.
+        Digests of all that decided (`lens_digest`) and of what it made.
     """
 
     outputs: tuple[Output, ...]
     asked: tuple[str, ...]
     made: tuple[StoredImage, ...]
+    product: str
     lens: str
     outcome: str
 
@@ -93,6 +104,13 @@ class StoredSession:
         """Return the fields that rules name and that were not kept, sorted."""
         return tuple(sorted(set(_asked(settings)) - set(self.asked)))
 
+    def is_treated_alike(self, settings: BidsSettings) -> bool:
+        """Tell whether rules do the same to each image; cheaper than deciding."""
+        return product_digest(settings) == self.product and all(
+            effects_digest(settings.rules, read_evidence(output)) == made.effects
+            for output, made in zip(self.outputs, self.made, strict=True)
+        )
+
     def decide_again(
         self, key: SessionKey, settings: BidsSettings
     ) -> tuple[Planned, ...]:
@@ -104,7 +122,8 @@ class StoredSession:
         return {
             "outputs": [_dump_output(output) for output in self.outputs],
             "asked": list(self.asked),
-            "made": [[one.base, one.outcome, one.digest] for one in self.made],
+            "made": [list(astuple(one)) for one in self.made],
+            "product": self.product,
             "lens": self.lens,
             "outcome": self.outcome,
         }
@@ -116,6 +135,7 @@ class StoredSession:
             outputs=tuple(map(_load_output, content["outputs"])),
             asked=tuple(content["asked"]),
             made=tuple(StoredImage(*one) for one in content["made"]),
+            product=content["product"],
             lens=content["lens"],
             outcome=content["outcome"],
         )
@@ -139,8 +159,15 @@ def store_session(
         outputs=tuple(_reduce(output, asked) for output in outputs),
         asked=asked,
         made=tuple(
-            StoredImage(one.base, one.decision.outcome, one.digest) for one in planned
+            StoredImage(
+                base=one.base,
+                outcome=one.decision.outcome,
+                digest=one.digest,
+                effects=effects_digest(settings.rules, read_evidence(output)),
+            )
+            for output, one in zip(outputs, planned, strict=True)
         ),
+        product=product_digest(settings),
         lens=lens_digest(settings),
         outcome=outcome_digest(planned),
     )
@@ -170,8 +197,15 @@ def rules_version(
         return stored.version
     if stored.missing_fields(settings):
         return f"{lens}.unknown"
+    if stored.is_treated_alike(settings):
+        return stored.version
     outcome = outcome_digest(stored.decide_again(key, settings))
     return stored.version if outcome == stored.outcome else f"{lens}.{outcome}"
+
+
+@functools.lru_cache(maxsize=64)
+def _dump_digest(dumped: str) -> str:
+    return digest_json([dumped, _digest_code()])[:12]
 
 
 def lens_digest(settings: BidsSettings) -> str:
@@ -180,8 +214,12 @@ def lens_digest(settings: BidsSettings) -> str:
 
     Equal digests decide alike. Different ones may, too: `rules_version` looks.
     """
-    deciding = settings.model_dump(mode="json", exclude={*_UNDECIDING})
-    return digest_json([deciding, _digest_code()])[:12]
+    return _dump_digest(settings.model_dump_json(exclude={*_UNDECIDING}))
+
+
+def product_digest(settings: BidsSettings) -> str:
+    """Return 12 hex digits over all that decides but the rules of the study."""
+    return lens_digest(settings.model_copy(update={"rules": ()}))
 
 
 def stored_keys_digest() -> str:

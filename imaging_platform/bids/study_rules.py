@@ -12,6 +12,7 @@ from dataclasses import replace
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence
 from imaging_platform.bids.settings import Condition, Scalar, StudyRule
+from imaging_platform.files.digests import digest_json
 
 STUDY = "study"
 """Name of the rule in a verdict that a study rule gave."""
@@ -122,6 +123,24 @@ def apply_study_rules(rules: Sequence[StudyRule], builtin: Verdict) -> Verdict:
         metadata=metadata,
         volume_types=volume_types,
     )
+
+
+def effects_digest(rules: Sequence[StudyRule], image: Evidence) -> str:
+    """
+    Return 16 hex digits over what the rules that match an image do to it.
+
+    Equal digests make the same verdict of the same built-in one. Empty when no rule
+    matches.
+    """
+    effects = [
+        [
+            rule.model_dump(mode="json", exclude={"match", "name"}),
+            name_rule(rule) if rule.exclude else "",
+        ]
+        for rule in rules
+        if matches(rule, image)
+    ]
+    return digest_json(effects)[:16] if effects else ""
 
 
 def _read_image_field(image: Evidence, name: str) -> object:

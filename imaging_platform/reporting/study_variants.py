@@ -16,7 +16,13 @@ from imaging_platform.reporting.markup import (
     table,
 )
 from imaging_platform.reporting.results import record
-from imaging_platform.reporting.study_inputs import Row, StudyTables, link_to, links_of
+from imaging_platform.reporting.study_inputs import (
+    Row,
+    StudyTables,
+    link_to,
+    links_of,
+    short_key,
+)
 
 MOST_DEVIATIONS = 60
 """Rows of deviations before the rest is folded away."""
@@ -85,14 +91,15 @@ def _show_variants(tables: StudyTables) -> Html:
         pieces += [Html("<h3>Acquired in more than one way</h3>"), _variants(varied)]
     if single:
         listed = _variants(single)
-        pieces.append(details(f"{len(single)} kinds acquired in one way", listed))
+        what = "kind" if len(single) == 1 else "kinds"
+        pieces.append(details(f"{len(single)} {what} acquired in one way", listed))
     return join(pieces)
 
 
 def _variants(rows: Sequence[Row]) -> Html:
     body = [
         (
-            scan_words(str(row["scan"])),
+            str(row["scan"]).replace("/", " ").replace("_", " "),
             str(row["variant"]),
             str(row["n_scans"]),
             _sessions_of(row),
@@ -108,13 +115,15 @@ def _usual(row: Row) -> str:
     """Return the parameters that people compare first, of the most frequent variant."""
     values = json.loads(str(row["parameters"]))
     units = {"RepetitionTime": "s", "EchoTime": "s", "InversionTime": "s"}
-    units |= {"FlipAngle": "degrees", "VoxelSize": "mm", "Volumes": "volumes"}
+    units |= {"FlipAngle": "degrees", "VoxelSize": "mm"}
     said = []
     for name, unit in units.items():
         value = values.get(name)
-        if value is not None and not (name == "Volumes" and value == 1):
+        if value is not None:
             parts = value if isinstance(value, list) else [value]
             said.append(f"{name} {' x '.join(f'{part:.6g}' for part in parts)} {unit}")
+    volumes = values.get("Volumes") or 1
+    said += [f"{volumes} volumes"] if volumes > 1 else []
     lead = "The most frequent: " if row["is_dominant"] else "No majority: "
     return lead + ", ".join(said) if said else lead.rstrip(": ")
 
@@ -123,9 +132,10 @@ def _sessions_of(row: Row) -> str:
     named = str(row["session_keys"]).split(", ")
     if len(named) > MOST_SESSIONS:
         return f"{row['n_sessions']} sessions"
-    return ", ".join(named)
+    return ", ".join(map(short_key, named))
 
 
 def _scan_of(row: Row) -> str:
-    name = str(row["file"]).rsplit("/", 1)[-1] or str(row["scan"]).rsplit("/", 1)[-1]
-    return scan_words(name)
+    """Return a scan in words; of one that is missing its kind, datatype included."""
+    file = str(row["file"]).rsplit("/", 1)[-1]
+    return scan_words(file) if file else str(row["scan"]).replace("/", " ")

@@ -137,6 +137,21 @@ def test_the_matrix_holds_both_marked_and_unmarked_sessions():
     }
 
 
+def test_a_session_that_rules_treat_alike_is_told_without_deciding(monkeypatch):
+    stored = store("two runs", settings_of("a label"))
+    behind = BidsSettings.model_validate(
+        {
+            "rules": [
+                *CHANGES["a rule that fits nobody"]["rules"],
+                CHANGES["a label"]["rules"][0] | {"name": "still"},
+            ]
+        }
+    )
+    monkeypatch.setattr(StoredSession, "decide_again", None)
+
+    assert rules_version(stored, KEY, behind) == stored.version
+
+
 def test_a_field_that_was_not_kept_marks_the_session_until_it_is_converted():
     stored = store("two runs", BidsSettings())
     asking = BidsSettings.model_validate(

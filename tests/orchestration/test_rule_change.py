@@ -48,7 +48,7 @@ class Site:
             definitions.resolve_job_def(f"demo_{job}")
             .execute_in_process(
                 instance=self.instance,
-                partition_key=partition,
+                partition_key=partition or None,
                 asset_selection=[dg.AssetKey(["demo", a]) for a in assets] or None,
                 run_config=QUIET,
             )
@@ -191,3 +191,19 @@ def test_an_unread_field_must_be_read_from_the_images(site):
     assert set(site.reasons().values()) == {
         "rules: dicom.PatientPosition must be read from the images"
     }
+
+
+def test_the_catalog_tells_how_the_scans_of_converted_sessions_were_acquired(site):
+    import pyarrow.parquet as pq
+
+    rule = {"match": {"SeriesNumber": {"min": 3}}, "datatype": "anat", "suffix": "T1w"}
+    site.configure(rules=[rule])
+    for key in site.reasons():
+        site.run("process_session", key, "bids_session")
+
+    site.run("summarize_cohort", "", "catalog")
+
+    tables = site.home.root / layout.catalog("demo")
+    (variant,) = pq.read_table(tables / "variants.parquet").to_pylist()
+    assert (variant["scan"], variant["n_sessions"]) == ("anat/T1w", 2)
+    assert pq.read_table(tables / "deviations.parquet").to_pylist() == []
