@@ -1,7 +1,9 @@
 """Sessions in BIDS, and the dataset that holds them."""
 
 import dataclasses
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -11,6 +13,7 @@ from imaging_platform.assets import shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.files.digests import digest_json
+from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak, InvalidOutput
 from imaging_platform.resources.zones import EchoGuard, PublishedZone
@@ -57,7 +60,11 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             store.stage(tree_key) as target,
         ):
             converted = convert_and_store(source, target, key=key, settings=settings)
-            report = converted.report
+            report, stored = converted.report, converted.stored
+            inputs = read_versions(store, {"anonymized_dicom": source_key})
+            inputs[RULES_INPUT] = stored.version
+            # Before validation: a preview helps most with what is no valid BIDS yet.
+            _publish_evidence(context, store, echo_guard, stored, inputs)
             validation = validate_session(target, key=key, settings=settings)
             if not validation.is_valid:
                 store.hold(tree_key, f"{len(validation.errors)} BIDS errors")
@@ -70,9 +77,6 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 leak = _explain_echoes(echoes)
                 store.hold(tree_key, str(leak))
                 raise leak
-            inputs = read_versions(store, {"anonymized_dicom": source_key})
-            inputs[RULES_INPUT] = converted.stored.version
-            _publish_evidence(context, store, converted.stored, inputs)
             result = publish(
                 context,
                 store,
@@ -125,13 +129,23 @@ def _dataset_version(scope: Scope) -> str:
 def _publish_evidence(
     context: dg.AssetExecutionContext,
     store: "Store",
+    echo_guard: EchoGuard,
     stored: "StoredSession",
     inputs: Mapping[str, str],
 ) -> None:
-    """Publish what the rules of later may be asked about, before what they made."""
-    key = layout.bids_evidence(context.asset_key.path[0], session_key(context))
-    with store.stage(key) as told:
-        publish(context, store, told, key, report=stored.to_dict(), inputs=inputs)
+    """Publish what the rules of later may be asked about, before what these made."""
+    study, key = context.asset_key.path[0], session_key(context)
+    facts = stored.to_dict()
+    with tempfile.TemporaryDirectory(prefix="evidence-") as scratch:
+        write_json(Path(scratch) / "images.json", facts)
+        echoes = echo_guard.search(study, key, Path(scratch))
+    if echoes:
+        leak = _explain_echoes(echoes)
+        store.hold(layout.bids_session(study, key), str(leak))
+        raise leak
+    evidence_key = layout.bids_evidence(study, key)
+    with store.stage(evidence_key) as told:
+        publish(context, store, told, evidence_key, report=facts, inputs=inputs)
 
 
 def _explain_echoes(echoes: "tuple[Residue, ...]") -> IdentityLeak:
