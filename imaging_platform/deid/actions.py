@@ -14,10 +14,11 @@ from imaging_platform.deid.decision import (
     Action,
     Decision,
 )
-from imaging_platform.deid.identifiers import decode, is_personal
+from imaging_platform.deid.identifiers import decode
 from imaging_platform.deid.policy import Policy
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.screen import Screen
+from imaging_platform.deid.uids import is_personal
 from imaging_platform.deid.values import keep_by_rule
 
 PADDED_WITH_ZERO = frozenset({"UI", "OB", "UN", "OW"})
@@ -39,6 +40,8 @@ _LONG_TEXT_VRS = frozenset({"LT", "ST", "UT"})
 # Numbers do not spell words, whatever representation a file claims.
 # Floats around one are printable by chance, but with one of <=>?@ among four bytes.
 _WORDS = re.compile(rb"[A-Za-z^ ,]{8}|[A-Za-z0-9^ ,._:/\-]{12}")
+_NUMERALS = b"0123456789 ,._:/-"
+_FEWEST_NUMERALS = 7
 _PRINTABLE = re.compile(rb"[ -~\s\0]*")
 _SHORTEST_TABLE_BYTES = 256
 _UNIT_BYTES = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "UL": 4, "US": 2, "AT": 4}
@@ -129,6 +132,11 @@ class Actions:
     def _changed_text(
         self, decision: Decision, vr: str, value: bytes, charset: str
     ) -> bytes:
+        if decision.action is Action.SHIFT and value.isascii() and b"\\" not in value:
+            # Of many frames, each with its moment: the short way to the same.
+            moment = value.decode("ascii").strip("\0 ")
+            moved = _moved(vr, moment, self.subject.offset_days)
+            return moved.encode("ascii") + b" " * (len(moved) % 2)
         text = decode(value, charset)
         parts = [part.strip("\0 ") for part in text.split("\\")]
         if vr in _LONG_TEXT_VRS:
@@ -227,7 +235,8 @@ def padded(text: str, vr: str) -> bytes:
 def _fits(tag: int, vr: str, value: bytes, listed_vr: str) -> bool:
     """Return whether a kept number has the form of numbers, and is no text."""
     if tag >> 16 == 0x7FE0:
-        return True
+        # The file's own never come here; one inside an item no gate has seen.
+        return False
     if tag in LUT_TAGS:
         # A colour table of bytes has all letters, but not letters alone.
         is_text = len(value) < _SHORTEST_TABLE_BYTES or _PRINTABLE.fullmatch(value)
@@ -235,4 +244,14 @@ def _fits(tag: int, vr: str, value: bytes, listed_vr: str) -> bool:
     unit = _UNIT_BYTES.get(listed_vr or vr, 1)
     if vr not in NUMERIC_VRS | {"UN"} or len(value) % unit:
         return False
-    return not _WORDS.search(value)
+    return not (_WORDS.search(value) or _is_spelled_number(value))
+
+
+def _is_spelled_number(value: bytes) -> bool:
+    """Return whether bytes are digits of a text: as numbers they would be absurd."""
+    text = value.removesuffix(b"\0")
+    return (
+        len(text) >= _FEWEST_NUMERALS
+        and not text.strip(_NUMERALS)
+        and bool(text.strip(b" ,._:/-"))
+    )

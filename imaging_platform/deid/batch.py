@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,9 @@ from imaging_platform.deid.screen import Screen
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.source import Source, open_source
 from imaging_platform.dicom.structure import BadDicom
+
+MAX_SERIES_DIGITS = 7
+"""Of a SeriesNumber that names a folder; as the rule for numbers has it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Outcome:
     sop_class
         Name of the kind of object; empty when the file could not be read.
     series_number
-        0 when there is none.
+        0 when there is none, or one that may be a day or a person's number.
     uid
         New one.
     series
@@ -124,7 +128,7 @@ class Batch:
 
 def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifiers:
     """Return what the headers of files tell of their subject; broken ones nothing."""
-    told = Gathering(subject.policy.spares)
+    told = _gathering(subject)
     engine = Engine(subject, Screen(Identifiers()), told, Evidence(Path()))
     for path in paths:
         with contextlib.suppress(BadDicom), open_source(path, scratch) as source:
@@ -132,12 +136,17 @@ def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifier
     return told.freeze()
 
 
+def _gathering(subject: Subject) -> Gathering:
+    policy = subject.policy
+    return Gathering(policy.spares if policy.retains else None)
+
+
 def rewrite_batch(task: Task) -> Batch:
     """De-identify the files of a task into its folder."""
     laid, out = task.folder / "evidence", task.folder / "files"
     laid.mkdir()
     out.mkdir()
-    told = Gathering(task.subject.policy.spares)
+    told = _gathering(task.subject)
     engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
     worker = _Worker(engine, task.released, _GateMemory())
     outcomes = tuple(
@@ -197,6 +206,12 @@ class _GateMemory:
         return header.syntax, *map(header.raws.get, self._asked)
 
 
+def _series_number(header: Header) -> int:
+    """Return SeriesNumber; 0 for one so long that it may be a day or a person's."""
+    number = header.number(0x00200011) or 0
+    return number if 0 <= number < 10**MAX_SERIES_DIGITS else 0
+
+
 @dataclass(frozen=True)
 class _Worker:
     """Takes file after file through engine and gate."""
@@ -216,7 +231,7 @@ class _Worker:
     def _pass(self, rewritten: Rewritten, source: Source, target: Path) -> Outcome:
         header, settings = rewritten.header, self.engine.subject.policy.settings
         facts = self.gate.facts(header)
-        number = header.number(0x00200011) or 0
+        number = _series_number(header)
         series = series_folder(rewritten.series_uid, number)
         reason = _refusal(header, facts, settings, is_released=series in self.released)
         can_be_released = bool(reason) and not _refusal(
@@ -243,7 +258,7 @@ class _Worker:
 def _write(rewritten: Rewritten, source: Source, target: Path) -> str:
     """Write a file whole; return why that is impossible, or nothing."""
     header = rewritten.header
-    copy = plan_pixels(header)
+    copy = plan_pixels(header, source.data)
     if gate.short_kind_of(header.text(0x00080016)) in gate.WITHOUT_PIXELS:
         copy = PixelCopy(b"", 0, 0, b"")
     if isinstance(copy, str):
@@ -252,11 +267,20 @@ def _write(rewritten: Rewritten, source: Source, target: Path) -> str:
         file.writelines(rewritten.head)
         file.write(copy.head)
         if rewritten.mask is None:
-            source.copy_to(file, copy.start, copy.stop)
+            _write_copied(source, copy, file)
         else:
             _write_masked(rewritten.mask, header, source, copy, file)
         file.write(copy.tail)
     return ""
+
+
+def _write_copied(source: Source, copy: PixelCopy, file: BufferedWriter) -> None:
+    position = copy.start
+    for start, stop in copy.blanks:
+        source.copy_to(file, position, start)
+        file.write(bytes(stop - start))
+        position = stop
+    source.copy_to(file, position, copy.stop)
 
 
 def _write_masked(

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from imaging_platform.deid.elements import Element
-
-WELL_KNOWN_UIDS = "1.2.840.10008."
-"""Root of the UIDs that the standard itself gives out (PS3.6 annex A)."""
+from imaging_platform.deid.uids import UID_LIKE, is_personal, uids_in
 
 # Words that name an object or a technique in so many headers that finding them
 # says nothing; a phantom may be called like this, a patient is not.
@@ -103,9 +101,6 @@ COMMON_WORDS = frozenset(
 DATE_MARKS = ("", "-", ".", "/", "_", " ")
 """What stands between year, month and day where people write a date."""
 
-# Standing for a whole UID: sessions have tens of thousands, too many for a pattern.
-_UID_LIKE = re.compile(r"\d+(?:\.\d+){4,}")
-
 # A key of a vendor's protocol, from a closed list: three letters of it are no name.
 _KEYS = re.compile(r"^[A-Za-z][\w.\[\]]*(?=\t = \t)", re.MULTILINE)
 
@@ -186,7 +181,7 @@ class Identifiers:
 
     def cut_from(self, text: str) -> str:
         """Return a text without the parts that echo (plain ASCII text only)."""
-        text = _UID_LIKE.sub(lambda m: "" if m[0] in self.uids else m[0], text)
+        text = UID_LIKE.sub(lambda m: "" if m[0] in self.uids else m[0], text)
         return _search_of(self).cut_from(text)
 
 
@@ -202,20 +197,26 @@ class Gathering:
         (`Policy.spares`); it tells nothing.
     """
 
-    spares: Callable[[int, str], bool] = lambda tag, vr: False
+    spares: Callable[[int, str], bool] | None = None
     words: set[str] = field(default_factory=set)
     phrases: set[str] = field(default_factory=set)
     uids: set[str] = field(default_factory=set)
     dates: set[str] = field(default_factory=set)
+    _days: set[bytes] = field(default_factory=set)
 
     def add(self, tag: int, vr: str, value: bytes, charset: str) -> None:
         """Note what an element tells; charset is SpecificCharacterSet (0008,0005)."""
-        if self.spares(tag, vr):
+        if self.spares is not None and self.spares(tag, vr):
             return
         if vr == "UI":
             self.uids.update(uid for uid in split_text(value) if is_personal(uid))
         elif vr in ("DA", "DT"):
-            self.dates.update(day for text in split_text(value) if (day := _day(text)))
+            # Moments of one day are many; the day is what tells.
+            known = value[:8]
+            if known not in self._days or b"\\" in value:
+                self._days.add(known)
+                days = (_day(text) for text in split_text(value))
+                self.dates.update(day for day in days if day)
         elif vr == "PN" or tag in _ID_TAGS:
             self.words |= _words_of(decode(value, charset), vr == "PN")
         if tag in _PHRASE_TAGS:
@@ -276,20 +277,10 @@ def walk(elements: Iterable[Element]) -> Iterator[Element]:
             yield from walk(item)
 
 
-def uids_in(text: str) -> list[str]:
-    """Return what looks like a UID in a text."""
-    return _UID_LIKE.findall(text) if text.count(".") > 3 else []
-
-
 def split_text(value: bytes) -> list[str]:
     """Return the components of an ASCII value, stripped."""
     text = value.decode("latin-1")
     return [part.strip("\0 ") for part in text.split("\\")]
-
-
-def is_personal(uid: str) -> bool:
-    """Return whether a UID is not one of the standard's own."""
-    return bool(uid) and not uid.startswith(WELL_KNOWN_UIDS)
 
 
 def decode(value: bytes, charset: str) -> str:

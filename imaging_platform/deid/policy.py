@@ -148,6 +148,11 @@ class Policy:
         meta |= {0x00020003} if self.settings.uids == "retain" else set()
         return retained | meta
 
+    @property
+    def retains(self) -> bool:
+        """Whether the study retains anything that identifies."""
+        return _retains(self.settings)
+
     def spares(self, tag: int, vr: str) -> bool:
         """
         Return whether the original value of an element is meant to stay.
@@ -180,7 +185,7 @@ def decide_public(tag: int, settings: DeidSettings) -> Decision:
     container = _container_reason(tag)
     if container:
         return Decision(Action.REMOVE, container)
-    if tag in PIXEL_TAGS or tag in (0x7FE00001, 0x7FE00002):
+    if tag in PIXEL_TAGS:
         return Decision(Action.KEEP, "pixel data, after the pixel gate")
     if tag in SET_TAGS:
         return Decision(Action.SET, "says what was done")
@@ -266,6 +271,8 @@ def _container_reason(tag: int) -> str:
         return "curves and overlays may hold text"
     if group in (0x0000, 0x0002, 0x0004, 0x0400, 0xFFFA, 0xFFFC, 0xFFFE):
         return "signature, earlier attributes, directory or padding"
+    if tag in (0x7FE00001, 0x7FE00002, 0x7FE00003):
+        return "where frames begin, of Type 3 (PS3.3 section C.7.6.3): any bytes fit"
     if tag == 0x00880200:
         return "icon, a copy of the image that no gate has seen"
     return ""

@@ -19,6 +19,7 @@ from typing import TypeVar
 from imaging_platform.deid.elements import ascii_text
 from imaging_platform.deid.tables import load_siemens_lists
 from imaging_platform.deid.values import Identity, keep_by_rule
+from imaging_platform.deid.vocabulary import is_known
 
 _Text = TypeVar("_Text", str, bytes)
 _TAG = struct.Struct("<64si4siii")
@@ -29,14 +30,22 @@ _SV10 = b"SV10\4\3\2\1"
 _VR = re.compile(rb"[A-Z]{2}")
 _LINE = re.compile(r"([A-Za-z][\w.\[\]]*)[ \t]*=[ \t]*(.*?)[ \t\r]*")
 _NUMBER = re.compile(
-    r"[+-]?\d{1,12}(?:\.\d{0,20})?(?:[eE][+-]?\d{1,3})?|0x[0-9a-fA-F]{1,8}"
+    r"([+-]?)(\d{1,12})((?:\.\d{0,20})?(?:[eE][+-]?\d{1,3})?)|0x[0-9a-fA-F]{1,4}0{0,4}"
 )
 _DAY = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_MAX_PLAIN_DIGITS, _MEASURED_DIGITS = 7, 6
+# Releases since VB17: 21710006, 41340006, 51130001, 63010001.
+_RELEASE = r"[2-7]\d{3}[01]00\d"
 _TEXT = re.compile(r'("{1,2})([^"]*)("{1,2})')
-_INDEX = re.compile(r"\[\d+\]")
-_VERSION = re.compile(r"object=MrProtDataImpl@MrProtocolData version=\d{6,9}\b")
+_INDEX = re.compile(r"\[\d{1,4}\]")
+_LONG_INDEX = re.compile(r"\d{5}")
+_CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_LONGEST_ABBREVIATION = 3
+_VERSION = re.compile(rf"object=MrProtDataImpl@MrProtocolData version={_RELEASE}\b")
 _BEGIN = b"### ASCCONV BEGIN"
 _END = b"### ASCCONV END ###"
+_MEASURED_KEY = re.compile(r"alT[EIRD]\[\d+\]|sTXSPEC\.[\w.\[\]]*lFrequency")
+_RELEASE_KEYS = frozenset(["ulVersion", "sProtConsistencyInfo.ulConvFromVersion"])
 _PROTOCOLS = frozenset([b"MrPhoenixProtocol", b"MrProtocol"])
 MAX_TAGS = 1024
 MAX_ITEMS = 4096
@@ -112,22 +121,36 @@ def rewrite_csa(
         None when the layout is not known: nothing of it may stay.
     """
     layout = _Layout.of(data)
-    places = None if layout is None else _walk(data, layout)
-    if layout is None or places is None:
+    if layout is None:
         return None
     if layout.surplus:
+        places = _walk(data, layout)
+        if places is None:
+            return None
         tags = [_read_tag(data[start:stop], layout.surplus) for start, stop in places]
         kept = (_rewrite_tag(tag, identifiers, keep_names) for tag in tags)
         return write_csa([tag for tag in kept if tag is not None], is_marked=False)
     memo = _tags_memo(identifiers, keep_names)
+    # The tag in the same place of the last header is most often the same.
+    guesses = _guesses(identifiers, keep_names, layout.n_tags)
     parts: list[bytes] = []
-    for start, stop in places:
-        raw = data[start:stop]
-        written = memo.get(raw)
-        if written is None:
-            tag = _rewrite_tag(_read_tag(raw, 0), identifiers, keep_names)
-            written = b"" if tag is None else _write_tag(tag, 0)
-            _remember(memo, raw, written)
+    position = layout.start
+    for index in range(layout.n_tags):
+        raw, written = guesses[index]
+        if not raw or not data.startswith(raw, position):
+            stop = _end_of_tag(data, position, 0)
+            if stop is None:
+                return None
+            raw = data[position:stop]
+            known = memo.get(raw)
+            if known is None:
+                tag = _rewrite_tag(_read_tag(raw, 0), identifiers, keep_names)
+                known = b"" if tag is None else _write_tag(tag, 0)
+                _remember(memo, raw, known)
+            written = known
+            if len(raw) % 4 == 0:
+                guesses[index] = raw, written
+        position += len(raw)
         if written:
             parts.append(written)
     result = b"".join([_SV10, _COUNT.pack(len(parts), _MARK), *parts])
@@ -196,27 +219,35 @@ class _Layout:
 def _walk(data: bytes, layout: _Layout) -> list[tuple[int, int]] | None:
     """Return where each tag begins and ends, None when one does not fit."""
     places: list[tuple[int, int]] = []
-    position, end, surplus = layout.start, len(data), layout.surplus
-    read_item, item_size, tag_size = _ITEM.unpack_from, _ITEM.size, _TAG.size
-    index = 0 if surplus else 1
+    position = layout.start
     for _ in range(layout.n_tags):
-        start = position
-        if start + tag_size > end:
+        stop = _end_of_tag(data, position, layout.surplus)
+        if stop is None:
             return None
-        n_items = int.from_bytes(data[start + 76 : start + 80], "little")
-        if n_items > MAX_ITEMS:
-            return None
-        position = start + tag_size
-        for _ in range(n_items):
-            if position + item_size > end:
-                return None
-            size = read_item(data, position)[index] - surplus
-            position += item_size
-            if size < 0 or position + size > end:
-                return None
-            position += size + (-size & 3)
-        places.append((start, min(position, end)))
+        places.append((position, stop))
+        position = stop
     return places
+
+
+def _end_of_tag(data: bytes, start: int, surplus: int) -> int | None:
+    """Return where the tag that begins at a position ends, None if it does not fit."""
+    end, read_item, item_size = len(data), _ITEM.unpack_from, _ITEM.size
+    index = 0 if surplus else 1
+    position = start + _TAG.size
+    if position > end:
+        return None
+    n_items = int.from_bytes(data[start + 76 : start + 80], "little")
+    if n_items > MAX_ITEMS:
+        return None
+    for _ in range(n_items):
+        if position + item_size > end:
+            return None
+        size = read_item(data, position)[index] - surplus
+        position += item_size
+        if size < 0 or position + size > end:
+            return None
+        position += size + (-size & 3)
+    return min(position, end)
 
 
 def _read_tag(raw: bytes, surplus: int) -> CsaTag:
@@ -272,8 +303,10 @@ def _rewrite_line(line: str, identifiers: Identity, keep_names: bool) -> str | N
         return None
     key, value = match.groups()
     rule = _line_rule(_INDEX.sub("[0]", key))
-    if _NUMBER.fullmatch(value):
-        return line.rstrip() if rule == "number" and not _DAY.fullmatch(value) else None
+    number = _NUMBER.fullmatch(value)
+    if number:
+        kept = _measured(number, key) if rule == "number" else None
+        return None if kept is None else line.rstrip().removesuffix(value) + kept
     quotes = _TEXT.fullmatch(value)
     if not quotes or rule in (None, "number"):
         return None
@@ -283,15 +316,48 @@ def _rewrite_line(line: str, identifiers: Identity, keep_names: bool) -> str | N
     return f"{key}\t = \t{quotes[1]}{kept}{quotes[1]}" if kept else None
 
 
+def _measured(number: re.Match[str], key: str) -> str | None:
+    """
+    Return a number with as many digits as are measured, None if it may be a day.
+
+    So a time in microseconds and a frequency stay, rounded, and no number of a
+    person.
+    """
+    sign, whole, rest = number.groups()
+    if whole is None or len(whole) <= _MAX_PLAIN_DIGITS:
+        return number[0]
+    if _DAY.fullmatch(whole) or "e" in rest.lower():
+        return None
+    if key in _RELEASE_KEYS and re.fullmatch(_RELEASE, number[0]):
+        return number[0]
+    if not _MEASURED_KEY.fullmatch(key):
+        return None
+    return f"{sign}{round(int(whole), _MEASURED_DIGITS - len(whole))}"
+
+
 @functools.lru_cache(maxsize=1 << 14)
 def _line_rule(key: str) -> str | None:
     """Return the rule of a protocol's key (indices 0), None if it is on no list."""
+    if _LONG_INDEX.search(key) or not all(map(_is_word_of_keys, _CAMEL.findall(key))):
+        return None
     lists = load_siemens_lists()
     for pattern, rule in lists["protocol_texts"].items():
         if re.fullmatch(pattern, key):
             return rule
     is_number = re.fullmatch("|".join(lists["protocol_numbers"]), key)
     return "number" if is_number else None
+
+
+def _is_word_of_keys(word: str) -> bool:
+    """Return whether a part of a key is a word of protocols, no name."""
+    if len(word) <= _LONGEST_ABBREVIATION:
+        return True
+    return is_known(word) or word.lower() in _protocol_words()
+
+
+@functools.cache
+def _protocol_words() -> frozenset[str]:
+    return frozenset(load_siemens_lists()["protocol_words"])
 
 
 @functools.cache
@@ -304,6 +370,14 @@ def _csa_rules() -> dict[str, str]:
 def _tags_memo(identifiers: Identity, keep_names: bool) -> dict[bytes, bytes]:
     """Return what was made of each tag: the files of a series repeat most."""
     return {}
+
+
+@functools.lru_cache(maxsize=16)
+def _guesses(
+    identifiers: Identity, keep_names: bool, n_tags: int
+) -> list[tuple[bytes, bytes]]:
+    """Return the tags of the last header with as many, and what was made of each."""
+    return [(b"", b"")] * n_tags
 
 
 @functools.lru_cache(maxsize=4)

@@ -16,6 +16,7 @@ import functools
 import re
 from typing import Protocol
 
+from imaging_platform.deid.numerals import cut_numbers, tells_number
 from imaging_platform.deid.patterns import OWN_RULE, matches_own
 from imaging_platform.deid.tables import known_creators
 from imaging_platform.deid.vocabulary import (
@@ -44,11 +45,6 @@ class Identity(Protocol):
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?"
 _SHORT_NUMBER = r"[+-]?(?:\d{1,7}(?:\.\d{0,18})?|\.\d{1,18})(?:[eE][+-]?\d{1,3})?"
-_MONTHS = (
-    r"(?<![A-Za-z])(?:jan(?:uary?)?|feb(?:ruary?)?|mar(?:ch)?|april?|may|june?|july?|"
-    r"aug(?:ust)?|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?|mai|"
-    r"juni|juli|maerz)(?![A-Za-z])"
-)
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -69,7 +65,8 @@ PATTERNS: dict[str, str] = {
     "model": r"[A-Za-z0-9_.+\-/() ]{1,64}",
     "version": r"[A-Za-z0-9_.:*+\-/$ ]{1,64}",
     "sequence": r"[*%#&A-Za-z0-9_.+\-\\/ ]{1,64}",
-    "nucleus": r"\d{0,3}[A-Z][a-z]?\d{0,3}",
+    "nucleus": r"(?i:\d{1,3}(?:he?|li|c|n|o|f|na|si|p|cl|k|xe)|"
+    r"(?:he?|li|c|n|o|f|na|si|p|cl|k|xe)\d{1,3}|[hcnofpk])",
     "coil": r"[A-Za-z0-9 _:;,.+/&()\-]{1,64}",
     "reference": r"(?i:sn|om|ic|xy|brain|brain-mra|carotids|nasion|iliac crest|"
     r"sternal notch|xiphoid|orbital meatal|knee|chest|nasion)",
@@ -119,7 +116,7 @@ PATTERNS: dict[str, str] = {
     r"WIP_Identifier: WIP#\d{3,4}[A-Z]?",
     "coil_id": r"[A-Za-z0-9_\-]{1,32}",
     "baseline": r"[A-Z0-9]{2,6}_[VX]A?[A-Z]?\d{2}[A-Z]?\w{0,6}_LATEST_20\d{6}"
-    r"(?:_P\d{1,3})?|[4-9]\d{7}",
+    r"(?:_P\d{1,3})?|[2-7]\d{3}[01]00\d",
     "sex": r"[MFO]",
     "reuse": r"(?:[A-Za-z]{1,6}/[a-z]\d{1,3},?){1,16}",
 }
@@ -200,13 +197,6 @@ _STAND_INS = {
     "sequence": "UNKNOWN",
     "version": "UNKNOWN",
 }
-_DATE_LIKE = re.compile(
-    r"(?<!\d)(?:(?:19|20)\d{2}[-./_ ]?[01]\d[-./_ ]?[0-3]\d|"
-    r"[0-3]?\d[-./][01]?\d[-./](?:19|20)\d{2}|"
-    rf"(?:19|20)\d{{2}}[-./ ]?(?i:{_MONTHS})[-./ ]?\d{{1,2}}|"
-    rf"\d{{1,2}}[-./ ]{{0,2}}(?i:{_MONTHS})[-./, ]{{0,2}}(?:(?:19|20)\d{{2}}|\d{{2}})|"
-    rf"(?i:{_MONTHS})[-./ ]{{1,2}}\d{{1,2}})(?!\d)"
-)
 _ADDRESS_LIKE = re.compile(
     r"\S*(?:@|\^|\+\d{4,})\S*|"
     r"(?i:\b(?:mr|mrs|ms|dr|prof|herr|frau|mme)\.? +)(?=[A-Z][a-z])\S+"
@@ -217,6 +207,7 @@ _ENTITY = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _RUN = re.compile(r"[A-Za-z]+|\d+")
+_WHOLE = re.compile(r" *([+-]?)(\d{1,10})(?:\.\d*)? *")
 _MAX_PLAIN_DIGITS = 7
 _MEASURED_DIGITS = 6
 MAX_DESCRIPTOR_CHARACTERS = 64
@@ -280,9 +271,7 @@ def clean_remark(text: str, identifiers: Identity) -> str:
 
 def _without_identity(text: str, identifiers: Identity) -> str:
     cleaned = _UNUSUAL.sub("", text)
-    for pattern in (_ADDRESS_LIKE, _DATE_LIKE):
-        cleaned = pattern.sub("", cleaned)
-    return identifiers.cut_from(cleaned)
+    return identifiers.cut_from(cut_numbers(_ADDRESS_LIKE.sub("", cleaned)))
 
 
 def _tidy(cleaned: str, text: str) -> str:
@@ -296,7 +285,9 @@ def _tidy(cleaned: str, text: str) -> str:
 
 
 def _is_of_rule(rule: str, text: str) -> bool:
-    is_long = bool(_LONG_DIGITS.search(text) or _DATE_LIKE.search(text))
+    is_long = bool(_LONG_DIGITS.search(text)) or tells_number(
+        text, with_releases=rule == "version"
+    )
     if rule.startswith(OWN_RULE):
         return not is_long and matches_own(rule, text)
     if not _COMPILED[rule].fullmatch(text):
@@ -308,19 +299,22 @@ def _is_of_rule(rule: str, text: str) -> bool:
     may_be_long = rule in _NUMERIC_RULES | {"sequence_note", "scheme_version"}
     if is_long and not may_be_long:
         return False
+    if "^" in text and any(map(unknown_letters, _WORD.findall(text))):
+        return False
     return rule in _CLOSED_RULES or is_technical(text)
 
 
 def _rounded(text: str) -> str:
     """
-    Return a long integer with six digits that count, which is all one can measure.
+    Return a long number with six digits that count, which is all one can measure.
 
     So no number of a person hides in a dose, and a dose in becquerel stays.
     """
-    digits = text.strip()
-    if not digits.isdigit() or len(digits) <= _MAX_PLAIN_DIGITS:
+    whole = _WHOLE.fullmatch(text)
+    if not whole or len(whole[2].lstrip("0")) <= _MAX_PLAIN_DIGITS:
         return text
-    return f"{round(int(digits), _MEASURED_DIGITS - len(digits))}"
+    digits = whole[2].lstrip("0")
+    return f"{whole[1]}{round(int(digits), _MEASURED_DIGITS - len(digits))}"
 
 
 def _echoes(rule: str, text: str, identifiers: Identity) -> bool:
@@ -333,7 +327,8 @@ def _cut(rule: str, text: str, identifiers: Identity) -> str | None:
         found = _COMPILED[rule].match(text)
         return found[0] if found else _cut("comment", text, identifiers)
     # Twice: what stood apart may stand together then, and be a day.
-    kept = identifiers.cut_from(_DATE_LIKE.sub("", _UNUSUAL.sub("", text)))
+    kept = cut_numbers(_UNUSUAL.sub("", text), with_releases=rule == "version")
+    kept = identifiers.cut_from(kept)
     kept = re.sub(r"[^A-Za-z0-9_*+./:;,=#$%()&\[\]<>\\ -]|\S*[@^]\S*", "", kept)
     most = 0 if rule == "comment" else MAX_UNKNOWN_LETTERS
     words = [word for word in _WORD.findall(kept) if not _is_cut(word, most)]

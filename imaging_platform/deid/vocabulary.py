@@ -40,7 +40,7 @@ def is_technical(text: str) -> bool:
     n_unknown = 0
     for word in _WORD.findall(text):
         unknown = unknown_letters(word)
-        if unknown > MAX_UNKNOWN_LETTERS or word.lower() in _names():
+        if unknown > MAX_UNKNOWN_LETTERS or is_common_name(word):
             return False
         n_unknown += unknown >= MAX_UNKNOWN_LETTERS
     return n_unknown <= 1
@@ -120,9 +120,22 @@ def is_known_code(value: str) -> bool:
     return len(value) <= MAX_DIGITS + 1 and is_technical(value)
 
 
-def is_common_name(run: str) -> bool:
-    """Return whether a word of an abbreviation's length is a common name."""
-    return run.lower() in _names()
+@functools.lru_cache(maxsize=1 << 16)
+def is_common_name(word: str) -> bool:
+    """
+    Return whether a word of an abbreviation's length is a common name.
+
+    Also one that a number stands before or behind.
+
+    Examples
+    --------
+    >>> is_common_name("Ng"), is_common_name("T2Ng"), is_common_name("ng2d")
+    (True, True, True)
+    >>> is_common_name("Angio")
+    False
+    """
+    runs = _RUN.findall(word.lower())
+    return not _names().isdisjoint(runs)
 
 
 @functools.cache

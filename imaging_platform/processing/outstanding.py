@@ -11,6 +11,7 @@ import dagster as dg
 from imaging_platform.assets.bids import BIDS_SESSION, RULES_INPUT
 from imaging_platform.assets.dicom import ANONYMIZED_DICOM, POLICY_INPUT
 from imaging_platform.assets.scope import Scope
+from imaging_platform.model import layout
 from imaging_platform.planning.state import (
     Made,
     Node,
@@ -24,6 +25,7 @@ from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
 from imaging_platform.sensors.sessions import session_run_key
+from imaging_platform.storage.proof import UNDER_WAY
 from imaging_platform.storage.store import Store
 
 
@@ -102,6 +104,7 @@ def find_session_orders(
     released = identified.released_versions(scope.name)
     watch = PolicyWatch(scope, store)
     rules = RuleWatch(scope, store)
+    interrupted = _interrupted(scope, store)
     orders = []
     for key in sorted(members):
         current = {a: found[key] for a, found in made.items() if key in found}
@@ -114,7 +117,10 @@ def find_session_orders(
         inputs[BIDS_SESSION] |= rules.inputs(key, current.get(BIDS_SESSION))
         if key in released:
             inputs[ANONYMIZED_DICOM]["released"] = released[key]
-        reasons = choose_ready(find_outdated(nodes, current, inputs), parents)
+        outdated = find_outdated(nodes, current, inputs)
+        if key in interrupted:
+            outdated.setdefault(ANONYMIZED_DICOM, UNDER_WAY)
+        reasons = choose_ready(outdated, parents)
         if reasons.get(ANONYMIZED_DICOM) == f"changed input: {POLICY_INPUT}":
             reasons[ANONYMIZED_DICOM] = watch.describe(key)
         if reasons.get(BIDS_SESSION) == f"changed input: {RULES_INPUT}":
@@ -165,6 +171,13 @@ def find_cohort_orders(
         return []
     run_key = cohort_run_key(scope, newest_report(scope, instance) or 0)
     return [Order(scope.name, "summarize_cohort", "", reasons, run_key)]
+
+
+def _interrupted(scope: Scope, store: Store) -> set[str]:
+    """Return the sessions closed by an attempt that never came to an end."""
+    prefix = layout.anonymized_dicoms(scope.name)
+    holds = store.held(prefix)
+    return {key.removeprefix(prefix) for key, why in holds.items() if why == UNDER_WAY}
 
 
 def _session_inputs(

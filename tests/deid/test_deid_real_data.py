@@ -11,10 +11,11 @@ import pytest
 from pydicom.errors import InvalidDicomError
 
 from imaging_platform.deid.elements import Element
-from imaging_platform.deid.identifiers import is_personal, split_text, walk
+from imaging_platform.deid.identifiers import split_text, walk
 from imaging_platform.deid.residue import read_header
 from imaging_platform.deid.session import anonymize_session
 from imaging_platform.deid.settings import DeidSettings
+from imaging_platform.deid.uids import is_personal
 from imaging_platform.files.digests import sorted_files
 from imaging_platform.model.errors import Held, ToolFailed
 from imaging_platform.tools.run import run
