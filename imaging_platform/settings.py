@@ -12,6 +12,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from imaging_platform.bids.protocol import ProtocolSettings
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.settings import DeidSettings
@@ -53,6 +54,10 @@ class Study(Section):
     )
     bids: BidsSettings = Field(
         default_factory=BidsSettings, description="How series are named and described."
+    )
+    protocol: ProtocolSettings = Field(
+        default_factory=ProtocolSettings,
+        description="How series are acquired; deviations stand in the study report.",
     )
     quality: QualitySettings = Field(
         default_factory=QualitySettings,

@@ -109,6 +109,7 @@ def _default_of(option: click.Option) -> str:
 
 
 def _study_file() -> str:
+    from imaging_platform.bids.protocol import ExpectedSeries
     from imaging_platform.bids.settings import Condition
     from imaging_platform.deid.mask_recipes import MaskMatch, Region
     from imaging_platform.qc.settings import Limit
@@ -125,9 +126,14 @@ def _study_file() -> str:
             "Secrets are never in this file.\n",
             f"```yaml\n{describe_study('my_study').rstrip()}\n```\n",
             "## Tests of a rule\n",
-            "Each field under `bids.rules[].match` is a shell pattern, or a mapping "
-            "with these keys.\n",
+            "Each field under `bids.rules[].match` is a shell pattern, a number, a "
+            "list of these, or a mapping with these keys "
+            "([how to](../how-to/write_a_bids_rule.md)).\n",
             _fields(Condition),
+            "## Expected series\n",
+            "Each series under `protocol.series[]` has these keys "
+            "([how to](../how-to/compare_acquisitions.md)).\n",
+            _fields(ExpectedSeries),
             "## Masks\n",
             "Each mask under `deid.masks[]` names its images by `match` "
             "([how to](../how-to/mask_burned_in_text.md)).\n",
@@ -236,6 +242,7 @@ def _home() -> str:
         key_of(layout.derivative_dataset, pipeline="motion"),
         key_of(layout.derivative, pipeline="motion", key=key),
         key_of(layout.deid_report, key=key),
+        key_of(layout.bids_evidence, key=key),
         key_of(layout.session_quality, key=key),
         key_of(layout.session_report, key=key),
         key_of(layout.study_report),

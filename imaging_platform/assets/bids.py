@@ -1,6 +1,9 @@
 """Sessions in BIDS, and the dataset that holds them."""
 
 import dataclasses
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -9,13 +12,21 @@ from imaging_platform import __version__
 from imaging_platform.assets import shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
+from imaging_platform.files.digests import digest_json
+from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak, InvalidOutput
 from imaging_platform.resources.zones import EchoGuard, PublishedZone
 from imaging_platform.tools import dcm2niix
 
 if TYPE_CHECKING:
+    from imaging_platform.bids.stored import StoredSession
     from imaging_platform.deid.residue import Residue
+    from imaging_platform.storage.store import Store
+
+BIDS_SESSION = "bids_session"
+RULES_INPUT = "rules"
+"""Input that stands for what the rules make of this session (`bids.stored`)."""
 
 
 def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
@@ -23,9 +34,9 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     settings = scope.study.bids
 
     @scope.asset(
-        name="bids_session",
+        name=BIDS_SESSION,
         kinds={"bids", "nifti"},
-        code_version=f"1.{scope.study.digest('bids')}.{dcm2niix.version()}",
+        code_version=_session_version(),
         partitions=scope.sessions,
         deps=["anonymized_dicom"],
         checks=["every_series_named", "every_instance_accounted_for"],
@@ -37,7 +48,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         echo_guard: EchoGuard,
     ) -> dg.MaterializeResult:
         """NIfTI and sidecars of one session under BIDS names, each with its reason."""
-        from imaging_platform.bids.session import convert_session
+        from imaging_platform.bids.session import convert_and_store
         from imaging_platform.bids.validation import validate_session
 
         key, store = session_key(context), published.store()
@@ -48,7 +59,12 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             store.fetch(source_key) as source,
             store.stage(tree_key) as target,
         ):
-            report = convert_session(source, target, key=key, settings=settings)
+            converted = convert_and_store(source, target, key=key, settings=settings)
+            report, stored = converted.report, converted.stored
+            inputs = read_versions(store, {"anonymized_dicom": source_key})
+            inputs[RULES_INPUT] = stored.version
+            # Before validation: a preview helps most with what is no valid BIDS yet.
+            _publish_evidence(context, store, echo_guard, stored, inputs)
             validation = validate_session(target, key=key, settings=settings)
             if not validation.is_valid:
                 store.hold(tree_key, f"{len(validation.errors)} BIDS errors")
@@ -67,7 +83,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 target,
                 tree_key,
                 report=dataclasses.asdict(report),
-                inputs=read_versions(store, {"anonymized_dicom": source_key}),
+                inputs=inputs,
                 tools={"dcm2niix": dcm2niix.version()},
             )
         checks = [shown.check_valid(validation), *shown.check_series(report)]
@@ -76,7 +92,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="bids_dataset",
         kinds={"bids"},
-        code_version=f"1.{scope.study.digest('bids', 'title')}.{__version__}",
+        code_version=_dataset_version(scope),
         deps=["bids_session", *layout.PIPELINES],
         checks=["valid_bids", "valid_derivatives"],
     )
@@ -94,6 +110,42 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [bids_session, bids_dataset]
+
+
+def _session_version() -> str:
+    """Return the version of conversion; the rules are an input of each session."""
+    from imaging_platform.bids.stored import stored_keys_digest
+
+    return f"2.{stored_keys_digest()}.{dcm2niix.version()}"
+
+
+def _dataset_version(scope: Scope) -> str:
+    from imaging_platform.bids.settings import DATASET_FIELDS
+
+    told = scope.study.bids.model_dump(mode="json", include={*DATASET_FIELDS})
+    return f"1.{digest_json([told, scope.study.title])[:12]}.{__version__}"
+
+
+def _publish_evidence(
+    context: dg.AssetExecutionContext,
+    store: "Store",
+    echo_guard: EchoGuard,
+    stored: "StoredSession",
+    inputs: Mapping[str, str],
+) -> None:
+    """Publish what the rules of later may be asked about, before what these made."""
+    study, key = context.asset_key.path[0], session_key(context)
+    facts = stored.to_dict()
+    with tempfile.TemporaryDirectory(prefix="evidence-") as scratch:
+        write_json(Path(scratch) / "images.json", facts)
+        echoes = echo_guard.search(study, key, Path(scratch))
+    if echoes:
+        leak = _explain_echoes(echoes)
+        store.hold(layout.bids_session(study, key), str(leak))
+        raise leak
+    evidence_key = layout.bids_evidence(study, key)
+    with store.stage(evidence_key) as told:
+        publish(context, store, told, evidence_key, report=facts, inputs=inputs)
 
 
 def _explain_echoes(echoes: "tuple[Residue, ...]") -> IdentityLeak:

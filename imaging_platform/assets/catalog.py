@@ -3,6 +3,7 @@
 import dagster as dg
 
 from imaging_platform.assets import shown
+from imaging_platform.assets.evidence import read_converted
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish
 from imaging_platform.catalog.collecting import collect_records
@@ -16,20 +17,25 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="catalog",
         kinds={"parquet"},
-        code_version="1",
+        code_version=f"2.{scope.study.digest('protocol')}",
         deps=["bids_session", "session_quality", "session_report"],
     )
     def catalog(
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
-        """Tables of every session, series, metric and data version of the study."""
+        """Tables of sessions, series, metrics, versions, variants and deviations."""
+        from imaging_platform.bids.variant_tables import compare_sessions
         from imaging_platform.catalog.tables import write_tables
 
         store = published.store()
         out_key = layout.catalog(scope.name)
         with explained(), store.stage(out_key) as target:
             records = collect_records(store.root, scope.name)
-            report = write_tables(records, target)
+            converted = read_converted(store, scope.name, records)
+            variants, deviations = compare_sessions(converted, scope.study.protocol)
+            report = write_tables(
+                records, target, variants=variants, deviations=deviations
+            )
             result = publish(
                 context,
                 store,

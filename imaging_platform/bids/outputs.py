@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imaging_platform.bids.geometry import read_geometry
@@ -33,6 +33,8 @@ class Output:
         b-values in s/mm2, one a volume; None without a bval file.
     center_mm
         World coordinates of the middle of the grid in mm; empty when unknown.
+    fields
+        DICOM elements of its series that rules of the study ask for, by keyword.
     """
 
     stem: str
@@ -42,6 +44,7 @@ class Output:
     axis_codes: tuple[str, ...] = ()
     bvals: tuple[float, ...] | None = None
     center_mm: tuple[float, ...] = ()
+    fields: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def volumes(self) -> int | None:

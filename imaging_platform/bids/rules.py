@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,7 +20,8 @@ from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.perfusion import PERFUSION
 from imaging_platform.bids.relaxometry import RELAXOMETRY, find_missing_of_set
 from imaging_platform.bids.reproin import ReproinName, read_reproin_name
-from imaging_platform.bids.settings import BidsSettings, Condition, StudyRule
+from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.bids.study_rules import apply_study_rules, matches
 from imaging_platform.bids.tomography import TOMOGRAPHY
 
 BUILT_IN: tuple[Rule, ...] = (
@@ -111,10 +110,8 @@ def judge_image(
 ) -> Verdict:
     """Return the first verdict on one image, or ``unknown``."""
     builtin = _ask_built_in(image, session, settings)
-    study = [rule for rule in settings.rules if matches(rule, image)]
-    if study:
-        return _apply_study_rules(study, builtin)
-    return builtin
+    own = [rule for rule in settings.rules if matches(rule, image)]
+    return apply_study_rules(own, builtin)
 
 
 def _ask_built_in(
@@ -172,58 +169,6 @@ def _confidence_of_name(meant: Verdict | None, suffix: str) -> str:
 
 def _shared(named: ReproinName) -> dict[str, str]:
     return {k: v for k, v in named.entities.items() if k in {"acq", "run", "ce"}}
-
-
-def matches(rule: StudyRule, image: Evidence) -> bool:
-    """Tell whether all conditions of a study rule hold for an image."""
-    return all(_holds(field, test, image) for field, test in rule.match.items())
-
-
-def _holds(field: str, test: Condition | str, image: Evidence) -> bool:
-    volumes = image.output.volumes
-    counts = {"Volumes": volumes, "Slices": (image.output.shape[2:3] or (None,))[0]}
-    value = counts[field] if field in counts else image.output.sidecar.get(field)
-    if value is None:
-        return False
-    condition = test
-    if isinstance(condition, str):
-        condition = Condition.model_validate({"glob": condition})
-    text = str(value) if field in counts else image.text(field)
-    if condition.glob and not fnmatch.fnmatchcase(text.lower(), condition.glob.lower()):
-        return False
-    if condition.regex and not re.search(condition.regex, text, re.IGNORECASE):
-        return False
-    if condition.minimum is None and condition.maximum is None:
-        return True
-    if not isinstance(value, int | float):
-        return False
-    low = condition.minimum is None or value >= condition.minimum
-    return low and (condition.maximum is None or value <= condition.maximum)
-
-
-def _apply_study_rules(rules: Sequence[StudyRule], builtin: Verdict) -> Verdict:
-    """Let the first label or exclusion win; metadata of all matching rules adds up."""
-    label = next((rule for rule in rules if rule.suffix or rule.exclude), None)
-    entities: dict[str, str] = dict(builtin.entities) if label is None else {}
-    metadata: dict[str, object] = {}
-    volume_types: tuple[str, ...] = ()
-    for rule in reversed(rules):
-        entities.update(rule.entities)
-        metadata.update(rule.metadata)
-        volume_types = rule.volume_types or volume_types
-    if label and label.exclude:
-        return Verdict("study", label.exclude, outcome="excluded")
-    fields = ", ".join(rules[0].match)
-    added = {"metadata": metadata, "entities": entities, "volume_types": volume_types}
-    if label is None:
-        return replace(builtin, **added)
-    return Verdict(
-        rule="study",
-        why=f"A rule of the study matches {fields}.",
-        datatype=label.datatype or "",
-        suffix=label.suffix or "",
-        **added,
-    )
 
 
 def _decide(draft: Draft) -> Decision:

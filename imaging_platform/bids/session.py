@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imaging_platform.bids.conversion_report import (
@@ -15,28 +15,55 @@ from imaging_platform.bids.conversion_report import (
 )
 from imaging_platform.bids.converter import run_converter
 from imaging_platform.bids.decisions import Decision
-from imaging_platform.bids.evidence import read_evidence
-from imaging_platform.bids.fieldmaps import link_fieldmaps
-from imaging_platform.bids.metadata import build_sidecar, expand_volume_types
+from imaging_platform.bids.metadata import expand_volume_types
 from imaging_platform.bids.outputs import Output
-from imaging_platform.bids.rules import decide_session
+from imaging_platform.bids.planned import UNCLASSIFIED, Planned, plan_session
 from imaging_platform.bids.settings import BidsSettings
-from imaging_platform.bids.source import read_source
+from imaging_platform.bids.source import Intake, read_source
+from imaging_platform.bids.stored import StoredSession, store_session
+from imaging_platform.bids.study_rules import dicom_keywords
 from imaging_platform.files.writing import write_json, write_text
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 
-__all__ = ["UNCLASSIFIED", "ConversionReport", "convert_session"]
-
-UNCLASSIFIED = "unclassified"
-"""Folder of a session for what has no valid BIDS name yet; `.bidsignore` names it."""
+__all__ = [
+    "UNCLASSIFIED",
+    "ConversionReport",
+    "Converted",
+    "convert_and_store",
+    "convert_session",
+]
 
 _GRADIENT_LABELS = frozenset({"dwi/dwi", "fmap/epi"})
+
+
+@dataclass(frozen=True)
+class Converted:
+    """
+    What a conversion leaves beside the session's folder.
+
+    Parameters
+    ----------
+    report
+        Every series and what became of it.
+    stored
+        The facts that the decisions rest on, to decide again without converting.
+    """
+
+    report: ConversionReport
+    stored: StoredSession
 
 
 def convert_session(
     source: Path, target: Path, *, key: SessionKey, settings: BidsSettings
 ) -> ConversionReport:
+    """Convert a session as `convert_and_store` does and return its report."""
+    return convert_and_store(source, target, key=key, settings=settings).report
+
+
+def convert_and_store(
+    source: Path, target: Path, *, key: SessionKey, settings: BidsSettings
+) -> Converted:
     """
     Convert one de-identified session and write it as ``sub-x/ses-y``.
 
@@ -55,8 +82,8 @@ def convert_session(
 
     Returns
     -------
-    ConversionReport
-        Every instance is in exactly one of its rows.
+    Converted
+        Every instance is in exactly one row of its report.
 
     Raises
     ------
@@ -81,12 +108,15 @@ def convert_session(
         converted = run_converter(
             source, intake, Path(workplace), timeout_s=settings.convert_timeout_s
         )
-        outputs = converted.scratch.outputs
-        decisions = decide_session(outputs, settings)
+        outputs = _add_fields(converted.scratch.outputs, intake, settings)
+        planned = plan_session(outputs, key=key, settings=settings)
         place = _Place(converted.folder, target, key)
-        files = _write_session(outputs, decisions, place, settings)
-    return build_report(
-        Conversion(intake, converted, decisions, files), target, key=key
+        files = _write_session(outputs, planned, place)
+    decisions = [one.decision for one in planned]
+    conversion = Conversion(intake, converted, decisions, files)
+    return Converted(
+        report=build_report(conversion, target, key=key),
+        stored=store_session(outputs, planned, settings),
     )
 
 
@@ -99,47 +129,40 @@ class _Place:
     key: SessionKey
 
 
+def _add_fields(
+    outputs: Sequence[Output], intake: Intake, settings: BidsSettings
+) -> tuple[Output, ...]:
+    """Read what rules ask of DICOM, from the first instance of each series."""
+    from imaging_platform.dicom.fields import read_fields
+
+    keywords = dicom_keywords(settings.rules)
+    if not keywords:
+        return tuple(outputs)
+    # The files are in order of series and instance; the last written wins.
+    first = {
+        f.header.series_uid: Path(f.path) for f in reversed(intake.files) if f.is_image
+    }
+    return tuple(
+        replace(output, fields=read_fields(first[output.series_uid], keywords))
+        if output.series_uid in first
+        else output
+        for output in outputs
+    )
+
+
 def _write_session(
-    outputs: Sequence[Output],
-    decisions: Sequence[Decision],
-    place: _Place,
-    settings: BidsSettings,
+    outputs: Sequence[Output], planned: Sequence[Planned], place: _Place
 ) -> tuple[tuple[str, ...], ...]:
     """Write every image that is kept; return its paths below the session's folder."""
-    images = [read_evidence(output) for output in outputs]
-    links = link_fieldmaps(decisions, images, key=place.key, settings=settings)
     files: list[tuple[str, ...]] = []
-    taken: set[str] = set()
-    for position, (output, decision) in enumerate(zip(outputs, decisions, strict=True)):
-        if decision.outcome == "excluded":
+    for output, one in zip(outputs, planned, strict=True):
+        if not one.base:
             files.append(())
             continue
-        if decision.is_converted:
-            base = f"{decision.datatype}/{decision.name(str(place.key))}"
-        else:
-            base = _unclassified_name(output, decision, place.key, taken)
-            taken.add(base)
-        sidecar = build_sidecar(decision, output) | links.get(position, {})
-        write_json(place.target / f"{base}.json", sidecar)
-        files.append(_write_image(output, decision, place, base))
-    _write_scans_table(outputs, decisions, place)
+        write_json(place.target / f"{one.base}.json", dict(one.sidecar))
+        files.append(_write_image(output, one.decision, place, one.base))
+    _write_scans_table(outputs, [one.decision for one in planned], place)
     return tuple(files)
-
-
-def _unclassified_name(
-    output: Output, decision: Decision, key: SessionKey, taken: set[str]
-) -> str:
-    """Name an image by series number and description; never twice the same."""
-    sidecar = output.sidecar
-    words = str(sidecar.get("SeriesDescription") or sidecar.get("ProtocolName") or "")
-    label = re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "series"
-    suffix = decision.suffix or "unknown"
-    base = f"{UNCLASSIFIED}/{key}_series-{sidecar.get('SeriesNumber', 0)}_{label}"
-    name, count = f"{base}_{suffix}", 1
-    while name in taken:
-        count += 1
-        name = f"{base}-{count}_{suffix}"
-    return name
 
 
 def _write_image(

@@ -5,62 +5,111 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 
 from imaging_platform.bids.decisions import ENTITY_ORDER
 from imaging_platform.model.config import Section
+from imaging_platform.model.patterns import count_ways
 
-DATATYPES = ("anat", "func", "dwi", "fmap", "perf")
+DATATYPES = ("anat", "func", "dwi", "fmap", "perf", "pet")
 
-Datatype = Literal["anat", "func", "dwi", "fmap", "perf"]
+Datatype = Literal["anat", "func", "dwi", "fmap", "perf", "pet"]
+
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+"""A single value of YAML; text is a shell pattern, everything else is itself."""
+
+MAX_REGEX_WAYS = 1_000_000
+"""Ways to match that a regular expression may have: three open repeats in a row."""
 
 
 class Condition(Section):
     """
-    One test of one sidecar field; all the parts that are given must hold.
+    One test of one field; all the parts that are given must hold.
 
-    A list (such as ImageType) is tested as its parts joined by a backslash,
-    the way DICOM writes it. A missing field fulfils no test.
+    A list (such as ImageType) is tested as its parts joined by a backslash, the
+    way DICOM writes it. A missing field fulfils no test but ``absent``.
     """
 
     glob: str | None = Field(
         default=None, description="Shell pattern over the whole value, case ignored."
     )
     regex: str | None = Field(
-        default=None, description="Regular expression found anywhere, case ignored."
+        default=None,
+        description=(
+            "Regular expression found anywhere in the first 256 characters, case "
+            "ignored; at most three open repeats (* or +), none inside another."
+        ),
     )
     minimum: float | None = Field(
-        default=None, description="Smallest number that fits, in the unit of the field."
+        default=None,
+        validation_alias=AliasChoices("minimum", "min"),
+        description="Smallest number that fits, in the unit of the field (or min).",
     )
     maximum: float | None = Field(
-        default=None, description="Largest number that fits, in the unit of the field."
+        default=None,
+        validation_alias=AliasChoices("maximum", "max"),
+        description="Largest number that fits, in the unit of the field (or max).",
+    )
+    any: tuple[Scalar, ...] = Field(
+        default=(),
+        description="One of these fits: texts are shell patterns, numbers are equal.",
+    )
+    absent: bool | None = Field(
+        default=None,
+        description="true: the field must be missing or empty; false: it must not.",
     )
 
     @field_validator("regex")
     @classmethod
-    def _compiles(cls, value: str | None) -> str | None:
+    def _is_bounded(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                re.compile(value)
-            except re.error as error:
+                ways = count_ways(value, looking_around=True)
+            except ValueError as error:
                 raise ValueError(f"not a regular expression: {error}") from error
+            if ways > MAX_REGEX_WAYS:
+                raise ValueError(
+                    "not a bounded regular expression: it repeats what already "
+                    "repeats, or repeats too often; give bounds such as {1,16}"
+                )
         return value
 
     @model_validator(mode="after")
     def _tests_something(self) -> Self:
-        if not self.model_dump(exclude_none=True):
-            raise ValueError("give one of glob, regex, minimum, maximum")
+        if not self.model_dump(exclude_defaults=True):
+            raise ValueError("give one of glob, regex, min, max, any, absent")
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None and low > high:
+            raise ValueError("min is larger than max: nothing fits")
+        if self.absent and len(self.model_dump(exclude_defaults=True)) > 1:
+            raise ValueError("a field that is absent fulfils no other test")
         return self
 
 
 class StudyRule(Section):
     """A decision of the study that comes before every built-in rule."""
 
-    match: dict[str, Condition | str] = Field(
+    name: str = Field(
+        default="",
+        max_length=64,
+        description="What the reports call the rule; its tests when left out.",
+    )
+    match: dict[str, Condition | Scalar | tuple[Scalar, ...]] = Field(
         min_length=1,
         description=(
-            "Sidecar field -> test; all must hold. A plain text is a glob. Beside the "
-            "sidecar's own fields there are Volumes and Slices (counts)."
+            "Field -> test; all must hold. A plain text is a glob, a list is any of "
+            "its values. A field is a key of the sidecar; Volumes, Slices, Rows, "
+            "Columns, LargestB or Direction of the image; or, after `dicom.`, a "
+            "DICOM keyword in DICOM's own unit."
         ),
     )
     datatype: Datatype | None = Field(
@@ -92,6 +141,30 @@ class StudyRule(Section):
         default=None, min_length=1, description="Leave the series out, for this reason."
     )
 
+    @property
+    def decides(self) -> bool:
+        """True when the rule labels or excludes; False when it only supplements."""
+        return bool(self.suffix or self.exclude)
+
+    @field_validator("match")
+    @classmethod
+    def _lists_are_not_empty(cls, value: dict[str, object]) -> dict[str, object]:
+        for field, test in value.items():
+            if test == ():
+                raise ValueError(f"{field}: an empty list fits nothing")
+        return value
+
+    @field_validator("entities", mode="before")
+    @classmethod
+    def _indices_are_text(cls, value: object) -> object:
+        """Take ``run: 1`` as it is meant; YAML reads it as a number."""
+        if isinstance(value, dict):
+            return {
+                key: str(label) if type(label) is int else label
+                for key, label in value.items()
+            }
+        return value
+
     @field_validator("entities")
     @classmethod
     def _labels_are_alphanumeric(cls, value: dict[str, str]) -> dict[str, str]:
@@ -112,6 +185,21 @@ class StudyRule(Section):
         if not acts and not self.volume_types:
             raise ValueError("the rule matches but says nothing")
         return self
+
+
+DATASET_FIELDS = frozenset(
+    {
+        "acknowledgements",
+        "authors",
+        "bids_version",
+        "dataset_name",
+        "description",
+        "ethics_approvals",
+        "funding",
+        "license",
+    }
+)
+"""Settings that describe the dataset and decide nothing about an image."""
 
 
 class BidsSettings(Section):

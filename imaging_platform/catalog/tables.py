@@ -121,7 +121,70 @@ class VersionRow:
     code_version: str
 
 
-def write_tables(records: Records, target: Path) -> dict[str, int]:
+@dataclass(frozen=True)
+class VariantRow:
+    """
+    Scans of one kind that were acquired with the same parameters.
+
+    Parameters
+    ----------
+    scan
+        Datatype and name without subject, session and run.
+    variant
+        1 for the most frequent one.
+    is_dominant
+        Whether more scans are of this variant than of any other.
+    n_scans, n_sessions
+        How many scans, and sessions, are of it.
+    differs
+        In which parameters it differs from the most frequent one, in words.
+    parameters
+        All its parameters, as JSON.
+    session_keys
+        Its sessions, comma separated.
+    """
+
+    scan: str
+    variant: int
+    is_dominant: bool
+    n_scans: int
+    n_sessions: int
+    differs: str
+    parameters: str
+    session_keys: str
+
+
+@dataclass(frozen=True)
+class DeviationRow:
+    """
+    One parameter of one scan that is not as it should be.
+
+    Parameters
+    ----------
+    session_key, scan, file
+        Which scan; the file is empty for one that is missing.
+    against
+        ``majority`` or ``protocol``.
+    parameter, expected, found
+        Which parameter (or ``count``), and both values in words.
+    """
+
+    session_key: str
+    scan: str
+    file: str
+    against: str
+    parameter: str
+    expected: str
+    found: str
+
+
+def write_tables(
+    records: Records,
+    target: Path,
+    *,
+    variants: Iterable[VariantRow] = (),
+    deviations: Iterable[DeviationRow] = (),
+) -> dict[str, int]:
     """
     Write each table of a study as Parquet and return its number of rows.
 
@@ -130,14 +193,18 @@ def write_tables(records: Records, target: Path) -> dict[str, int]:
     records
         Record of each published session tree by (asset, session key).
     target
-        Existing folder; gets ``sessions``, ``series``, ``metrics`` and
-        ``versions`` with the ending ``.parquet``.
+        Existing folder; gets ``sessions``, ``series``, ``metrics``, ``versions``,
+        ``variants`` and ``deviations`` with the ending ``.parquet``.
+    variants, deviations
+        How the scans of the study were acquired.
     """
     tables: dict[str, tuple[type, list[object]]] = {
         "sessions": (SessionRow, list(session_rows(records))),
         "series": (SeriesRow, list(series_rows(records))),
         "metrics": (MetricRow, list(metric_rows(records))),
         "versions": (VersionRow, list(version_rows(records))),
+        "variants": (VariantRow, list(variants)),
+        "deviations": (DeviationRow, list(deviations)),
     }
     for name, (kind, rows) in tables.items():
         _write_parquet(target / f"{name}.parquet", kind, rows)
@@ -222,6 +289,7 @@ def _write_parquet(path: Path, kind: type, rows: list[object]) -> None:
     import pyarrow.parquet as pq
 
     types = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+    types["bool"] = pa.bool_()
     fields = dataclasses.fields(kind)
     schema = pa.schema([(field.name, types[str(field.type)]) for field in fields])
     plain = [dataclasses.asdict(row) for row in rows]  # pyright: ignore[reportArgumentType] - rows are dataclasses

@@ -10,6 +10,7 @@ import click
 
 from imaging_platform import __version__
 from imaging_platform.cli.anonymize import anonymize
+from imaging_platform.cli.bids import bids
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
 from imaging_platform.cli.identity import audit, whois
@@ -37,6 +38,7 @@ def cli() -> None:
 for command in (
     study,
     policy,
+    bids,
     ingest,
     process,
     status,

@@ -139,6 +139,16 @@ def deid_report(study: str, key: SessionKey) -> str:
     return f"catalog/{study}/deid/{key}"
 
 
+def bids_evidence(study: str, key: SessionKey) -> str:
+    """Return the key of the facts on which a session's BIDS names rest."""
+    return f"{bids_evidence_folder(study)}/{key}"
+
+
+def bids_evidence_folder(study: str) -> str:
+    """Return the folder of the facts of all converted sessions of a study."""
+    return f"catalog/{study}/evidence"
+
+
 def guarding(key: str) -> str:
     """
     Return the key of the de-identified DICOM that stands behind a session's tree.
@@ -160,7 +170,7 @@ def guarding(key: str) -> str:
             return f"dicom/{study}/{subject}_{session}"
         case ["derivatives", study, _, subject, session]:
             return f"dicom/{study}/{subject}_{session}"
-        case ["catalog", study, "quality" | "deid", session]:
+        case ["catalog", study, "quality" | "deid" | "evidence", session]:
             return f"dicom/{study}/{session}"
         case ["reports", study, "sessions", session]:
             return f"dicom/{study}/{session}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from imaging_platform.assets.bids import BIDS_SESSION, RULES_INPUT
 from imaging_platform.assets.dicom import ANONYMIZED_DICOM, POLICY_INPUT
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model import layout
@@ -19,6 +20,7 @@ from imaging_platform.planning.state import (
 )
 from imaging_platform.processing.history import read_made, read_members
 from imaging_platform.processing.policies import PolicyWatch
+from imaging_platform.processing.rules import RuleWatch
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
@@ -91,7 +93,7 @@ def find_session_orders(
     identified
         Knows which series a person let through the gate.
     store
-        Holds what the sessions consisted of, for the policy of today.
+        Holds what the sessions consisted of, for the policy and rules of today.
     """
     members = read_members(instance, scope)
     if not members:
@@ -101,6 +103,7 @@ def find_session_orders(
     parents = {node.asset: _parents(scope, graph, node.asset) for node in nodes}
     released = identified.released_versions(scope.name)
     watch = PolicyWatch(scope, store)
+    rules = RuleWatch(scope, store)
     interrupted = _interrupted(scope, store)
     orders = []
     for key in sorted(members):
@@ -111,6 +114,7 @@ def find_session_orders(
         }
         gated = current.get(ANONYMIZED_DICOM)
         inputs[ANONYMIZED_DICOM] |= watch.inputs(key, gated)
+        inputs[BIDS_SESSION] |= rules.inputs(key, current.get(BIDS_SESSION))
         if key in released:
             inputs[ANONYMIZED_DICOM]["released"] = released[key]
         outdated = find_outdated(nodes, current, inputs)
@@ -119,6 +123,8 @@ def find_session_orders(
         reasons = choose_ready(outdated, parents)
         if reasons.get(ANONYMIZED_DICOM) == f"changed input: {POLICY_INPUT}":
             reasons[ANONYMIZED_DICOM] = watch.describe(key)
+        if reasons.get(BIDS_SESSION) == f"changed input: {RULES_INPUT}":
+            reasons[BIDS_SESSION] = rules.describe(key)
         if reasons:
             run_key = session_run_key(scope, key, members[key])
             orders.append(Order(scope.name, "process_session", key, reasons, run_key))

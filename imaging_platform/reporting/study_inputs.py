@@ -67,21 +67,25 @@ class StudyTables:
         Rows of the tables of these names, in order of the session key.
     measures
         One for each metric and kind of scan, by scan and metric.
+    variants, deviations
+        Rows of the tables of these names: how scans were acquired, what stands out.
     """
 
     sessions: tuple[Row, ...]
     series: tuple[Row, ...]
     measures: tuple[Measure, ...]
+    variants: tuple[Row, ...] = ()
+    deviations: tuple[Row, ...] = ()
 
 
 def read_study(folder: Path) -> StudyTables:
     """
-    Read ``sessions``, ``series`` and ``metrics`` (Parquet) from the catalog's folder.
+    Read the tables of a study (Parquet) from the catalog's folder.
 
     Raises
     ------
     MissingInput
-        The table of sessions is absent; the other two may be.
+        The table of sessions is absent; all others may be.
     """
     if not (folder / "sessions.parquet").is_file():
         raise MissingInput(
@@ -94,7 +98,13 @@ def read_study(folder: Path) -> StudyTables:
         key=lambda r: (str(r["session_key"]), int(r.get("series_number") or 0)),
     )
     measures = tuple(gather_measures(_read(folder, "metrics")))
-    return StudyTables(tuple(sessions), tuple(series), measures)
+    return StudyTables(
+        tuple(sessions),
+        tuple(series),
+        measures,
+        variants=tuple(_read(folder, "variants")),
+        deviations=tuple(_read(folder, "deviations")),
+    )
 
 
 def gather_measures(rows: Iterable[Row]) -> Iterator[Measure]:

@@ -332,3 +332,19 @@ def test_odd_files_of_many_vendors_are_all_accounted_for(shared_data, tmp_path):
         tables = [file for file in report.files if file.endswith("_scans.tsv")]
         assert sorted([*kept, *tables]) == list(report.files)
         assert validate_session(target, key=KEY, settings=SETTINGS).errors == ()
+
+
+def test_a_rule_on_a_dicom_field_decides_in_a_conversion(shared_data, tmp_path):
+    rule = {
+        "match": {"dicom.Manufacturer": "GE*", "dicom.EchoTime": {"min": 20}},
+        "exclude": "An EPI of this scanner.",
+    }
+    settings = BidsSettings.model_validate({"rules": [rule]})
+
+    report = convert(
+        shared_data / "dicom/dcm_qa_nih/In/20180918GE", tmp_path / "out", settings
+    )
+
+    excluded = [row for row in report.series if "An EPI" in row.why]
+    assert excluded
+    assert all(row.outcome == "excluded" for row in excluded)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
 from imaging_platform.bids.metadata import expand_volume_types
 from imaging_platform.bids.settings import BidsSettings
-from tests.bids.sidecars import BOLD, EPI, MPRAGE, decide, names, output
+from tests.bids.sidecars import (
+    BOLD,
+    EPI,
+    MPRAGE,
+    decide,
+    gradient_fieldmap,
+    names,
+    output,
+)
 
 
 def rules(*found: dict[str, object]) -> BidsSettings:
@@ -46,7 +56,8 @@ def test_a_study_excludes_with_its_own_reason():
 
     decision = decide(output("x", MPRAGE), settings=settings)[0]
 
-    assert (decision.outcome, decision.why) == ("excluded", "Practice.")
+    assert decision.outcome == "excluded"
+    assert decision.why == "Practice. A rule of the study: Volumes at most 1."
 
 
 def test_entities_alone_refine_a_built_in_decision():
@@ -98,6 +109,9 @@ def test_supplements_release_labelling_from_quarantine():
         {"match": {"A": "b"}, "exclude": "x", "datatype": "anat", "suffix": "T1w"},
         {"match": {"A": {"regex": "("}}, "exclude": "x"},
         {"match": {"A": {}}, "exclude": "x"},
+        {"match": {"A": []}, "exclude": "x"},
+        {"match": {"A": {"min": 2, "max": 1}}, "exclude": "x"},
+        {"match": {"A": {"absent": True, "glob": "x"}}, "exclude": "x"},
         {"match": {"A": "b"}, "entities": {"task": "a-b"}},
         {"match": {"A": "b"}, "entities": {"sub": "1"}},
         {"match": {"A": "b"}, "excluded": "x"},
@@ -112,3 +126,130 @@ def test_volume_types_repeat_but_for_the_leading_calibration():
     found = expand_volume_types(["m0scan", "label", "control"], 5)
 
     assert found == ["m0scan", "label", "control", "label", "control"]
+
+
+@pytest.mark.parametrize(
+    ("field", "test", "value"),
+    [
+        ("EchoTime", {"min": 0.002, "max": 0.004}, 0.003),
+        ("EchoTime", 0.003, 0.0030000001),
+        ("EchoTime", [0.001, 0.003], 0.003),
+        ("SeriesDescription", ["*T1*", "*mprage*"], "a MPRAGE b"),
+        ("MTState", True, True),
+        ("MTState", {"any": [True, "OFF"]}, "off"),
+        ("ImageType", "*\\M\\*", ["ORIGINAL", "PRIMARY", "M", "ND"]),
+        ("ImageType", {"regex": r"\\M\\(?!DIS)"}, ["ORIGINAL", "PRIMARY", "M", "ND"]),
+        ("ImageComments", {"absent": True}, None),
+        ("ImageComments", {"absent": True}, ""),
+        ("ImageComments", {"absent": False}, "x"),
+    ],
+)
+def test_a_test_holds_for_what_it_describes(field, test, value):
+    settings = rules({"match": {field: test}, "exclude": "Yes."})
+    facts = MPRAGE | {field: value}
+
+    assert names(output("x", facts), settings=settings) == ["excluded"]
+
+
+@pytest.mark.parametrize(
+    ("field", "test", "value"),
+    [
+        ("EchoTime", {"min": 0.002, "max": 0.004}, 0.005),
+        ("EchoTime", {"min": 0.002}, "long"),
+        ("EchoTime", 0.003, 0.0031),
+        ("SeriesDescription", ["T1", "mprage"], "mprage 2"),
+        ("MTState", True, 1),
+        ("MTState", True, False),
+        ("ImageComments", {"absent": True}, "x"),
+        ("ImageComments", {"absent": False}, None),
+        ("ImageComments", {"absent": False, "glob": "y"}, "x"),
+        ("SeriesDescription", {"regex": "z"}, "a" * 256 + "z"),
+    ],
+)
+def test_a_test_does_not_hold_for_anything_else(field, test, value):
+    settings = rules({"match": {field: test}, "exclude": "Yes."})
+    facts = MPRAGE | {field: value}
+
+    assert decide(output("x", facts), settings=settings)[0].rule != "study"
+
+
+@pytest.mark.parametrize(
+    ("field", "test"),
+    [
+        ("Volumes", 9),
+        ("Slices", {"min": 30, "max": 30}),
+        ("Rows", 64),
+        ("Direction", "AP"),
+        ("dicom.ContentQualification", "RESEARCH"),
+    ],
+)
+def test_rules_see_the_image_and_the_dicom_fields_of_its_series(field, test):
+    settings = rules({"match": {field: test}, "exclude": "Yes."})
+    image = replace(
+        output("rest", BOLD, volumes=9), fields={"ContentQualification": "RESEARCH"}
+    )
+
+    assert decide(image, settings=settings)[0].rule == "study"
+
+
+def test_the_reason_names_the_rule_and_not_its_place():
+    first = {"match": {"ProtocolName": "nothing"}, "exclude": "Never."}
+    second = {
+        "match": {"SeriesDescription": "x*", "EchoTime": {"max": 0.01}},
+        "datatype": "anat",
+        "suffix": "T2w",
+    }
+
+    alone = decide(output("x", MPRAGE), settings=rules(second))[0]
+    behind = decide(output("x", MPRAGE), settings=rules(first, second))[0]
+    named = decide(output("x", MPRAGE), settings=rules(second | {"name": "hippo"}))[0]
+
+    assert alone.why == (
+        "A rule of the study: SeriesDescription x*, EchoTime at most 0.01."
+    )
+    assert behind == alone
+    assert named.why == "A rule of the study: hippo."
+
+
+def test_a_supplement_keeps_what_the_product_knows():
+    settings = rules({"match": {"EchoTime": 0.0075}, "metadata": {"Note": "a"}})
+
+    phase = decide(*gradient_fieldmap(0.0, 3), settings=settings)[2]
+
+    assert phase.suffix == "phasediff"
+    assert phase.metadata["Note"] == "a"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a+)+$", "(a|aa)+$", ".*.*.*.*x", "(.*a){20}", "(a|aa){100}", r"(a)\1", "(x"],
+)
+def test_a_pattern_that_a_value_could_keep_busy_is_refused(pattern):
+    with pytest.raises(ValidationError, match="regular expression"):
+        rules({"match": {"A": {"regex": pattern}}, "exclude": "x"})
+
+
+def test_a_pattern_with_three_open_repeats_or_a_look_ahead_is_taken():
+    settings = rules(
+        {
+            "match": {"ProtocolName": {"regex": "^(?!.*sbref).*rest.*run"}},
+            "exclude": "x",
+        }
+    )
+
+    found = names(output("rest_run", MPRAGE), settings=settings)
+
+    assert found == ["excluded"]
+
+
+def test_a_number_as_run_is_taken_as_its_text():
+    settings = rules(
+        {
+            "match": {"ProtocolName": "x"},
+            "datatype": "anat",
+            "suffix": "T2w",
+            "entities": {"run": 2},
+        }
+    )
+
+    assert names(output("x", MPRAGE), settings=settings) == ["anat/run-2_T2w"]

@@ -121,7 +121,29 @@ def test_a_changed_part_of_the_study_changes_only_the_versions_that_depend_on_it
     after = _code_versions(home)
 
     changed = {key for key in before if before[key] != after[key]}
-    assert changed == {"first/bids_session", "first/bids_dataset"}
+    assert changed == {"first/bids_dataset"}
+
+
+def test_a_rule_of_the_study_changes_no_code_version(home):
+    before = _code_versions(home)
+    write_text(
+        home.study_file("first"),
+        "name: first\nbids:\n  rules: [{match: {EchoTime: 1}, exclude: x}]\n",
+    )
+
+    assert _code_versions(home) == before
+
+
+def test_a_changed_protocol_makes_the_catalog_anew(home):
+    before = _code_versions(home)
+    write_text(
+        home.study_file("first"),
+        "name: first\nprotocol:\n  series: [{scan: anat/T1w}]\n",
+    )
+
+    after = _code_versions(home)
+
+    assert {k for k in before if before[k] != after[k]} == {"first/catalog"}
 
 
 def test_identity_gates_block_the_run(home):

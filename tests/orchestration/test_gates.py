@@ -196,15 +196,15 @@ def test_an_echo_after_conversion_holds_the_session_and_tells_only_its_place(
     from imaging_platform.bids import session as bids_session
 
     def convert(source, target, *, key, settings):
-        report = convert_session(source, target, key=key, settings=settings)
+        converted = convert_and_store(source, target, key=key, settings=settings)
         sidecars = target / "unclassified"
         sidecars.mkdir(exist_ok=True)
         (sidecars / "x.json").write_text(json.dumps({"A": {"Comment": f"of {NAME}"}}))
-        return report
+        return converted
 
-    convert_session = bids_session.convert_session
+    convert_and_store = bids_session.convert_and_store
     key = site.index()
-    monkeypatch.setattr(bids_session, "convert_session", convert)
+    monkeypatch.setattr(bids_session, "convert_and_store", convert)
     assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
 
     result = site.run("process_session", key, "bids_session")
@@ -334,3 +334,21 @@ def _outdated(site: Site) -> dict[str, Mapping[str, str]]:
 def _failure_of(result) -> str:
     (event,) = result.get_step_failure_events()
     return event.step_failure_data.user_failure_data.description
+
+
+def test_an_echo_in_what_is_kept_for_later_rules_holds_the_session(site, monkeypatch):
+    from imaging_platform.bids import stored
+
+    to_dict = stored.StoredSession.to_dict
+    key = site.index()
+    monkeypatch.setattr(
+        stored.StoredSession, "to_dict", lambda self: {**to_dict(self), "note": NAME}
+    )
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+
+    result = site.run("process_session", key, "bids_session")
+
+    assert "images.json: note" in _failure_of(result)
+    assert "KESTREL" not in _failure_of(result)
+    assert not list((site.home.root / "bids" / "demo").glob("sub-*"))
+    assert not (site.home.root / "catalog" / "demo" / "evidence").exists()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 MOVED = "sub-003_ses-1"
 """The session that fails, when there are at least five."""
+
+DEVIATING = "sub-002_ses-1"
+"""The session whose echo time is another one."""
 
 
 def write_catalog(folder: Path, *, sessions: int) -> Path:
@@ -20,10 +24,54 @@ def write_catalog(folder: Path, *, sessions: int) -> Path:
         "sessions": [_session(key) for key in keys],
         "series": [row for key in keys for row in _series(key)],
         "metrics": _metrics(keys),
+        "variants": _variants(keys),
+        "deviations": [_deviation(DEVIATING), _deviation(keys[0], missing=True)],
     }
     for name, rows in tables.items():
         pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
     return folder
+
+
+def _variants(keys: list[str]) -> list[dict[str, object]]:
+    others = [key for key in keys if key != DEVIATING]
+    usual = {"RepetitionTime": 2.0, "EchoTime": 0.03, "VoxelSize": [3, 3, 3.3]}
+    rows = [
+        ("anat/T1w", 1, keys, "", {"RepetitionTime": 2.3, "FlipAngle": 9}),
+        ("func/task-rest_bold", 1, others, "", usual | {"Volumes": 200}),
+        (
+            "func/task-rest_bold",
+            2,
+            [DEVIATING],
+            "EchoTime 0.035 s instead of 0.03 s",
+            usual | {"EchoTime": 0.035},
+        ),
+    ]
+    return [
+        {
+            "scan": scan,
+            "variant": number,
+            "is_dominant": number == 1,
+            "n_scans": len(own),
+            "n_sessions": len(own),
+            "differs": differs,
+            "parameters": json.dumps(parameters),
+            "session_keys": ", ".join(own),
+        }
+        for scan, number, own, differs, parameters in rows
+    ]
+
+
+def _deviation(key: str, *, missing: bool = False) -> dict[str, object]:
+    file = f"func/{key}_task-rest_bold"
+    return {
+        "session_key": key,
+        "scan": "fmap/epi" if missing else "func/task-rest_bold",
+        "file": "" if missing else file,
+        "against": "protocol" if missing else "majority",
+        "parameter": "count" if missing else "EchoTime",
+        "expected": "at least 2" if missing else "0.03 s",
+        "found": "0" if missing else "0.035 s",
+    }
 
 
 def _session(key: str) -> dict[str, object]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 from imaging_platform.model.errors import MissingInput
 from imaging_platform.reporting import study_comparison as comparison
 from imaging_platform.reporting import study_sections as sections
+from imaging_platform.reporting import study_variants as acquisition
 from imaging_platform.reporting.notebook import ExecutedNotebook, execute_notebook
 from imaging_platform.reporting.study_charts import make_axis, read_limits
 from imaging_platform.reporting.study_inputs import StudyTables, read_study, robust_z
 from tests.reporting.conftest import TEMPLATES
 from tests.reporting.published_session import write_image
-from tests.reporting.published_study import MOVED, write_catalog
+from tests.reporting.published_study import DEVIATING, MOVED, write_catalog
 
 Report = tuple[ExecutedNotebook, Path]
 
@@ -193,3 +195,47 @@ def test_an_axis_holds_every_value_and_a_few_ticks(numbers):
 def test_limits_are_read_from_the_words_of_a_threshold():
     assert read_limits("look above 0.3, fail above 5e-1") == [0.3, 0.5]
     assert read_limits("") == []
+
+
+def test_a_scan_that_was_acquired_otherwise_is_named_with_both_values(tables):
+    shown = acquisition.show_acquisition(tables).markup
+
+    first_row = shown.split("<tbody>")[1].split("</tr>")[0]
+    assert f'href="../sessions/{DEVIATING}/report.html"' in first_row
+    assert "task-rest bold" in first_row
+    assert first_row.index("0.035 s") < first_row.index("0.03 s")
+    assert "majority" in first_row
+
+
+def test_the_study_report_counts_variants_and_sessions_that_deviate(
+    study_report: Report,
+):
+    executed, target = study_report
+
+    assert executed.results["n_variants"] == 3
+    assert executed.results["n_deviating_sessions"] == 2
+    assert "How scans were acquired" in (target / "report.html").read_text()
+
+
+def test_a_kind_that_is_always_acquired_alike_is_folded_away(tables):
+    shown = acquisition.show_acquisition(tables).markup
+
+    open_part, folded = shown.split("<details", 1)
+    assert "T1w" not in open_part
+    assert "T1w" in folded
+    assert "11 sessions" in open_part
+
+
+def test_without_deviations_the_report_says_so(tables):
+    none = replace(tables, deviations=())
+
+    assert (
+        "Every scan is as the protocol says"
+        in acquisition.show_acquisition(none).markup
+    )
+
+
+def test_a_catalog_of_before_has_no_acquisition(tables):
+    old = replace(tables, variants=(), deviations=())
+
+    assert "Nothing is known" in acquisition.show_acquisition(old).markup
