@@ -25,7 +25,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="bids_session",
         kinds={"bids", "nifti"},
-        code_version=f"1.{scope.study.digest('bids')}.{dcm2niix.version()}",
+        code_version=f"2.{settings.conversion_digest()}.{dcm2niix.version()}",
         partitions=scope.sessions,
         deps=["anonymized_dicom"],
         checks=["every_series_named", "every_instance_accounted_for"],
@@ -37,6 +37,10 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         echo_guard: EchoGuard,
     ) -> dg.MaterializeResult:
         """NIfTI and sidecars of one session under BIDS names, each with its reason."""
+        from imaging_platform.bids.participants import (
+            read_participant,
+            write_fragment,
+        )
         from imaging_platform.bids.session import convert_session
         from imaging_platform.bids.validation import validate_session
 
@@ -49,6 +53,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             store.stage(tree_key) as target,
         ):
             report = convert_session(source, target, key=key, settings=settings)
+            write_fragment(target, read_participant(source))
             validation = validate_session(target, key=key, settings=settings)
             if not validation.is_valid:
                 store.hold(tree_key, f"{len(validation.errors)} BIDS errors")
@@ -76,7 +81,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="bids_dataset",
         kinds={"bids"},
-        code_version=f"1.{scope.study.digest('bids', 'title')}.{__version__}",
+        code_version=f"2.{scope.study.digest('bids', 'title')}.{__version__}",
         deps=["bids_session", *layout.PIPELINES],
         checks=["valid_bids", "valid_derivatives"],
     )

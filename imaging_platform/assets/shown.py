@@ -231,6 +231,8 @@ def list_issues(validation: Validation) -> str:
 
 def dataset(described: DescribedDatasets) -> Shown:
     """Show the size of the dataset and what the validator says of each part."""
+    from imaging_platform.bids.validation import group_issues
+
     return {
         "sessions": len(described.members),
         "subjects": len({key.split("_")[0] for key in described.members}),
@@ -239,6 +241,14 @@ def dataset(described: DescribedDatasets) -> Shown:
             [
                 (name, v.files, len(v.errors), len(v.warnings))
                 for name, v in described.validations.items()
+            ],
+        ),
+        "what the validator says": table(
+            ["dataset", "severity", "rule", "times", "first file"],
+            [
+                (name, g.severity, g.code, g.count, next(iter(g.places), ""))
+                for name, v in described.validations.items()
+                for g in group_issues(v)
             ],
         ),
     }
@@ -253,7 +263,8 @@ def check_datasets(described: DescribedDatasets) -> list[dg.AssetCheckResult]:
         dg.AssetCheckResult(
             check_name="valid_bids",
             passed=bids.is_valid,
-            description=list_issues(bids),
+            description=list_issues(bids) or "The official validator finds no error.",
+            metadata={"files": bids.files, "warnings": len(bids.warnings)},
         ),
         dg.AssetCheckResult(
             check_name="valid_derivatives",

@@ -8,9 +8,22 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from imaging_platform.bids.decisions import ENTITY_ORDER
+from imaging_platform.files.digests import digest_json
 from imaging_platform.model.config import Section
 
 DATATYPES = ("anat", "func", "dwi", "fmap", "perf")
+
+DATASET_FIELDS = (
+    "dataset_name",
+    "description",
+    "authors",
+    "license",
+    "acknowledgements",
+    "funding",
+    "ethics_approvals",
+    "releases",
+)
+"""Settings that only the files at the top of a dataset depend on."""
 
 Datatype = Literal["anat", "func", "dwi", "fmap", "perf"]
 
@@ -114,6 +127,21 @@ class StudyRule(Section):
         return self
 
 
+class ReleaseNote(Section):
+    """One entry of the dataset's CHANGES."""
+
+    version: str = Field(
+        pattern=r"^\d+(\.\d+)*$", description="Version of the dataset, as 1.0.0."
+    )
+    date: str = Field(
+        pattern=r"^\d{4}-\d\d-\d\d$",
+        description="Day of the release, in quotes: 'YYYY-MM-DD'.",
+    )
+    changes: tuple[str, ...] = Field(
+        min_length=1, description="What changed, one text a line."
+    )
+
+
 class BidsSettings(Section):
     """How sessions of a study become a BIDS dataset."""
 
@@ -143,6 +171,9 @@ class BidsSettings(Section):
     ethics_approvals: tuple[str, ...] = Field(
         default=(), description="Ethics committee approvals, one text each."
     )
+    releases: tuple[ReleaseNote, ...] = Field(
+        default=(), description="Entries of CHANGES, newest first."
+    )
     default_task: str = Field(
         default="unnamed",
         pattern=r"^[A-Za-z0-9]+$",
@@ -165,3 +196,12 @@ class BidsSettings(Section):
         gt=0,
         description="Wall-clock limit of dcm2niix for a session, in s.",
     )
+
+    def conversion_digest(self) -> str:
+        """
+        Return 12 hex digits over what changes a converted session.
+
+        A new author or release rewrites the top of the dataset and converts nothing.
+        """
+        plain = self.model_dump(mode="json", exclude=set(DATASET_FIELDS))
+        return digest_json(plain)[:12]

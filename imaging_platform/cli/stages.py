@@ -119,7 +119,12 @@ def convert(
     as_json: bool,
 ) -> None:
     """Convert the de-identified DICOM of one session into the BIDS dataset TARGET."""
-    from imaging_platform.bids.dataset import DatasetFacts, write_dataset_files
+    from imaging_platform.bids.dataset import (
+        DatasetFacts,
+        rebuilding,
+        write_dataset_files,
+    )
+    from imaging_platform.bids.participants import read_participant, write_fragment
     from imaging_platform.bids.session import convert_session
     from imaging_platform.bids.validation import validate_session
 
@@ -130,23 +135,17 @@ def convert(
     with staged_tree(target.absolute(), f"{key}") as staged:
         report = convert_session(source, staged, key=key, settings=settings)
         validation = validate_session(staged, key=key, settings=settings)
+        write_fragment(staged, read_participant(source))
         publish_tree(staged, place)
-    members = [
-        SessionKey(found.parent.name[4:], found.name[4:])
-        for found in sorted(target.glob("sub-*/ses-*"))
-    ]
-    write_dataset_files(
-        target.absolute(),
-        name=target.name,
-        settings=settings,
-        members=members,
-        facts=DatasetFacts(
-            versions={
-                "imaging_platform": __version__,
-                "dcm2niix": dcm2niix.version(),
-            }
-        ),
-    )
+    versions = {"imaging_platform": __version__, "dcm2niix": dcm2niix.version()}
+    with rebuilding(target.absolute()) as members:
+        write_dataset_files(
+            target.absolute(),
+            name=target.name,
+            settings=settings,
+            members=members,
+            facts=DatasetFacts(versions=versions),
+        )
     if as_json:
         print_json(dataclasses.asdict(report))
     else:
