@@ -18,7 +18,12 @@ from imaging_platform.bids.conversion_report import (
 from imaging_platform.bids.decisions import Decision
 from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.fieldmaps import link_fieldmaps
-from imaging_platform.bids.metadata import build_sidecar, expand_volume_types
+from imaging_platform.bids.metadata import (
+    build_sidecar,
+    expand_volume_types,
+    repetition_to_write,
+)
+from imaging_platform.bids.nifti_header import set_repetition_time
 from imaging_platform.bids.outputs import Output, read_scratch
 from imaging_platform.bids.rules import decide_session
 from imaging_platform.bids.settings import BidsSettings
@@ -137,6 +142,9 @@ def _write_session(
         sidecar = build_sidecar(decision, output) | links.get(position, {})
         write_json(place.target / f"{base}.json", sidecar)
         files.append(_write_image(output, decision, place, base))
+        repetition_s = repetition_to_write(decision, output, sidecar)
+        if repetition_s is not None:
+            set_repetition_time(place.target / f"{base}.nii.gz", repetition_s)
     _write_scans_table(outputs, decisions, place)
     return tuple(files)
 
