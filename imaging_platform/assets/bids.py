@@ -1,6 +1,8 @@
 """Sessions in BIDS, and the dataset that holds them."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -10,12 +12,13 @@ from imaging_platform.assets import shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.model import layout
-from imaging_platform.model.errors import IdentityLeak, InvalidOutput
+from imaging_platform.model.errors import Held, IdentityLeak, InvalidOutput
 from imaging_platform.resources.zones import EchoGuard, PublishedZone
 from imaging_platform.tools import dcm2niix
 
 if TYPE_CHECKING:
     from imaging_platform.deid.residue import Residue
+    from imaging_platform.storage.store import Store
 
 
 def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
@@ -49,6 +52,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         tree_key = layout.bids_session(scope.name, key)
         with (
             explained(),
+            _keeping_imported(store, tree_key),
             store.fetch(source_key) as source,
             store.stage(tree_key) as target,
         ):
@@ -99,6 +103,19 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [bids_session, bids_dataset]
+
+
+@contextlib.contextmanager
+def _keeping_imported(store: "Store", tree_key: str) -> Iterator[None]:
+    """Refuse to convert over a session that a person imported from elsewhere."""
+    known = store.read(tree_key)
+    if known is not None and known.is_imported:
+        raise Held(
+            f"DICOM arrived for {known.partition}, which was imported from an "
+            "existing dataset; the import stays.",
+            fix="Give one of the two other labels: `mapping`, or `import-bids --map`.",
+        )
+    yield
 
 
 def _explain_echoes(echoes: "tuple[Residue, ...]") -> IdentityLeak:

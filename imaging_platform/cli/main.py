@@ -11,6 +11,7 @@ import click
 from imaging_platform import __version__
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.identity import audit, whois
+from imaging_platform.cli.import_bids import import_bids
 from imaging_platform.cli.keys import key
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
@@ -38,6 +39,7 @@ for command in (
     study,
     policy,
     ingest,
+    import_bids,
     process,
     status,
     where,

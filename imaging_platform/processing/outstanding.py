@@ -17,6 +17,11 @@ from imaging_platform.planning.state import (
     find_outdated,
 )
 from imaging_platform.processing.history import read_made, read_members
+from imaging_platform.processing.imports import (
+    BIDS_SESSION,
+    NOT_RUN,
+    find_imported,
+)
 from imaging_platform.processing.policies import PolicyWatch
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
@@ -80,6 +85,9 @@ def find_session_orders(
     """
     Return a run for each session in which something is missing or out of date.
 
+    A session of an existing dataset begins with its BIDS tree: nothing before that
+    is missing, and only the import itself makes it anew.
+
     Parameters
     ----------
     scope, graph
@@ -92,9 +100,10 @@ def find_session_orders(
         Holds what the sessions consisted of, for the policy of today.
     """
     members = read_members(instance, scope)
-    if not members:
-        return []
     nodes = _nodes(scope, graph, scope.sessions)
+    imported = find_imported(read_made(instance, scope, BIDS_SESSION))
+    if not members and not imported:
+        return []
     made = {node.asset: read_made(instance, scope, node.asset) for node in nodes}
     parents = {node.asset: _parents(scope, graph, node.asset) for node in nodes}
     released = identified.released_versions(scope.name)
@@ -115,6 +124,13 @@ def find_session_orders(
             reasons[ANONYMIZED_DICOM] = watch.describe(key)
         if reasons:
             run_key = session_run_key(scope, key, members[key])
+            orders.append(Order(scope.name, "process_session", key, reasons, run_key))
+    after = [node for node in nodes if node.asset not in NOT_RUN]
+    for key in sorted(imported.keys() - members.keys()):
+        current = {a: found[key] for a, found in made.items() if key in found}
+        inputs = {n.asset: _session_inputs(n, parents, current, "") for n in after}
+        if reasons := choose_ready(find_outdated(after, current, inputs), parents):
+            run_key = session_run_key(scope, key, imported[key])
             orders.append(Order(scope.name, "process_session", key, reasons, run_key))
     return orders
 
