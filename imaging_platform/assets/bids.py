@@ -13,10 +13,15 @@ from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import Held, IdentityLeak, InvalidOutput
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.provenance.record import ATTACHMENTS
 from imaging_platform.resources.zones import EchoGuard, PublishedZone
 from imaging_platform.tools import dcm2niix
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imaging_platform.bids.attachments import Attached
     from imaging_platform.deid.residue import Residue
     from imaging_platform.storage.store import Store
 
@@ -58,6 +63,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         ):
             report = convert_session(source, target, key=key, settings=settings)
             write_fragment(target, read_participant(source))
+            attached = _attach(store, layout.attachments(scope.name, key), target)
             validation = validate_session(target, key=key, settings=settings)
             if not validation.is_valid:
                 store.hold(tree_key, f"{len(validation.errors)} BIDS errors")
@@ -76,11 +82,18 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 target,
                 tree_key,
                 report=dataclasses.asdict(report),
-                inputs=read_versions(store, {"anonymized_dicom": source_key}),
+                inputs=read_versions(
+                    store,
+                    {
+                        "anonymized_dicom": source_key,
+                        ATTACHMENTS: layout.attachments(scope.name, key),
+                    },
+                ),
                 tools={"dcm2niix": dcm2niix.version()},
             )
         checks = [shown.check_valid(validation), *shown.check_series(report)]
-        return shown.add(result, shown.converted(report, validation), checks)
+        metadata = shown.converted(report, validation) | shown.attached(attached)
+        return shown.add(result, metadata, checks)
 
     @scope.asset(
         name="bids_dataset",
@@ -103,6 +116,17 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [bids_session, bids_dataset]
+
+
+def _attach(store: "Store", attachments_key: str, tree: "Path") -> "Attached":
+    """Put what people brought beside the runs of a converted session."""
+    from imaging_platform.bids.attachments import Attached, attach_files
+
+    record = store.read(attachments_key)
+    if record is None:
+        return Attached(())
+    with store.fetch(attachments_key) as brought:
+        return attach_files(brought, tree, SessionKey.parse(record.partition))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.tools.validator import Validation
 
 if TYPE_CHECKING:
+    from imaging_platform.bids.attachments import Attached
     from imaging_platform.bids.session import ConversionReport
     from imaging_platform.deid.session import DeidReport
     from imaging_platform.intake.drop import DropReport
@@ -176,6 +177,16 @@ def converted(report: ConversionReport, validation: Validation) -> Shown:
         ),
         "BIDS errors": len(validation.errors),
         "BIDS warnings": len(validation.warnings),
+    }
+
+
+def attached(report: Attached) -> Shown:
+    """Show what people brought: the files it became, and what waits for a name."""
+    if not report.files and not report.waiting:
+        return {}
+    return {
+        "attached": table(["file"], [(name,) for name in report.files]),
+        "not attached": table(["file", "why"], report.waiting.items()),
     }
 
 

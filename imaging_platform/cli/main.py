@@ -9,6 +9,7 @@ import traceback
 import click
 
 from imaging_platform import __version__
+from imaging_platform.cli.attach import attach
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.identity import audit, whois
 from imaging_platform.cli.import_bids import import_bids
@@ -40,6 +41,7 @@ for command in (
     policy,
     ingest,
     import_bids,
+    attach,
     process,
     status,
     where,

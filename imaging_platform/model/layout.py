@@ -134,6 +134,11 @@ def deid_report(study: str, key: SessionKey) -> str:
     return f"catalog/{study}/deid/{key}"
 
 
+def attachments(study: str, key: SessionKey) -> str:
+    """Return the key of events, answers and recordings that people brought."""
+    return f"catalog/{study}/attachments/{key}"
+
+
 def guarding(key: str) -> str:
     """
     Return the key of the de-identified DICOM that stands behind a session's tree.
@@ -155,7 +160,7 @@ def guarding(key: str) -> str:
             return f"dicom/{study}/{subject}_{session}"
         case ["derivatives", study, _, subject, session]:
             return f"dicom/{study}/{subject}_{session}"
-        case ["catalog", study, "quality" | "deid", session]:
+        case ["catalog", study, "quality" | "deid" | "attachments", session]:
             return f"dicom/{study}/{session}"
         case ["reports", study, "sessions", session]:
             return f"dicom/{study}/{session}"

@@ -10,6 +10,8 @@ import dagster as dg
 
 from imaging_platform.assets.dicom import ANONYMIZED_DICOM, POLICY_INPUT
 from imaging_platform.assets.scope import Scope
+from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.planning.state import (
     Made,
     Node,
@@ -23,6 +25,7 @@ from imaging_platform.processing.imports import (
     find_imported,
 )
 from imaging_platform.processing.policies import PolicyWatch
+from imaging_platform.provenance.record import ATTACHMENTS
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
@@ -119,6 +122,9 @@ def find_session_orders(
         inputs[ANONYMIZED_DICOM] |= watch.inputs(key, gated)
         if key in released:
             inputs[ANONYMIZED_DICOM]["released"] = released[key]
+        brought = store.read(layout.attachments(scope.name, SessionKey.parse(key)))
+        if brought is not None:
+            inputs[BIDS_SESSION][ATTACHMENTS] = brought.data_version
         reasons = choose_ready(find_outdated(nodes, current, inputs), parents)
         if reasons.get(ANONYMIZED_DICOM) == f"changed input: {POLICY_INPUT}":
             reasons[ANONYMIZED_DICOM] = watch.describe(key)

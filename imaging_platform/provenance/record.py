@@ -15,6 +15,9 @@ from imaging_platform.files.writing import write_json
 EXISTING_DATASET = "existing_dataset"
 """Input of a session that was imported; its value is the content that came in."""
 
+ATTACHMENTS = "attachments"
+"""Input of a session to which people brought files."""
+
 
 @dataclass(frozen=True)
 class Record:
