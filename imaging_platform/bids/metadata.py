@@ -40,6 +40,9 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 """Required sidecar keys a suffix (BIDS 1.11, sidecar tables)."""
 
 
+OPEN = "..."
+"""What a suggested rule has where a person must write the value; it counts as none."""
+
 _EXPLAINED = {
     "PhaseEncodingDirection": "i, i-, j, j-, k or k-, as the protocol says",
     "TotalReadoutTime": "seconds, first to last echo of the readout",
@@ -102,7 +105,8 @@ def build_sidecar(decision: Decision, output: Output) -> dict[str, object]:
         complete_pet(sidecar)
     if decision.suffix in {"MP2RAGE"} and "RepetitionTime" in sidecar:
         sidecar.setdefault("RepetitionTimePreparation", sidecar["RepetitionTime"])
-    sidecar.update(decision.metadata)
+    given = decision.metadata.items()
+    sidecar.update({k: v for k, v in given if v is not None and v != OPEN})
     return sidecar
 
 
@@ -308,7 +312,7 @@ def suggest_rule(decision: Decision, image: Evidence) -> str:
         lines += [f"        {k}: {_quoted(v)}" for k, v in decision.entities.items()]
     if label and (missing := _named_keys(decision.why)):
         lines.append("      metadata:")
-        lines += [f"        {key}: ...{_explain_key(key)}" for key in missing]
+        lines += [f"        {key}: {OPEN}{_explain_key(key)}" for key in missing]
     if label and decision.suffix == "asl":
         lines.append("      volume_types: [label, control]")
     return "\n".join(lines) + "\n"

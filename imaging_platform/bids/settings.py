@@ -115,14 +115,6 @@ class StudyRule(Section):
                 raise ValueError(f"{name}: a label is letters and digits")
         return value
 
-    @field_validator("metadata")
-    @classmethod
-    def _metadata_is_filled_in(cls, value: dict[str, object]) -> dict[str, object]:
-        for name, given in value.items():
-            if given is None or given == "...":
-                raise ValueError(f"{name}: replace the ... by the value")
-        return value
-
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         if self.exclude and (self.datatype or self.suffix or self.entities):

@@ -26,7 +26,7 @@ from imaging_platform.bids.pet import PET_REQUIRED
 from imaging_platform.bids.settings import BidsSettings, StudyRule
 from imaging_platform.bids.sidecar_keys import KEPT_KEYS
 from imaging_platform.files.digests import digest_file
-from imaging_platform.model.errors import BadConfig, BadInput
+from imaging_platform.model.errors import BadInput
 from imaging_platform.settings import parse_study
 from tests.bids.sidecars import BOLD, DWI, decide, output
 
@@ -215,19 +215,20 @@ def test_pasl_asks_for_its_bolus_and_pcasl_for_its_label():
     assert all("M0Estimate" in keys for keys in asked.values())
 
 
-def test_a_suggested_supplement_must_be_filled_in_before_the_study_file_is_valid():
-    one = output("x", DWI)
+def test_a_suggested_supplement_counts_only_once_it_is_filled_in():
+    one = output("x", DWI | {"PhaseEncodingDirection": None, "TotalReadoutTime": None})
     why = "BIDS also requires: PhaseEncodingDirection, TotalReadoutTime."
     decision = decision_of("fmap", "epi", outcome="incomplete", why=why)
-
     suggested = yaml.safe_load(suggest_rule(decision, read_evidence(one)))
 
-    metadata = suggested["bids"]["rules"][0]["metadata"]
-    assert list(metadata) == ["PhaseEncodingDirection", "TotalReadoutTime"]
-    with pytest.raises(BadConfig, match=r"replace the \.\.\. by the value"):
-        parse_study({"name": "x", **suggested})
-    metadata.update(PhaseEncodingDirection="j", TotalReadoutTime=0.05)
-    assert parse_study({"name": "x", **suggested})
+    (rule,) = parse_study({"name": "x", **suggested}).bids.rules
+    as_it_is = build_sidecar(replace(decision, metadata=rule.metadata), one)
+    filled = {"PhaseEncodingDirection": "j", "TotalReadoutTime": 0.05}
+    filled_in = build_sidecar(replace(decision, metadata=filled), one)
+
+    assert list(rule.metadata) == ["PhaseEncodingDirection", "TotalReadoutTime"]
+    assert "..." not in as_it_is.values()
+    assert filled_in.items() >= filled.items()
 
 
 def test_no_kept_key_names_a_person_a_place_or_a_machine():
