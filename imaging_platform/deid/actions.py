@@ -129,6 +129,11 @@ class Actions:
     def _changed_text(
         self, decision: Decision, vr: str, value: bytes, charset: str
     ) -> bytes:
+        if decision.action is Action.SHIFT and value.isascii() and b"\\" not in value:
+            # Of many frames, each with its moment: the short way to the same.
+            moment = value.decode("ascii").strip("\0 ")
+            moved = _moved(vr, moment, self.subject.offset_days)
+            return moved.encode("ascii") + b" " * (len(moved) % 2)
         text = decode(value, charset)
         parts = [part.strip("\0 ") for part in text.split("\\")]
         if vr in _LONG_TEXT_VRS:

@@ -124,7 +124,7 @@ class Batch:
 
 def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifiers:
     """Return what the headers of files tell of their subject; broken ones nothing."""
-    told = Gathering(subject.policy.spares)
+    told = _gathering(subject)
     engine = Engine(subject, Screen(Identifiers()), told, Evidence(Path()))
     for path in paths:
         with contextlib.suppress(BadDicom), open_source(path, scratch) as source:
@@ -132,12 +132,17 @@ def survey(paths: Sequence[Path], subject: Subject, scratch: Path) -> Identifier
     return told.freeze()
 
 
+def _gathering(subject: Subject) -> Gathering:
+    policy = subject.policy
+    return Gathering(policy.spares if policy.retains else None)
+
+
 def rewrite_batch(task: Task) -> Batch:
     """De-identify the files of a task into its folder."""
     laid, out = task.folder / "evidence", task.folder / "files"
     laid.mkdir()
     out.mkdir()
-    told = Gathering(task.subject.policy.spares)
+    told = _gathering(task.subject)
     engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
     worker = _Worker(engine, task.released, _GateMemory())
     outcomes = tuple(

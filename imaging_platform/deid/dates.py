@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import date, timedelta
 
@@ -10,6 +11,7 @@ _MOMENT = re.compile(r"(\d{8})(\d{0,6}(?:\.\d{1,6})?(?:[+-]\d{4})?)")
 _TIME = re.compile(r"\d{2}(:?\d{2}(:?\d{2}(\.\d{1,6})?)?)?")
 
 
+@functools.lru_cache(maxsize=4096)
 def shift_date(text: str, offset_days: int) -> str:
     """
     Return a DA value moved by whole days, empty when it is not a whole date.

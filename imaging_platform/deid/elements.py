@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 
 from imaging_platform.dicom.structure import (
     EXPLICIT_BIG,
-    EXPLICIT_LITTLE,
-    IMPLICIT_LITTLE,
     NATIVE_SYNTAXES,
 )
 
@@ -135,89 +133,6 @@ class DicomFile:
 def ascii_text(value: bytes) -> str:
     """Return bytes as text without padding; what is not ASCII becomes U+FFFD."""
     return value.decode("ascii", errors="replace").strip("\0 ")
-
-
-def write_file(file: DicomFile, *, sop_class: str, sop_instance: str) -> bytes:
-    """
-    Return the bytes of a file with a fresh meta group and an empty preamble.
-
-    Parameters
-    ----------
-    file
-        Its `elements` are written in the order of their tags, its `meta` not at all.
-    sop_class, sop_instance
-        What the meta group says; they equal the data set's.
-    """
-    meta = [
-        _encode_explicit(Element(0x00020001, "OB", b"\0\1"), "<"),
-        _encode_explicit(_uid(0x00020002, sop_class), "<"),
-        _encode_explicit(_uid(0x00020003, sop_instance), "<"),
-        _encode_explicit(_uid(0x00020010, file.syntax), "<"),
-        _encode_explicit(_uid(0x00020012, IMPLEMENTATION_UID), "<"),
-    ]
-    length = sum(map(len, meta))
-    head = _encode_explicit(Element(0x00020000, "UL", struct.pack("<I", length)), "<")
-    body = encode_elements(file.elements, _encoding_of_syntax(file.syntax))
-    return b"".join([bytes(128), b"DICM", head, *meta, *body])
-
-
-def encode_elements(elements: list[Element], encoding: str) -> list[bytes]:
-    """Return the parts of a data set, in the order of tags, in an encoding."""
-    order = ">" if encoding == EXPLICIT_BIG else "<"
-    parts: list[bytes] = []
-    for element in sorted(elements, key=lambda one: one.tag):
-        if element.items is not None:
-            parts.extend(_encode_sequence(element, encoding, order))
-        elif encoding == IMPLICIT_LITTLE:
-            head = struct.pack(
-                "<HHI", element.tag >> 16, element.tag & 0xFFFF, len(element.value)
-            )
-            parts.append(head + element.value)
-        else:
-            parts.append(_encode_explicit(element, order))
-    return parts
-
-
-def _encode_sequence(element: Element, encoding: str, order: str) -> list[bytes]:
-    inner = IMPLICIT_LITTLE if element.is_wrapped else encoding
-    inner_order = "<" if element.is_wrapped else order
-    content: list[bytes] = []
-    for item in element.items or []:
-        body = encode_elements(item, inner)
-        size = sum(map(len, body))
-        content.append(struct.pack(inner_order + "HHI", 0xFFFE, 0xE000, size))
-        content.extend(body)
-    is_open = element.is_open or element.is_wrapped
-    size = UNDEFINED if is_open else sum(map(len, content))
-    group, number = element.tag >> 16, element.tag & 0xFFFF
-    if encoding == IMPLICIT_LITTLE:
-        head = struct.pack("<HHI", group, number, size)
-    else:
-        vr = b"UN" if element.is_wrapped else b"SQ"
-        head = struct.pack(order + "HH2sHI", group, number, vr, 0, size)
-    tail = [struct.pack(inner_order + "HHI", 0xFFFE, 0xE0DD, 0)] if is_open else []
-    return [head, *content, *tail]
-
-
-def _encode_explicit(element: Element, order: str) -> bytes:
-    group, number, vr = element.tag >> 16, element.tag & 0xFFFF, element.vr.encode()
-    size = UNDEFINED if element.is_open else len(element.value)
-    if element.vr in LONG_VRS:
-        head = struct.pack(order + "HH2sHI", group, number, vr, 0, size)
-    else:
-        head = struct.pack(order + "HH2sH", group, number, vr, size)
-    if element.is_open:
-        return head + element.value + struct.pack(order + "HHI", 0xFFFE, 0xE0DD, 0)
-    return head + element.value
-
-
-def _uid(tag: int, uid: str) -> Element:
-    value = uid.encode()
-    return Element(tag, "UI", value + b"\0" * (len(value) % 2))
-
-
-def _encoding_of_syntax(syntax: str) -> str:
-    return syntax if syntax in (IMPLICIT_LITTLE, EXPLICIT_BIG) else EXPLICIT_LITTLE
 
 
 @functools.lru_cache(maxsize=65536)

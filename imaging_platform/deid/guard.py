@@ -9,6 +9,7 @@ element, so that the place can be named (`imaging_platform.deid.residue`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,11 @@ from imaging_platform.deid.identifiers import Identifiers, is_personal, split_te
 from imaging_platform.deid.policy import NUMERIC_VRS
 
 _PIECE_BYTES = 4 << 20
+_MOST_PARTS = 1 << 16
 _NUMBERS = NUMERIC_VRS | {"OW", "OF", "OD", "OL", "OV"}
-# What is not ASCII in bytes that a rewriter made is a number, no letter.
-_ASCII = bytes(range(128)) + b" " * 128
+# What is not ASCII in bytes that a rewriter made is a number, no letter; and no
+# identifier is shorter (`identifiers`).
+_TEXTS = re.compile(rb"[\t\n\r -~]{3,}")
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Evidence:
     _waiting: dict[str, list[bytes]] = field(default_factory=dict)
     _waiting_bytes: int = 0
     _n_pieces: int = 0
+    _parts: set[bytes] = field(default_factory=set)
 
     def add(self, vr: str, value: bytes) -> None:
         """Lay down the value of an element that is written."""
@@ -56,7 +60,7 @@ class Evidence:
         elif vr in ("OB", "UN"):
             unpacked = unpack_protocol(value)
             if unpacked is None:
-                self._lay("technique", value.translate(_ASCII))
+                self._lay_new_parts(value)
             else:
                 self._lay("text", unpacked.encode("latin-1"))
         else:
@@ -77,6 +81,14 @@ class Evidence:
         if self.uids & identifiers.uids or self.days & identifiers.dates:
             return True
         return any(_echoes(piece, identifiers) for piece in self._pieces())
+
+    def _lay_new_parts(self, value: bytes) -> None:
+        """Lay down the texts among bytes that were not seen before."""
+        new = set(_TEXTS.findall(value)) - self._parts
+        if len(self._parts) > _MOST_PARTS:
+            self._parts.clear()
+        self._parts |= new
+        self._lay("technique", b"\0".join(sorted(new)))
 
     def _lay(self, kind: str, value: bytes) -> None:
         if not value:

@@ -202,20 +202,26 @@ class Gathering:
         (`Policy.spares`); it tells nothing.
     """
 
-    spares: Callable[[int, str], bool] = lambda tag, vr: False
+    spares: Callable[[int, str], bool] | None = None
     words: set[str] = field(default_factory=set)
     phrases: set[str] = field(default_factory=set)
     uids: set[str] = field(default_factory=set)
     dates: set[str] = field(default_factory=set)
+    _days: set[bytes] = field(default_factory=set)
 
     def add(self, tag: int, vr: str, value: bytes, charset: str) -> None:
         """Note what an element tells; charset is SpecificCharacterSet (0008,0005)."""
-        if self.spares(tag, vr):
+        if self.spares is not None and self.spares(tag, vr):
             return
         if vr == "UI":
             self.uids.update(uid for uid in split_text(value) if is_personal(uid))
         elif vr in ("DA", "DT"):
-            self.dates.update(day for text in split_text(value) if (day := _day(text)))
+            # Moments of one day are many; the day is what tells.
+            known = value[:8]
+            if known not in self._days or b"\\" in value:
+                self._days.add(known)
+                days = (_day(text) for text in split_text(value))
+                self.dates.update(day for day in days if day)
         elif vr == "PN" or tag in _ID_TAGS:
             self.words |= _words_of(decode(value, charset), vr == "PN")
         if tag in _PHRASE_TAGS:

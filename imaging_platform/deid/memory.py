@@ -13,16 +13,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-MAX_REMEMBERED_BYTES = 48 << 20
+MAX_REMEMBERED_BYTES = 24 << 20
 """What is kept of elements; then all is forgotten and begins anew."""
 
-SHORTEST_RUN = 4
-KNOWN_BEFORE_LEARNING = 24
-"""Known elements outside of runs that a file must have before runs are made of it."""
+SHORTEST_RUN = 8
+"""Elements of a run; fewer are found as fast one by one."""
 
-_RUNS_AFTER_AN_ELEMENT = 4
+_RUNS_AFTER_AN_ELEMENT = 24
 _ENTRIES_BEFORE_SUMMING = 4096
-_BYTES_OF_AN_ENTRY = 200
+_BYTES_OF_AN_ENTRY = 500
 
 
 Name = int | tuple[int, int, str, str]
@@ -67,38 +66,35 @@ class Entry:
 class Inside:
     """Names and treatments of the elements of a sequence, at all depths."""
 
-    __slots__ = ("_counts", "_met", "_names")
+    __slots__ = ("_met", "_summed")
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._names: set[Name] = set()
-        self._met: dict[Entry, int] = {}
+        self._summed: tuple[Counter[str], set[Name]] | None = None
+        self._met: list[Entry] = []
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Take up what became of the elements of an item."""
-        met = self._met
-        for entry in entries:
-            met[entry] = met.get(entry, 0) + 1
-        if len(met) > _ENTRIES_BEFORE_SUMMING:
+        self._met += entries
+        if len(self._met) > _ENTRIES_BEFORE_SUMMING:
             self._sum_up()
 
     @property
     def counts(self) -> Counter[str]:
         """How many elements were treated how."""
-        self._sum_up()
-        return self._counts
+        return self._sum_up()[0]
 
     @property
     def names(self) -> set[Name]:
         """Names of the elements."""
-        self._sum_up()
-        return self._names
+        return self._sum_up()[1]
 
-    def _sum_up(self) -> None:
-        for entry, times in self._met.items():
-            entry.count(times, self._counts)
-            entry.tell_names(self._names)
+    def _sum_up(self) -> tuple[Counter[str], set[Name]]:
+        counts, names = self._summed = self._summed or (Counter(), set())
+        for entry, times in Counter(self._met).items():
+            entry.count(times, counts)
+            entry.tell_names(names)
         self._met.clear()
+        return counts, names
 
 
 @dataclass(slots=True)
@@ -147,6 +143,8 @@ class Run:
         In which they were met.
     entries, raws
         What became of each, and its bytes, by tag.
+    kept
+        Bytes of each that stays, by tag.
     creators
         The private creators among them.
     """
@@ -155,6 +153,7 @@ class Run:
     context: Context
     entries: list[tuple[int, Entry]]
     raws: dict[int, bytes]
+    kept: dict[int, bytes]
     creators: dict[int, str]
     times: int = 0
     is_written: bool = False
@@ -204,23 +203,26 @@ class Memory:
         self, data: bytes, position: int, previous: int, context: Context
     ) -> Run | None:
         """Return the run that stands behind an element, None if none is known."""
-        for run in self._runs.get(previous, ()):
-            stop = position + len(run.raw)
-            if data[position:stop] == run.raw and run.context == context:
+        runs = self._runs.get(previous)
+        if runs is None:
+            return None
+        for index, run in enumerate(runs):
+            if _is_at(data, position, run.raw) and run.context == context:
+                if index:
+                    # The next file is most often of the same series.
+                    runs.insert(0, runs.pop(index))
                 return run
         return None
 
     def learn(self, start: Context, steps: Sequence[Step | Run]) -> None:
-        """Make runs of a file's known elements, when many stand outside of runs."""
-        single = (step for step in steps if isinstance(step, Step))
-        if sum(step.entry.times > 0 for step in single) < KNOWN_BEFORE_LEARNING:
-            return
+        """Make runs of the known elements of a file."""
         for previous, context, stretch in _stretches(start, steps):
             run = Run(
                 b"".join(step.raw for step in stretch),
                 context,
                 [(step.tag, step.entry) for step in stretch],
                 {step.tag: step.raw for step in stretch},
+                {step.tag: step.entry.out for step in stretch if step.entry.out},
                 {s.tag: s.creator for s in stretch if s.creator is not None},
             )
             self._n_bytes += len(run.raw) + _BYTES_OF_AN_ENTRY * len(stretch)
@@ -268,6 +270,12 @@ class Memory:
         if not entry.is_written:
             entry.is_written = True
             entry.tell_names(self.names)
+
+
+def _is_at(data: bytes, position: int, raw: bytes) -> bool:
+    if isinstance(data, bytes):
+        return data.startswith(raw, position)
+    return data[position : position + len(raw)] == raw
 
 
 def _stretches(

@@ -148,6 +148,11 @@ class Policy:
         meta |= {0x00020003} if self.settings.uids == "retain" else set()
         return retained | meta
 
+    @property
+    def retains(self) -> bool:
+        """Whether the study retains anything that identifies."""
+        return _retains(self.settings)
+
     def spares(self, tag: int, vr: str) -> bool:
         """
         Return whether the original value of an element is meant to stay.

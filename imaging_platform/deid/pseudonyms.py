@@ -8,7 +8,6 @@ the secret can try out identities (PS3.15 annex E; NIST FIPS 198-1).
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Iterable
@@ -163,7 +162,7 @@ def repeats_original(label: str, originals: Iterable[str]) -> bool:
 def _keyed(secret: bytes, domain: str, text: str) -> bytes:
     _refuse_other_length(secret)
     message = f"imaging_platform/{domain}/1\0{text}".encode()
-    return hmac.new(secret, message, hashlib.sha256).digest()
+    return hmac.digest(secret, message, "sha256")
 
 
 def _refuse_other_length(secret: bytes) -> None:

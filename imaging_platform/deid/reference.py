@@ -77,6 +77,9 @@ def _rewrite(dataset: Dataset, actions: Actions, charset: str) -> Tree:
             creators[int(tag)] = ("LO", padded(ascii_text(value), "LO"))
             continue
         decision = _decide(dataset, tag, vr, actions)
+        if int(tag) in PIXEL_TAGS:
+            # At the top they are not read; in an item no gate has seen them.
+            continue
         changed = _change(decision, int(tag), vr, value, actions, charset)
         if changed is not None:
             tree[int(tag)] = ("SQ" if isinstance(changed, list) else vr, changed)
@@ -152,11 +155,17 @@ def _read(dataset: Dataset, tag: BaseTag) -> tuple[str, bytes | Sequence]:
     value = _raw(dataset, tag)
     if isinstance(value, Sequence):
         return "SQ", value
-    if vr == "SQ" or (vr == "UN" and len(value) >= 8):
+    if vr == "SQ" or (vr == "UN" and len(value) >= 8 and _is_sequence(dataset, tag)):
         decoded = _as_sequence(dataset, tag)
         if decoded is not None:
             return "SQ", decoded
     return vr, value
+
+
+def _is_sequence(dataset: Dataset, tag: BaseTag) -> bool:
+    if not tag.is_private:
+        return public_vr(int(tag)) == "SQ"
+    return private_vr(int(tag), _creator_of(dataset, tag)) == "SQ"
 
 
 def _as_sequence(dataset: Dataset, tag: BaseTag) -> Sequence | None:

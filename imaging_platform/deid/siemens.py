@@ -112,22 +112,36 @@ def rewrite_csa(
         None when the layout is not known: nothing of it may stay.
     """
     layout = _Layout.of(data)
-    places = None if layout is None else _walk(data, layout)
-    if layout is None or places is None:
+    if layout is None:
         return None
     if layout.surplus:
+        places = _walk(data, layout)
+        if places is None:
+            return None
         tags = [_read_tag(data[start:stop], layout.surplus) for start, stop in places]
         kept = (_rewrite_tag(tag, identifiers, keep_names) for tag in tags)
         return write_csa([tag for tag in kept if tag is not None], is_marked=False)
     memo = _tags_memo(identifiers, keep_names)
+    # The tag in the same place of the last header is most often the same.
+    guesses = _guesses(identifiers, keep_names, layout.n_tags)
     parts: list[bytes] = []
-    for start, stop in places:
-        raw = data[start:stop]
-        written = memo.get(raw)
-        if written is None:
-            tag = _rewrite_tag(_read_tag(raw, 0), identifiers, keep_names)
-            written = b"" if tag is None else _write_tag(tag, 0)
-            _remember(memo, raw, written)
+    position = layout.start
+    for index in range(layout.n_tags):
+        raw, written = guesses[index]
+        if not raw or not data.startswith(raw, position):
+            stop = _end_of_tag(data, position, 0)
+            if stop is None:
+                return None
+            raw = data[position:stop]
+            known = memo.get(raw)
+            if known is None:
+                tag = _rewrite_tag(_read_tag(raw, 0), identifiers, keep_names)
+                known = b"" if tag is None else _write_tag(tag, 0)
+                _remember(memo, raw, known)
+            written = known
+            if len(raw) % 4 == 0:
+                guesses[index] = raw, written
+        position += len(raw)
         if written:
             parts.append(written)
     result = b"".join([_SV10, _COUNT.pack(len(parts), _MARK), *parts])
@@ -196,27 +210,35 @@ class _Layout:
 def _walk(data: bytes, layout: _Layout) -> list[tuple[int, int]] | None:
     """Return where each tag begins and ends, None when one does not fit."""
     places: list[tuple[int, int]] = []
-    position, end, surplus = layout.start, len(data), layout.surplus
-    read_item, item_size, tag_size = _ITEM.unpack_from, _ITEM.size, _TAG.size
-    index = 0 if surplus else 1
+    position = layout.start
     for _ in range(layout.n_tags):
-        start = position
-        if start + tag_size > end:
+        stop = _end_of_tag(data, position, layout.surplus)
+        if stop is None:
             return None
-        n_items = int.from_bytes(data[start + 76 : start + 80], "little")
-        if n_items > MAX_ITEMS:
-            return None
-        position = start + tag_size
-        for _ in range(n_items):
-            if position + item_size > end:
-                return None
-            size = read_item(data, position)[index] - surplus
-            position += item_size
-            if size < 0 or position + size > end:
-                return None
-            position += size + (-size & 3)
-        places.append((start, min(position, end)))
+        places.append((position, stop))
+        position = stop
     return places
+
+
+def _end_of_tag(data: bytes, start: int, surplus: int) -> int | None:
+    """Return where the tag that begins at a position ends, None if it does not fit."""
+    end, read_item, item_size = len(data), _ITEM.unpack_from, _ITEM.size
+    index = 0 if surplus else 1
+    position = start + _TAG.size
+    if position > end:
+        return None
+    n_items = int.from_bytes(data[start + 76 : start + 80], "little")
+    if n_items > MAX_ITEMS:
+        return None
+    for _ in range(n_items):
+        if position + item_size > end:
+            return None
+        size = read_item(data, position)[index] - surplus
+        position += item_size
+        if size < 0 or position + size > end:
+            return None
+        position += size + (-size & 3)
+    return min(position, end)
 
 
 def _read_tag(raw: bytes, surplus: int) -> CsaTag:
@@ -304,6 +326,14 @@ def _csa_rules() -> dict[str, str]:
 def _tags_memo(identifiers: Identity, keep_names: bool) -> dict[bytes, bytes]:
     """Return what was made of each tag: the files of a series repeat most."""
     return {}
+
+
+@functools.lru_cache(maxsize=16)
+def _guesses(
+    identifiers: Identity, keep_names: bool, n_tags: int
+) -> list[tuple[bytes, bytes]]:
+    """Return the tags of the last header with as many, and what was made of each."""
+    return [(b"", b"")] * n_tags
 
 
 @functools.lru_cache(maxsize=4)

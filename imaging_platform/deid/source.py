@@ -22,7 +22,7 @@ from imaging_platform.dicom.structure import (
     find_start,
 )
 
-MAPPED_BYTES = 1 << 16
+MAPPED_BYTES = 1 << 20
 """Larger files are mapped, so that only the pages of their header are ever read."""
 
 MAX_INFLATED_BYTES = 1 << 30

@@ -91,7 +91,12 @@ def raw_session(study: str, key: SessionKey) -> str:
 
 def anonymized_dicom(study: str, key: SessionKey) -> str:
     """Return the key of a session's de-identified DICOM."""
-    return f"dicom/{study}/{key}"
+    return f"{anonymized_dicoms(study)}{key}"
+
+
+def anonymized_dicoms(study: str) -> str:
+    """Return what the keys of all sessions' de-identified DICOM begin with."""
+    return f"dicom/{study}/"
 
 
 def bids_session(study: str, key: SessionKey) -> str:

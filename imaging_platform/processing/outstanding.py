@@ -30,6 +30,7 @@ from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
 from imaging_platform.sensors.sessions import session_run_key
+from imaging_platform.storage.proof import UNDER_WAY
 from imaging_platform.storage.store import Store
 
 
@@ -111,6 +112,7 @@ def find_session_orders(
     parents = {node.asset: _parents(scope, graph, node.asset) for node in nodes}
     released = identified.released_versions(scope.name)
     watch = PolicyWatch(scope, store)
+    interrupted = _interrupted(scope, store)
     orders = []
     for key in sorted(members):
         current = {a: found[key] for a, found in made.items() if key in found}
@@ -125,7 +127,10 @@ def find_session_orders(
         brought = store.read(layout.attachments(scope.name, SessionKey.parse(key)))
         if brought is not None:
             inputs[BIDS_SESSION][ATTACHMENTS] = brought.data_version
-        reasons = choose_ready(find_outdated(nodes, current, inputs), parents)
+        outdated = find_outdated(nodes, current, inputs)
+        if key in interrupted:
+            outdated.setdefault(ANONYMIZED_DICOM, UNDER_WAY)
+        reasons = choose_ready(outdated, parents)
         if reasons.get(ANONYMIZED_DICOM) == f"changed input: {POLICY_INPUT}":
             reasons[ANONYMIZED_DICOM] = watch.describe(key)
         if reasons:
@@ -181,6 +186,13 @@ def find_cohort_orders(
         return []
     run_key = cohort_run_key(scope, newest_report(scope, instance) or 0)
     return [Order(scope.name, "summarize_cohort", "", reasons, run_key)]
+
+
+def _interrupted(scope: Scope, store: Store) -> set[str]:
+    """Return the sessions closed by an attempt that never came to an end."""
+    prefix = layout.anonymized_dicoms(scope.name)
+    holds = store.held(prefix)
+    return {key.removeprefix(prefix) for key, why in holds.items() if why == UNDER_WAY}
 
 
 def _session_inputs(

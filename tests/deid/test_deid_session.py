@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
 
 from imaging_platform.deid.settings import DeidSettings
@@ -338,3 +339,23 @@ def test_an_empty_folder_gives_an_empty_session(tmp_path, anonymize: Anonymize):
     report = anonymize(tmp_path / "in").report
 
     assert (report.files_read, report.files_written) == (0, 0)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_pixels_in_an_item_go_since_no_gate_has_seen_them(
+    tmp_path, anonymize: Anonymize, is_compressed
+):
+    def add(original: FileDataset) -> None:
+        for sequence in ("IconImageSequence", "SharedFunctionalGroupsSequence"):
+            item = Dataset()
+            item.Rows = 7
+            item.PixelData = encapsulate([b"ICON"]) if is_compressed else b"ICON"
+            item["PixelData"].VR = "OB"
+            item["PixelData"].is_undefined_length = is_compressed
+            setattr(original, sequence, [item])
+
+    (written,) = anonymize(_one(tmp_path / "in", add)).files
+
+    assert "IconImageSequence" not in written
+    assert written.SharedFunctionalGroupsSequence[0].Rows == 7
+    assert "PixelData" not in written.SharedFunctionalGroupsSequence[0]

@@ -31,6 +31,8 @@ from imaging_platform.processing.outstanding import (
 )
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
 from imaging_platform.settings import load_study
+from imaging_platform.storage.local import LocalStore
+from imaging_platform.storage.proof import UNDER_WAY
 from tests.intake.drops import mr_bytes, write_files
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -230,7 +232,7 @@ def test_a_release_makes_only_its_session_out_of_date_and_a_run_applies_it(site)
     key = site.index()
     _hold_back_everything(site)
     assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
-    store = PublishedZone(home=str(site.home.root), reports_url="").store()
+    store = _published(site)
     tree = layout.anonymized_dicom("demo", _parse(key))
     (row,) = store.read(tree).report["quarantined"]
     assert "anonymized_dicom" not in _outdated(site)[key]
@@ -242,7 +244,21 @@ def test_a_release_makes_only_its_session_out_of_date_and_a_run_applies_it(site)
     assert "anonymized_dicom" not in _outdated(site)[key]
     record = store.read(tree)
     assert record.report["files_written"] == row["n_files"]
-    assert set(record.inputs) == {"raw_session", "released"}
+    assert set(record.inputs) == {"policy", "raw_session", "released"}
+
+
+def test_a_session_whose_attempt_was_killed_is_out_of_date_until_it_is_made(site):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+    tree = layout.anonymized_dicom("demo", _parse(key))
+    assert "anonymized_dicom" not in _outdated(site)[key]
+
+    # What is left of an attempt that ended at any line.
+    _published(site).hold(tree, UNDER_WAY)
+
+    assert _outdated(site)[key]["anonymized_dicom"] == UNDER_WAY
+    assert site.run("process_session", key, "anonymized_dicom").success
+    assert "anonymized_dicom" not in _outdated(site)[key]
 
 
 def test_a_report_of_the_session_is_published_beside_its_dicom(site):
@@ -286,6 +302,10 @@ def test_libraries_quote_no_value_in_the_identified_zone(recwarn):
     assert list(recwarn) == []
 
 
+def _published(site: Site) -> LocalStore:
+    return PublishedZone(home=str(site.home.root), reports_url="").store()
+
+
 def _parse(key: str) -> SessionKey:
     return SessionKey.parse(key)
 
@@ -305,7 +325,9 @@ def _outdated(site: Site) -> dict[str, Mapping[str, str]]:
     """Return why each asset must run, by session; all assets but the first are."""
     graph = define_home(site.home).resolve_asset_graph()
     zone = IdentifiedZone(home=str(site.home.root))
-    orders = find_session_orders(site.scope, site.instance, graph, zone)
+    orders = find_session_orders(
+        site.scope, site.instance, graph, zone, _published(site)
+    )
     return {order.partition: order.reasons for order in orders}
 
 

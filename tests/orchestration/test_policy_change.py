@@ -68,8 +68,9 @@ class Site:
     def reasons(self) -> dict[str, str]:
         """Return why each session must be de-identified again."""
         graph = define_home(self.home).resolve_asset_graph()
+        zone = IdentifiedZone(home=str(self.home.root))
         orders = find_session_orders(
-            self.scope, self.instance, graph, LocalStore(self.home.root)
+            self.scope, self.instance, graph, zone, LocalStore(self.home.root)
         )
         return {
             order.partition: order.reasons["anonymized_dicom"]
