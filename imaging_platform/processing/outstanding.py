@@ -105,9 +105,6 @@ def find_session_orders(
     """
     members = read_members(instance, scope)
     nodes = _nodes(scope, graph, scope.sessions)
-    imported = find_imported(read_made(instance, scope, BIDS_SESSION))
-    if not members and not imported:
-        return []
     made = {node.asset: read_made(instance, scope, node.asset) for node in nodes}
     parents = {node.asset: _parents(scope, graph, node.asset) for node in nodes}
     released = identified.released_versions(scope.name)
@@ -136,8 +133,23 @@ def find_session_orders(
         if reasons:
             run_key = session_run_key(scope, key, members[key])
             orders.append(Order(scope.name, "process_session", key, reasons, run_key))
+    orders += _imported_orders(scope, nodes, made, parents, known=members)
+    return orders
+
+
+def _imported_orders(
+    scope: Scope,
+    nodes: Sequence[Node],
+    made: Mapping[str, Mapping[str | None, Made]],
+    parents: Mapping[str, Sequence[str]],
+    *,
+    known: Mapping[str, str],
+) -> list[Order]:
+    """Return runs for imported sessions; of those in `known` DICOM came, too."""
+    imported = find_imported(made[BIDS_SESSION])
     after = [node for node in nodes if node.asset not in NOT_RUN]
-    for key in sorted(imported.keys() - members.keys()):
+    orders = []
+    for key in sorted(imported.keys() - known.keys()):
         current = {a: found[key] for a, found in made.items() if key in found}
         inputs = {n.asset: _session_inputs(n, parents, current, "") for n in after}
         if reasons := choose_ready(find_outdated(after, current, inputs), parents):
