@@ -7,7 +7,7 @@ import os
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -24,6 +24,9 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import Home, product_file
 from imaging_platform.qc.settings import QualitySettings
+
+if TYPE_CHECKING:
+    from bids import BIDSLayout
 
 HOME_VARIABLE = "IMAGING_HOME"
 REPORTS_VARIABLE = "IMAGING_REPORTS_URL"
@@ -140,6 +143,32 @@ def load_study(home: Home, name: str) -> Study:
             fix="Give folder and `name:` the same name.",
         )
     return study
+
+
+def load_layout(study: str, home: str | Path | None = None) -> BIDSLayout:
+    """
+    Return the pybids layout of a study's BIDS dataset, from its index; read only.
+
+    Also ``from imaging_platform import load_layout``, in a notebook for example.
+
+    Parameters
+    ----------
+    study
+        Name of the study.
+    home
+        The imaging home; the one that ``IMAGING_HOME`` names when left out.
+
+    Raises
+    ------
+    BadConfig
+        There is no such study.
+    MissingInput
+        The dataset was not built yet, or has changed since.
+    """
+    from imaging_platform.bids.layout_index import open_published
+
+    root = find_home() if home is None else Home(Path(home).expanduser().absolute())
+    return open_published(root.root, load_study(root, study).name)
 
 
 def parse_study(content: object) -> Study:

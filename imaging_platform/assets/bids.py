@@ -1,8 +1,9 @@
 """Sessions in BIDS, and the dataset that holds them."""
 
+import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,14 @@ from imaging_platform.assets.scope import Scope, publish, read_versions, session
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
-from imaging_platform.model.errors import IdentityLeak, InvalidOutput
+from imaging_platform.model.errors import Held, IdentityLeak, InvalidOutput
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.provenance.record import ATTACHMENTS
 from imaging_platform.resources.zones import EchoGuard, PublishedZone
 from imaging_platform.tools import dcm2niix
 
 if TYPE_CHECKING:
+    from imaging_platform.bids.attachments import Attached
     from imaging_platform.bids.stored import StoredSession
     from imaging_platform.deid.residue import Residue
     from imaging_platform.storage.store import Store
@@ -48,6 +52,10 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         echo_guard: EchoGuard,
     ) -> dg.MaterializeResult:
         """NIfTI and sidecars of one session under BIDS names, each with its reason."""
+        from imaging_platform.bids.participants import (
+            read_participant,
+            write_fragment,
+        )
         from imaging_platform.bids.session import convert_and_store
         from imaging_platform.bids.validation import validate_session
 
@@ -56,12 +64,17 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         tree_key = layout.bids_session(scope.name, key)
         with (
             explained(),
+            _keeping_imported(store, tree_key),
             store.fetch(source_key) as source,
             store.stage(tree_key) as target,
         ):
             converted = convert_and_store(source, target, key=key, settings=settings)
             report, stored = converted.report, converted.stored
-            inputs = read_versions(store, {"anonymized_dicom": source_key})
+            write_fragment(target, read_participant(source))
+            attachments_key = layout.attachments(scope.name, key)
+            attached = _attach(store, attachments_key, target)
+            made_of = {"anonymized_dicom": source_key, ATTACHMENTS: attachments_key}
+            inputs = read_versions(store, made_of)
             inputs[RULES_INPUT] = stored.version
             # Before validation: a preview helps most with what is no valid BIDS yet.
             _publish_evidence(context, store, echo_guard, stored, inputs)
@@ -87,7 +100,8 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 tools={"dcm2niix": dcm2niix.version()},
             )
         checks = [shown.check_valid(validation), *shown.check_series(report)]
-        return shown.add(result, shown.converted(report, validation), checks)
+        metadata = shown.converted(report, validation) | shown.attached(attached)
+        return shown.add(result, metadata, checks)
 
     @scope.asset(
         name="bids_dataset",
@@ -116,14 +130,14 @@ def _session_version() -> str:
     """Return the version of conversion; the rules are an input of each session."""
     from imaging_platform.bids.stored import stored_keys_digest
 
-    return f"2.{stored_keys_digest()}.{dcm2niix.version()}"
+    return f"3.{stored_keys_digest()}.{dcm2niix.version()}"
 
 
 def _dataset_version(scope: Scope) -> str:
     from imaging_platform.bids.settings import DATASET_FIELDS
 
     told = scope.study.bids.model_dump(mode="json", include={*DATASET_FIELDS})
-    return f"1.{digest_json([told, scope.study.title])[:12]}.{__version__}"
+    return f"3.{digest_json([told, scope.study.title])[:12]}.{__version__}"
 
 
 def _publish_evidence(
@@ -146,6 +160,30 @@ def _publish_evidence(
     evidence_key = layout.bids_evidence(study, key)
     with store.stage(evidence_key) as told:
         publish(context, store, told, evidence_key, report=facts, inputs=inputs)
+
+
+def _attach(store: "Store", attachments_key: str, tree: "Path") -> "Attached":
+    """Put what people brought beside the runs of a converted session."""
+    from imaging_platform.bids.attachments import Attached, attach_files
+
+    record = store.read(attachments_key)
+    if record is None:
+        return Attached(())
+    with store.fetch(attachments_key) as brought:
+        return attach_files(brought, tree, SessionKey.parse(record.partition))
+
+
+@contextlib.contextmanager
+def _keeping_imported(store: "Store", tree_key: str) -> Iterator[None]:
+    """Refuse to convert over a session that a person imported from elsewhere."""
+    known = store.read(tree_key)
+    if known is not None and known.is_imported:
+        raise Held(
+            f"DICOM arrived for {known.partition}, which was imported from an "
+            "existing dataset; the import stays.",
+            fix="Give one of the two other labels: `mapping`, or `import-bids --map`.",
+        )
+    yield
 
 
 def _explain_echoes(echoes: "tuple[Residue, ...]") -> IdentityLeak:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from imaging_platform import __version__
 from imaging_platform.assets.scope import publish
-from imaging_platform.catalog.collecting import collect_records
-from imaging_platform.files.staging import locked
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
-from imaging_platform.model.ids import SessionKey
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.tools import dcm2niix
 from imaging_platform.tools.validator import Validation, validate_dataset
+
+if TYPE_CHECKING:
+    from imaging_platform.catalog.tables import IssueRow
 
 
 @dataclass(frozen=True)
@@ -42,31 +43,27 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
     """Write the top-level files of all datasets of a study and validate each."""
     from imaging_platform.bids.dataset import (
         DatasetFacts,
+        rebuilding,
         write_dataset_files,
         write_derivative_description,
     )
     from imaging_platform.derivatives.motion import BIDSIGNORE
 
-    records = collect_records(store.root, study.name)
-    members = {
-        partition: record.data_version
-        for (asset, partition), record in sorted(records.items())
-        if asset == "bids_session"
-    }
     root = store.path(layout.bids_dataset(study.name))
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root / ".lock"):
+    facts = DatasetFacts(
+        versions={"imaging_platform": __version__, "dcm2niix": dcm2niix.version()}
+    )
+    with rebuilding(root) as keys:
+        records = {
+            key: store.read(layout.bids_session(study.name, key)) for key in keys
+        }
+        members = {str(k): r.data_version for k, r in records.items() if r is not None}
         write_dataset_files(
             root,
             name=study.title or study.name,
             settings=study.bids,
-            members=[SessionKey.parse(member) for member in members],
-            facts=DatasetFacts(
-                versions={
-                    "imaging_platform": __version__,
-                    "dcm2niix": dcm2niix.version(),
-                }
-            ),
+            members=keys,
+            facts=facts,
         )
     validations = {"bids": validate_dataset(root)}
     for pipeline in layout.PIPELINES:
@@ -92,13 +89,15 @@ def index_dataset(
     described: DescribedDatasets,
 ) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
     """Publish the pybids index of the dataset and what the validator said."""
-    from imaging_platform.bids.layout_index import build_index
+    from imaging_platform.bids.layout_index import DATABASE, build_index
+    from imaging_platform.catalog.tables import write_issues
 
     key = layout.dataset_index(study.name)
     with store.stage(key) as target:
-        build_index(store.path(layout.bids_dataset(study.name)), target / "layout.db")
+        build_index(store.path(layout.bids_dataset(study.name)), target / DATABASE)
         for name, validation in described.validations.items():
             write_json(target / f"validation_{name}.json", _as_plain(validation))
+        write_issues(target / "issues.parquet", _issue_rows(described))
         return publish(
             context,
             store,
@@ -116,8 +115,27 @@ def _links(pipeline: str, study: str) -> dict[str, str]:
 
 
 def _as_plain(validation: Validation) -> dict[str, object]:
+    from imaging_platform.bids.validation import group_issues
+
     return {
         "files": validation.files,
         "errors": [[i.code, i.location, i.message] for i in validation.errors],
         "warnings": sorted({issue.code for issue in validation.warnings}),
+        "groups": [dataclasses.asdict(g) for g in group_issues(validation)],
     }
+
+
+def _issue_rows(described: DescribedDatasets) -> Iterator[IssueRow]:
+    from imaging_platform.bids.validation import group_issues
+    from imaging_platform.catalog.tables import IssueRow
+
+    for name, validation in sorted(described.validations.items()):
+        for group in group_issues(validation):
+            yield IssueRow(
+                dataset=name,
+                severity=group.severity,
+                code=group.code,
+                n_findings=group.count,
+                message=group.message,
+                places=", ".join(group.places),
+            )

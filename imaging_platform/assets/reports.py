@@ -46,6 +46,9 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             **{p: tree_key(scope, p, key) for p in layout.PIPELINES},
             "session_quality": layout.session_quality(name, key),
         }
+        converted = published.store().read(keys["bids_session"])
+        if converted is not None and converted.is_imported:
+            del keys["anonymized_dicom"]
         out_key = layout.session_report(name, key)
         result = _execute(
             context,

@@ -14,6 +14,7 @@ from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.tools.validator import Validation
 
 if TYPE_CHECKING:
+    from imaging_platform.bids.attachments import Attached
     from imaging_platform.bids.session import ConversionReport
     from imaging_platform.deid.session import DeidReport
     from imaging_platform.intake.drop import DropReport
@@ -179,6 +180,16 @@ def converted(report: ConversionReport, validation: Validation) -> Shown:
     }
 
 
+def attached(report: Attached) -> Shown:
+    """Show what people brought: the files it became, and what waits for a name."""
+    if not report.files and not report.waiting:
+        return {}
+    return {
+        "attached": table(["file"], [(name,) for name in report.files]),
+        "not attached": table(["file", "why"], report.waiting.items()),
+    }
+
+
 def check_valid(validation: Validation) -> dg.AssetCheckResult:
     """State what the official validator says of the session."""
     return dg.AssetCheckResult(
@@ -231,6 +242,8 @@ def list_issues(validation: Validation) -> str:
 
 def dataset(described: DescribedDatasets) -> Shown:
     """Show the size of the dataset and what the validator says of each part."""
+    from imaging_platform.bids.validation import group_issues
+
     return {
         "sessions": len(described.members),
         "subjects": len({key.split("_")[0] for key in described.members}),
@@ -239,6 +252,14 @@ def dataset(described: DescribedDatasets) -> Shown:
             [
                 (name, v.files, len(v.errors), len(v.warnings))
                 for name, v in described.validations.items()
+            ],
+        ),
+        "what the validator says": table(
+            ["dataset", "severity", "rule", "times", "first file"],
+            [
+                (name, g.severity, g.code, g.count, next(iter(g.places), ""))
+                for name, v in described.validations.items()
+                for g in group_issues(v)
             ],
         ),
     }
@@ -253,7 +274,8 @@ def check_datasets(described: DescribedDatasets) -> list[dg.AssetCheckResult]:
         dg.AssetCheckResult(
             check_name="valid_bids",
             passed=bids.is_valid,
-            description=list_issues(bids),
+            description=list_issues(bids) or "The official validator finds no error.",
+            metadata={"files": bids.files, "warnings": len(bids.warnings)},
         ),
         dg.AssetCheckResult(
             check_name="valid_derivatives",

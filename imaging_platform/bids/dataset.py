@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imaging_platform.bids.participants import COLUMNS, gather_participants
 from imaging_platform.bids.session import UNCLASSIFIED
 from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.files.staging import locked
 from imaging_platform.files.writing import write_json, write_text
 from imaging_platform.model.errors import BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey
-
-_COLUMNS: dict[str, dict[str, object]] = {
-    "age": {
-        "Description": "Age of the participant at the first session",
-        "Units": "year",
-    },
-    "sex": {
-        "Description": "Sex of the participant",
-        "Levels": {"M": "male", "F": "female", "O": "other"},
-    },
-    "handedness": {
-        "Description": "Handedness of the participant",
-        "Levels": {"L": "left", "R": "right", "A": "ambidextrous"},
-    },
-    "group": {"Description": "Group of the participant in the study"},
-}
-
-
-@dataclass(frozen=True)
-class Release:
-    """
-    One entry of CHANGES.
-
-    Parameters
-    ----------
-    version
-        Version of the dataset, such as ``1.0.0``.
-    date
-        Day of the release, ``YYYY-MM-DD``.
-    changes
-        What changed, one line each.
-    """
-
-    version: str
-    date: str
-    changes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,8 +32,6 @@ class DatasetFacts:
         URL or name of what the dataset was made from; empty when not said.
     participants
         Subject label -> column -> value, such as ``{"01": {"sex": "F"}}``.
-    releases
-        Entries of CHANGES, newest first; without one there is no CHANGES.
     genetics
         Content of ``Genetics`` in the description; empty when there is none.
     """
@@ -73,8 +39,31 @@ class DatasetFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     participants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    releases: Sequence[Release] = ()
     genetics: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def rebuilding(root: Path) -> Iterator[tuple[SessionKey, ...]]:
+    """
+    Give the sessions that a dataset has, while no other process rebuilds its top.
+
+    The sessions are listed after the lock is held: whoever comes last has seen at
+    least what the others saw, so no row of a table is ever lost to a race.
+
+    Parameters
+    ----------
+    root
+        Folder of the dataset; made if absent.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / ".lock"):
+        yield list_members(root)
+
+
+def list_members(root: Path) -> tuple[SessionKey, ...]:
+    """Return the sessions whose folder stands in a dataset, in their order."""
+    folders = (path for path in root.glob("sub-*/ses-*") if path.is_dir())
+    return tuple(sorted(SessionKey.parse(f"{f.parent.name}_{f.name}") for f in folders))
 
 
 def write_dataset_files(
@@ -99,7 +88,8 @@ def write_dataset_files(
     members
         All sessions of the dataset, in any order.
     facts
-        Versions, participants' columns and releases.
+        Versions and participants' columns. Columns that the sessions'
+        own fragments have are added (`imaging_platform.bids.participants`).
 
     Returns
     -------
@@ -121,13 +111,30 @@ def write_dataset_files(
     by_subject: dict[str, list[SessionKey]] = defaultdict(list)
     for key in sorted(set(members)):
         by_subject[key.subject].append(key)
+    gathered = gather_participants(root, members)
+    for subject, row in facts.participants.items():
+        gathered[subject] = gathered.get(subject, {}) | dict(row)
+    facts = dataclasses.replace(facts, participants=gathered)
+    _remove_left(root, by_subject)
     written = [_write_description(root, name, settings, facts)]
     written += _write_readme(root, name, settings, by_subject)
-    written += _write_changes(root, facts)
+    written += _write_changes(root, settings)
     written += _write_participants(root, sorted(by_subject), facts)
     for subject, keys in by_subject.items():
         written += _write_sessions(root, subject, keys)
     return tuple(sorted(written))
+
+
+def _remove_left(root: Path, by_subject: Mapping[str, Sequence[SessionKey]]) -> None:
+    """Remove the tables of subjects whose last session is gone."""
+    for folder in root.glob("sub-*"):
+        if folder.name.removeprefix("sub-") in by_subject or not folder.is_dir():
+            continue
+        for ending in ("tsv", "json"):
+            (folder / f"{folder.name}_sessions.{ending}").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # What else stands there is not this function's to remove.
+            folder.rmdir()
 
 
 def _write_description(
@@ -185,13 +192,14 @@ def _write_readme(
     return ["README.md", ".bidsignore"]
 
 
-def _write_changes(root: Path, facts: DatasetFacts) -> list[str]:
+def _write_changes(root: Path, settings: BidsSettings) -> list[str]:
     """Write the history; no releases, no history."""
-    if not facts.releases:
+    if not settings.releases:
+        (root / "CHANGES").unlink(missing_ok=True)
         return []
     entries = [
         f"{one.version} {one.date}\n" + "".join(f"  - {c}\n" for c in one.changes)
-        for one in facts.releases
+        for one in settings.releases
     ]
     write_text(root / "CHANGES", "\n".join(entries))
     return ["CHANGES"]
@@ -200,7 +208,8 @@ def _write_changes(root: Path, facts: DatasetFacts) -> list[str]:
 def _write_participants(
     root: Path, subjects: Sequence[str], facts: DatasetFacts
 ) -> list[str]:
-    columns = sorted({c for row in facts.participants.values() for c in row})
+    present = {c for row in facts.participants.values() for c in row}
+    columns = [c for c in COLUMNS if c in present] + sorted(present - COLUMNS.keys())
     lines = ["\t".join(["participant_id", *columns])]
     for subject in subjects:
         row = facts.participants.get(subject, {})
@@ -211,7 +220,7 @@ def _write_participants(
         "participant_id": {"Description": "Pseudonym of the participant"}
     }
     for column in columns:
-        described[column] = _COLUMNS.get(
+        described[column] = COLUMNS.get(
             column, {"Description": f"{column}, as the study gives it"}
         )
     write_json(root / "participants.json", described)

@@ -7,10 +7,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imaging_platform.model import layout as layout_keys
 from imaging_platform.model.errors import MissingInput
+from imaging_platform.provenance.record import read_record
 
 if TYPE_CHECKING:
     from bids import BIDSLayout
+
+
+DATABASE = "layout.db"
+"""Folder of the index inside its published tree."""
 
 
 def build_index(root: Path, database: Path) -> None:
@@ -64,6 +70,44 @@ def load_layout(root: Path, database: Path) -> BIDSLayout:
             fix="Build the dataset's index first.",
         )
     return BIDSLayout(root, validate=False, database_path=database)
+
+
+def open_published(home: Path, study: str) -> BIDSLayout:
+    """
+    Return the layout of a published study from its published index; read only.
+
+    Parameters
+    ----------
+    home
+        The imaging home.
+    study
+        Name of the study.
+
+    Raises
+    ------
+    MissingInput
+        There is no index, or it is older than the sessions that are published.
+    """
+    root = home / layout_keys.bids_dataset(study)
+    index = home / layout_keys.dataset_index(study)
+    record = read_record(index)
+    if record is None:
+        raise MissingInput(
+            f"The dataset of {study} has no index yet.",
+            fix=f"Run: imaging-platform process --study {study}",
+        )
+    if dict(record.inputs) != _published_versions(root):
+        raise MissingInput(
+            f"The index of {study} is older than its sessions.",
+            fix=f"Run: imaging-platform process --study {study}",
+        )
+    return load_layout(root, index / DATABASE)
+
+
+def _published_versions(root: Path) -> dict[str, str]:
+    """Return the sessions that stand there, as the record of the index names them."""
+    found = (read_record(tree) for tree in root.glob("sub-*/ses-*"))
+    return {f"{r.asset}[{r.partition}]": r.data_version for r in found if r}
 
 
 def _require_dataset(root: Path) -> None:

@@ -2,144 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from imaging_platform.bids.decisions import Decision
 from imaging_platform.bids.evidence import Evidence, read_evidence
 from imaging_platform.bids.outputs import Output
-
-KEPT_KEYS = frozenset(
-    {
-        "AcquisitionDuration",
-        "AcquisitionMatrixPE",
-        "AcquisitionNumber",
-        "AcquisitionTime",
-        "ArterialSpinLabelingType",
-        "BackgroundSuppression",
-        "BackgroundSuppressionNumberPulses",
-        "BackgroundSuppressionPulseTime",
-        "BandwidthPerPixelPhaseEncode",
-        "BaseResolution",
-        "BodyPart",
-        "BodyPartExamined",
-        "BolusCutOffDelayTime",
-        "BolusCutOffFlag",
-        "BolusCutOffTechnique",
-        "CoilCombinationMethod",
-        "CoilString",
-        "DelayTime",
-        "DerivedVendorReportedEchoSpacing",
-        "DiffusionScheme",
-        "DwellTime",
-        "EchoNumber",
-        "EchoTime",
-        "EchoTime1",
-        "EchoTime2",
-        "EchoTrainLength",
-        "EffectiveEchoSpacing",
-        "EstimatedEffectiveEchoSpacing",
-        "EstimatedTotalReadoutTime",
-        "FlipAngle",
-        "FrameDuration",
-        "FrameTimesStart",
-        "FrequencyEncodingSteps",
-        "ImageOrientationPatientDICOM",
-        "ImageOrientationText",
-        "ImageType",
-        "ImageTypeText",
-        "ImagingFrequency",
-        "InPlanePhaseEncodingDirectionDICOM",
-        "InternalPulseSequenceName",
-        "Interpolation2D",
-        "InversionTime",
-        "LabelingDistance",
-        "LabelingDuration",
-        "LabelingEfficiency",
-        "LabelingPulseAverageGradient",
-        "LabelingPulseDuration",
-        "LabelingPulseFlipAngle",
-        "LabelingPulseInterval",
-        "LabelingPulseMaximumGradient",
-        "LookLocker",
-        "M0Type",
-        "MRAcquisitionType",
-        "MTState",
-        "MagneticFieldStrength",
-        "Manufacturer",
-        "ManufacturersModelName",
-        "MatrixCoilMode",
-        "Modality",
-        "MultibandAccelerationFactor",
-        "NonlinearGradientCorrection",
-        "NumberOfAverages",
-        "NumberOfKSpaceTrajectories",
-        "PASLType",
-        "PCASLType",
-        "ParallelAcquisitionTechnique",
-        "ParallelReductionFactorInPlane",
-        "ParallelReductionFactorOutOfPlane",
-        "ParallelReductionOutOfPlane",
-        "PartialFourier",
-        "PartialFourierDirection",
-        "PartialFourierEnabled",
-        "PatientPosition",
-        "PercentPhaseFOV",
-        "PercentSampling",
-        "PhaseEncodingAxis",
-        "PhaseEncodingDirection",
-        "PhaseEncodingPolarityGE",
-        "PhaseEncodingSteps",
-        "PhaseEncodingStepsNoPartialFourier",
-        "PhaseEncodingStepsOutOfPlane",
-        "PhaseOversampling",
-        "PhaseResolution",
-        "PhilipsRWVIntercept",
-        "PhilipsRWVSlope",
-        "PhilipsRescaleIntercept",
-        "PhilipsRescaleSlope",
-        "PhilipsScaleSlope",
-        "PixelBandwidth",
-        "PostLabelingDelay",
-        "ProtocolName",
-        "ProtocolParameterHash",
-        "PulseSequenceDetails",
-        "PulseSequenceName",
-        "PulseSequenceType",
-        "ReceiveCoilActiveElements",
-        "ReceiveCoilName",
-        "ReconMatrixPE",
-        "RefLinesPE",
-        "RepetitionTime",
-        "RepetitionTimeExcitation",
-        "RepetitionTimePreparation",
-        "SAR",
-        "ScanOptions",
-        "ScanningSequence",
-        "SequenceName",
-        "SequenceVariant",
-        "SeriesDescription",
-        "SeriesNumber",
-        "ShimSetting",
-        "SliceEncodingDirection",
-        "SliceThickness",
-        "SliceTiming",
-        "SoftwareVersions",
-        "SpacingBetweenSlices",
-        "SpoilingState",
-        "SpoilingType",
-        "TotalAcquiredPairs",
-        "TotalReadoutTime",
-        "TriggerDelayTime",
-        "TxRefAmp",
-        "Units",
-        "UsePhilipsFloatNotDisplayScaling",
-        "VariableFlipAngleFlag",
-        "VascularCrushing",
-        "VendorReportedEchoSpacing",
-        "WaterFatShift",
-    }
-)
-"""Keys of dcm2niix that describe the measurement and nobody and no machine."""
+from imaging_platform.bids.pet import PET_REQUIRED, complete_pet, find_missing_pet
+from imaging_platform.bids.sidecar_keys import KEPT_KEYS
 
 _REPETITION_TOLERANCE_S = 0.0005
 
@@ -166,8 +35,44 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "anat/MP2RAGE": ("InversionTime", "RepetitionTimePreparation"),
     "anat/MEGRE": ("EchoTime",),
     "anat/MESE": ("EchoTime",),
+    "pet/pet": PET_REQUIRED,
 }
 """Required sidecar keys a suffix (BIDS 1.11, sidecar tables)."""
+
+
+OPEN = "..."
+"""What a suggested rule has where a person must write the value; it counts as none."""
+
+_EXPLAINED = {
+    "PhaseEncodingDirection": "i, i-, j, j-, k or k-, as the protocol says",
+    "TotalReadoutTime": "seconds, first to last echo of the readout",
+    "RepetitionTime": "seconds between volumes",
+    "RepetitionTimePreparation": "seconds",
+    "ArterialSpinLabelingType": "CASL, PCASL or PASL",
+    "PostLabelingDelay": "seconds",
+    "LabelingDuration": "seconds",
+    "BackgroundSuppression": "true or false",
+    "BolusCutOffFlag": "true or false",
+    "BolusCutOffDelayTime": "seconds",
+    "M0Type": "Separate, Included, Estimate or Absent",
+    "TotalAcquiredPairs": "pairs of label and control",
+    "Units": "Hz, rad/s or T; of PET Bq/mL",
+    "TracerRadionuclide": "such as F18",
+    "InjectedRadioactivityUnits": "such as MBq",
+    "InjectedMassUnits": "such as ug",
+    "SpecificRadioactivityUnits": "such as Bq/g",
+    "ModeOfAdministration": "bolus, infusion or bolus-infusion",
+    "TimeZero": "hh:mm:ss",
+    "ScanStart": "seconds after TimeZero",
+    "InjectionStart": "seconds after TimeZero",
+    "FrameTimesStart": "list, seconds after TimeZero",
+    "FrameDuration": "list, seconds",
+    "ImageDecayCorrected": "true or false",
+    "ImageDecayCorrectionTime": "seconds after TimeZero",
+    "ReconMethodParameterLabels": "list, [none] without any",
+    "ReconFilterType": "name, or none",
+}
+"""Unit or choices of keys that a study file has to supplement (BIDS 1.11)."""
 
 
 def build_sidecar(decision: Decision, output: Output) -> dict[str, object]:
@@ -185,7 +90,7 @@ def build_sidecar(decision: Decision, output: Output) -> dict[str, object]:
     -------
     dict
         Times in s, frequencies in Hz. RepetitionTime of a 4-D image equals the
-        image header; SliceTiming that exceeds it is left out; a wrong constant of
+        image header; SliceTiming that reaches it is left out; a wrong constant of
         zero slice times is kept as the scanner says it.
     """
     image = read_evidence(output)
@@ -196,9 +101,12 @@ def build_sidecar(decision: Decision, output: Output) -> dict[str, object]:
         sidecar["TaskName"] = decision.entities["task"]
     if decision.datatype == "perf":
         _complete_labelling(sidecar, decision, output.volumes or 0)
+    if decision.datatype == "pet":
+        complete_pet(sidecar)
     if decision.suffix in {"MP2RAGE"} and "RepetitionTime" in sidecar:
         sidecar.setdefault("RepetitionTimePreparation", sidecar["RepetitionTime"])
-    sidecar.update(decision.metadata)
+    given = decision.metadata.items()
+    sidecar.update({k: v for k, v in given if v is not None and v != OPEN})
     return sidecar
 
 
@@ -218,7 +126,7 @@ def _agree_on_repetition(
     timing = sidecar.get("SliceTiming")
     if isinstance(timing, list) and isinstance(repetition, int | float):
         slices = output.shape[2] if len(output.shape) > 2 else len(timing)
-        wrong = any(not 0 <= t <= repetition for t in timing) or len(timing) != slices
+        wrong = any(not 0 <= t < repetition for t in timing) or len(timing) != slices
         if wrong or decision.datatype not in {"func", "dwi", "perf"}:
             del sidecar["SliceTiming"]
 
@@ -297,17 +205,58 @@ def find_missing_metadata(
     missing = [key for key in _REQUIRED.get(label, ()) if key not in sidecar]
     missing += _missing_parts(label, decision, image.output, session)
     if label == "perf/asl":
-        if not decision.volume_types:
-            missing.append("volume_types (aslcontext.tsv)")
-        if sidecar.get("ArterialSpinLabelingType") == "PASL":
-            missing += [] if "BolusCutOffFlag" in sidecar else ["BolusCutOffFlag"]
-        elif "LabelingDuration" not in sidecar:
-            missing.append("LabelingDuration")
-        if sidecar.get("M0Type") == "Separate" and not _has(
-            session, "perf", {"m0scan"}
-        ):
-            missing.append("an m0scan")
+        missing += _missing_labelling(sidecar, decision, session)
+    if label == "pet/pet":
+        missing += find_missing_pet(sidecar)
     return tuple(dict.fromkeys(missing))
+
+
+def _missing_labelling(
+    sidecar: Mapping[str, object], decision: Decision, session: Sequence[Decision]
+) -> list[str]:
+    """Return what follows from the kind of labelling (BIDS, ASL sidecar tables)."""
+    needed = []
+    if sidecar.get("ArterialSpinLabelingType") == "PASL":
+        needed.append("BolusCutOffFlag")
+        if sidecar.get("BolusCutOffFlag") is True:
+            needed += ["BolusCutOffDelayTime", "BolusCutOffTechnique"]
+    else:
+        needed.append("LabelingDuration")
+    if sidecar.get("M0Type") == "Estimate":
+        needed.append("M0Estimate")
+    missing = [key for key in needed if key not in sidecar]
+    if not decision.volume_types:
+        missing.insert(0, "volume_types (aslcontext.tsv)")
+    if sidecar.get("M0Type") == "Separate" and not _has(session, "perf", {"m0scan"}):
+        missing.append("an m0scan")
+    return missing
+
+
+def repetition_to_write(
+    decision: Decision, output: Output, sidecar: Mapping[str, object]
+) -> float | None:
+    """
+    Return the time between volumes that the image's header must get.
+
+    Parameters
+    ----------
+    decision, output
+        What the image is, and the image of dcm2niix.
+    sidecar
+        As `build_sidecar` makes it.
+
+    Returns
+    -------
+    float or None
+        In s; None when header and sidecar agree, or neither has to.
+    """
+    stated = sidecar.get("RepetitionTime")
+    if decision.datatype != "func" or (output.volumes or 1) < 2:
+        return None
+    if not isinstance(stated, int | float) or stated <= 0:
+        return None
+    header_s = output.zooms[3] if len(output.zooms) > 3 else 0.0
+    return float(stated) if abs(stated - header_s) > _REPETITION_TOLERANCE_S else None
 
 
 def _missing_parts(
@@ -363,10 +312,15 @@ def suggest_rule(decision: Decision, image: Evidence) -> str:
         lines += [f"        {k}: {_quoted(v)}" for k, v in decision.entities.items()]
     if label and (missing := _named_keys(decision.why)):
         lines.append("      metadata:")
-        lines += [f"        {key}: ..." for key in missing]
+        lines += [f"        {key}: {OPEN}{_explain_key(key)}" for key in missing]
     if label and decision.suffix == "asl":
         lines.append("      volume_types: [label, control]")
     return "\n".join(lines) + "\n"
+
+
+def _explain_key(key: str) -> str:
+    """Return a comment with unit or choices of a key that people have to look up."""
+    return f"  # {_EXPLAINED[key]}" if key in _EXPLAINED else ""
 
 
 def _named_keys(why: str) -> list[str]:

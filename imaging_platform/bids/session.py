@@ -15,7 +15,8 @@ from imaging_platform.bids.conversion_report import (
 )
 from imaging_platform.bids.converter import run_converter
 from imaging_platform.bids.decisions import Decision
-from imaging_platform.bids.metadata import expand_volume_types
+from imaging_platform.bids.metadata import expand_volume_types, repetition_to_write
+from imaging_platform.bids.nifti_header import set_repetition_time
 from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.planned import UNCLASSIFIED, Planned, plan_session
 from imaging_platform.bids.settings import BidsSettings
@@ -161,6 +162,9 @@ def _write_session(
             continue
         write_json(place.target / f"{one.base}.json", dict(one.sidecar))
         files.append(_write_image(output, one.decision, place, one.base))
+        repetition_s = repetition_to_write(one.decision, output, one.sidecar)
+        if repetition_s is not None:
+            set_repetition_time(place.target / f"{one.base}.nii.gz", repetition_s)
     _write_scans_table(outputs, [one.decision for one in planned], place)
     return tuple(files)
 

@@ -197,9 +197,25 @@ DATASET_FIELDS = frozenset(
         "ethics_approvals",
         "funding",
         "license",
+        "releases",
     }
 )
 """Settings that describe the dataset and decide nothing about an image."""
+
+
+class ReleaseNote(Section):
+    """One entry of the dataset's CHANGES."""
+
+    version: str = Field(
+        pattern=r"^\d+(\.\d+)*$", description="Version of the dataset, as 1.0.0."
+    )
+    date: str = Field(
+        pattern=r"^\d{4}-\d\d-\d\d$",
+        description="Day of the release, in quotes: 'YYYY-MM-DD'.",
+    )
+    changes: tuple[str, ...] = Field(
+        min_length=1, description="What changed, one text a line."
+    )
 
 
 class BidsSettings(Section):
@@ -230,6 +246,9 @@ class BidsSettings(Section):
     funding: tuple[str, ...] = Field(default=(), description="Grants, one text each.")
     ethics_approvals: tuple[str, ...] = Field(
         default=(), description="Ethics committee approvals, one text each."
+    )
+    releases: tuple[ReleaseNote, ...] = Field(
+        default=(), description="Entries of CHANGES, newest first."
     )
     default_task: str = Field(
         default="unnamed",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_platform.bids.dataset import (
@@ -12,7 +14,57 @@ from imaging_platform.bids.dataset import (
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.files.writing import write_text
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.tools.validator import Validation, validate_dataset
+from imaging_platform.tools.validator import Issue, Validation, validate_dataset
+
+MOST_PLACES = 20
+"""Places that are listed of one kind of issue; all are counted."""
+
+
+@dataclass(frozen=True)
+class IssueGroup:
+    """
+    All findings of one rule of the validator.
+
+    Parameters
+    ----------
+    severity
+        ``error`` or ``warning``.
+    code
+        The rule, such as ``SIDECAR_KEY_REQUIRED``.
+    count
+        How many findings.
+    message
+        What the rule asks for.
+    places
+        The first files, below the dataset, sorted; at most `MOST_PLACES`.
+    """
+
+    severity: str
+    code: str
+    count: int
+    message: str
+    places: tuple[str, ...]
+
+
+def group_issues(validation: Validation) -> tuple[IssueGroup, ...]:
+    """Return what the validator said by rule: errors first, then the most frequent."""
+    found: dict[tuple[str, str], list[Issue]] = defaultdict(list)
+    for severity in ("error", "warning"):
+        for issue in getattr(validation, f"{severity}s"):
+            found[severity, issue.code].append(issue)
+    groups = [
+        IssueGroup(
+            severity=severity,
+            code=code,
+            count=len(issues),
+            message=min(issue.message for issue in issues),
+            places=tuple(sorted({i.location for i in issues if i.location}))[
+                :MOST_PLACES
+            ],
+        )
+        for (severity, code), issues in found.items()
+    ]
+    return tuple(sorted(groups, key=lambda g: (g.severity, -g.count, g.code)))
 
 
 def validate_session(

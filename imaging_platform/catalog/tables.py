@@ -178,6 +178,34 @@ class DeviationRow:
     found: str
 
 
+@dataclass(frozen=True)
+class IssueRow:
+    """
+    One rule of the BIDS validator that a dataset of the study does not keep.
+
+    Parameters
+    ----------
+    dataset
+        ``bids`` or the name of a derivative dataset.
+    severity, code, n_findings, message
+        What the validator says, and how often.
+    places
+        The first files, comma separated.
+    """
+
+    dataset: str
+    severity: str
+    code: str
+    n_findings: int
+    message: str
+    places: str
+
+
+def write_issues(path: Path, rows: Iterable[IssueRow]) -> None:
+    """Write what the validator said of the datasets as one Parquet file."""
+    _write_parquet(path, IssueRow, list(rows))
+
+
 def write_tables(
     records: Records,
     target: Path,

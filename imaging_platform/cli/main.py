@@ -10,10 +10,12 @@ import click
 
 from imaging_platform import __version__
 from imaging_platform.cli.anonymize import anonymize
+from imaging_platform.cli.attach import attach
 from imaging_platform.cli.bids import bids
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
 from imaging_platform.cli.identity import audit, whois
+from imaging_platform.cli.import_bids import import_bids
 from imaging_platform.cli.keys import key
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
@@ -40,6 +42,8 @@ for command in (
     policy,
     bids,
     ingest,
+    import_bids,
+    attach,
     process,
     status,
     where,

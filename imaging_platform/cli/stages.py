@@ -57,6 +57,7 @@ def convert(
     Sessions are folders named sub-<label>_ses-<label>, as `anonymize` writes them;
     with --subject and --session SOURCE is one session, whatever its name.
     """
+    from imaging_platform.bids.participants import read_participant, write_fragment
     from imaging_platform.bids.session import convert_session
     from imaging_platform.bids.validation import validate_session
 
@@ -73,6 +74,7 @@ def convert(
         with staged_tree(target.absolute(), f"{key}") as staged:
             reports[key] = convert_session(folder, staged, key=key, settings=settings)
             validation = validate_session(staged, key=key, settings=settings)
+            write_fragment(staged, read_participant(folder))
             publish_tree(staged, places[key])
         errors |= {issue.code for issue in validation.errors}
         if not as_json:
@@ -98,20 +100,21 @@ def convert(
 
 def _describe_dataset(target: Path, settings: BidsSettings) -> None:
     """Write the files at the top of a dataset for all sessions that it holds."""
-    from imaging_platform.bids.dataset import DatasetFacts, write_dataset_files
-
-    members = [
-        SessionKey(found.parent.name[4:], found.name[4:])
-        for found in sorted(target.glob("sub-*/ses-*"))
-    ]
-    versions = {"imaging_platform": __version__, "dcm2niix": dcm2niix.version()}
-    write_dataset_files(
-        target.absolute(),
-        name=target.name,
-        settings=settings,
-        members=members,
-        facts=DatasetFacts(versions=versions),
+    from imaging_platform.bids.dataset import (
+        DatasetFacts,
+        rebuilding,
+        write_dataset_files,
     )
+
+    versions = {"imaging_platform": __version__, "dcm2niix": dcm2niix.version()}
+    with rebuilding(target.absolute()) as members:
+        write_dataset_files(
+            target.absolute(),
+            name=target.name,
+            settings=settings,
+            members=members,
+            facts=DatasetFacts(versions=versions),
+        )
 
 
 @click.command()

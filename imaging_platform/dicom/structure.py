@@ -105,11 +105,14 @@ class StructureLimits:
         Elements and items at all depths.
     max_inflated_bytes
         Size of a deflated data set after inflation.
+    max_value_bytes
+        How much is kept of each wanted value.
     """
 
     max_depth: int = 16
     max_elements: int = 4_000_000
     max_inflated_bytes: int = 256 << 20
+    max_value_bytes: int = _KEPT_VALUE_BYTES
 
 
 DEFAULT_LIMITS = StructureLimits()
@@ -139,7 +142,7 @@ class Structure:
         Whether there is a pixel data element of any kind.
     values
         Raw value by tag (group << 16 | element) of the wanted top-level elements,
-        at most 16 KiB of each; file meta elements too.
+        at most `StructureLimits.max_value_bytes` of each; file meta elements too.
     """
 
     transfer_syntax: str
@@ -280,6 +283,7 @@ class _Walk:
         self.wanted = wanted
         self.max_depth = limits.max_depth
         self.max_elements = limits.max_elements
+        self.max_value_bytes = limits.max_value_bytes
         self.syntax = syntax
         self.values: dict[int, bytes] = {}
         self.n_elements = 0
@@ -438,7 +442,7 @@ class _Walk:
 
     def _keep(self, tag: int, start: int, length: int) -> None:
         if tag in self.wanted and tag not in self.values:
-            stop = start + min(length, _KEPT_VALUE_BYTES)
+            stop = start + min(length, self.max_value_bytes)
             self.values[tag] = bytes(self.content[start:stop])
 
     def _count(self) -> None:

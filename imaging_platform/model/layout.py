@@ -149,6 +149,11 @@ def bids_evidence_folder(study: str) -> str:
     return f"catalog/{study}/evidence"
 
 
+def attachments(study: str, key: SessionKey) -> str:
+    """Return the key of events, answers and recordings that people brought."""
+    return f"catalog/{study}/attachments/{key}"
+
+
 def guarding(key: str) -> str:
     """
     Return the key of the de-identified DICOM that stands behind a session's tree.
@@ -170,7 +175,12 @@ def guarding(key: str) -> str:
             return f"dicom/{study}/{subject}_{session}"
         case ["derivatives", study, _, subject, session]:
             return f"dicom/{study}/{subject}_{session}"
-        case ["catalog", study, "quality" | "deid" | "evidence", session]:
+        case [
+            "catalog",
+            study,
+            "quality" | "deid" | "evidence" | "attachments",
+            session,
+        ]:
             return f"dicom/{study}/{session}"
         case ["reports", study, "sessions", session]:
             return f"dicom/{study}/{session}"

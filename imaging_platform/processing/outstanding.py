@@ -12,6 +12,7 @@ from imaging_platform.assets.bids import BIDS_SESSION, RULES_INPUT
 from imaging_platform.assets.dicom import ANONYMIZED_DICOM, POLICY_INPUT
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.planning.state import (
     Made,
     Node,
@@ -19,8 +20,10 @@ from imaging_platform.planning.state import (
     find_outdated,
 )
 from imaging_platform.processing.history import read_made, read_members
+from imaging_platform.processing.imports import NOT_RUN, find_imported
 from imaging_platform.processing.policies import PolicyWatch
 from imaging_platform.processing.rules import RuleWatch
+from imaging_platform.provenance.record import ATTACHMENTS
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
@@ -84,6 +87,9 @@ def find_session_orders(
     """
     Return a run for each session in which something is missing or out of date.
 
+    A session of an existing dataset begins with its BIDS tree: nothing before that
+    is missing, and only the import itself makes it anew.
+
     Parameters
     ----------
     scope, graph
@@ -96,8 +102,6 @@ def find_session_orders(
         Holds what the sessions consisted of, for the policy and rules of today.
     """
     members = read_members(instance, scope)
-    if not members:
-        return []
     nodes = _nodes(scope, graph, scope.sessions)
     made = {node.asset: read_made(instance, scope, node.asset) for node in nodes}
     parents = {node.asset: _parents(scope, graph, node.asset) for node in nodes}
@@ -117,6 +121,9 @@ def find_session_orders(
         inputs[BIDS_SESSION] |= rules.inputs(key, current.get(BIDS_SESSION))
         if key in released:
             inputs[ANONYMIZED_DICOM]["released"] = released[key]
+        brought = store.read(layout.attachments(scope.name, SessionKey.parse(key)))
+        if brought is not None:
+            inputs[BIDS_SESSION][ATTACHMENTS] = brought.data_version
         outdated = find_outdated(nodes, current, inputs)
         if key in interrupted:
             outdated.setdefault(ANONYMIZED_DICOM, UNDER_WAY)
@@ -127,6 +134,28 @@ def find_session_orders(
             reasons[BIDS_SESSION] = rules.describe(key)
         if reasons:
             run_key = session_run_key(scope, key, members[key])
+            orders.append(Order(scope.name, "process_session", key, reasons, run_key))
+    orders += _imported_orders(scope, nodes, made, parents, known=members)
+    return orders
+
+
+def _imported_orders(
+    scope: Scope,
+    nodes: Sequence[Node],
+    made: Mapping[str, Mapping[str | None, Made]],
+    parents: Mapping[str, Sequence[str]],
+    *,
+    known: Mapping[str, str],
+) -> list[Order]:
+    """Return runs for imported sessions; of those in `known` DICOM came, too."""
+    imported = find_imported(made[BIDS_SESSION])
+    after = [node for node in nodes if node.asset not in NOT_RUN]
+    orders = []
+    for key in sorted(imported.keys() - known.keys()):
+        current = {a: found[key] for a, found in made.items() if key in found}
+        inputs = {n.asset: _session_inputs(n, parents, current, "") for n in after}
+        if reasons := choose_ready(find_outdated(after, current, inputs), parents):
+            run_key = session_run_key(scope, key, imported[key])
             orders.append(Order(scope.name, "process_session", key, reasons, run_key))
     return orders
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.scope import Scope
 from imaging_platform.intake.drop import NEED_A_PERSON
 from imaging_platform.intake.session import HeldSummary, list_held
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.processing.history import read_made, read_members
+from imaging_platform.processing.imports import find_imported
 from imaging_platform.processing.outstanding import (
     find_cohort_orders,
     find_drop_orders,
@@ -81,7 +83,10 @@ def read_status(home: Home, study: Study) -> Status:
         return Status(
             study=study.name,
             n_drops=len(read_made(instance, scope, "drop_index")),
-            n_sessions=len(read_members(instance, scope)),
+            n_sessions=len(
+                read_members(instance, scope).keys()
+                | find_imported(read_made(instance, scope, BIDS_SESSION)).keys()
+            ),
             n_settling=settling,
             outstanding=tuple(
                 (order.name, asset, why)

@@ -12,6 +12,12 @@ from typing import Any
 from imaging_platform.files.digests import RECORD_NAME
 from imaging_platform.files.writing import write_json
 
+EXISTING_DATASET = "existing_dataset"
+"""Input of a session that was imported; its value is the content that came in."""
+
+ATTACHMENTS = "attachments"
+"""Input of a session to which people brought files."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -43,6 +49,11 @@ class Record:
     tools: Mapping[str, str] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)  # a stage's own shape
     data_version: str = ""
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the tree was imported from an existing dataset, not made here."""
+        return EXISTING_DATASET in self.inputs
 
 
 def write_record(tree: Path, record: Record) -> None:

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import imaging_platform
 from imaging_platform.bids.dataset import (
     DatasetFacts,
-    Release,
     write_dataset_files,
     write_derivative_description,
 )
-from imaging_platform.bids.layout_index import build_index, load_layout
+from imaging_platform.bids.layout_index import DATABASE, build_index, load_layout
 from imaging_platform.bids.session import convert_session
-from imaging_platform.bids.settings import BidsSettings
-from imaging_platform.bids.validation import validate_derivative
+from imaging_platform.bids.settings import BidsSettings, ReleaseNote
+from imaging_platform.bids.validation import group_issues, validate_derivative
+from imaging_platform.cli.studies import create_study
 from imaging_platform.files.digests import digest_tree
+from imaging_platform.model import layout
 from imaging_platform.model.errors import BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.tools.validator import validate_dataset
+from imaging_platform.model.layout import Home
+from imaging_platform.provenance.record import Record
+from imaging_platform.storage.local import LocalStore
+from imaging_platform.tools.validator import Issue, Validation, validate_dataset
 
 MEMBERS = [SessionKey("02", "1"), SessionKey("01", "2"), SessionKey("01", "1")]
-SETTINGS = BidsSettings(authors=("A. Person", "B. Person"), license="CC0")
+SETTINGS = BidsSettings(
+    authors=("A. Person", "B. Person"),
+    license="CC0",
+    releases=(
+        ReleaseNote(version="1.0.0", date="2030-01-01", changes=("First release.",)),
+    ),
+)
 FACTS = DatasetFacts(
     versions={"imaging_platform": "0.1.0"},
     participants={"01": {"sex": "F", "age": "31"}},
-    releases=(Release("1.0.0", "2030-01-01", ("First release.",)),),
 )
 
 
@@ -101,10 +113,10 @@ def test_the_index_is_built_once_and_answers(dataset, tmp_path):
     build_index(dataset, tmp_path / "index")
     build_index(dataset, tmp_path / "index")
 
-    layout = load_layout(dataset, tmp_path / "index")
+    opened = load_layout(dataset, tmp_path / "index")
 
-    assert layout.get_subjects() == ["01", "02"]
-    assert len(layout.get(suffix="bold", extension=".nii.gz")) == 6
+    assert opened.get_subjects() == ["01", "02"]
+    assert len(opened.get(suffix="bold", extension=".nii.gz")) == 6
 
 
 def test_an_index_that_was_never_built_is_asked_for(dataset, tmp_path):
@@ -142,3 +154,87 @@ def test_a_derivative_says_what_made_it(tmp_path):
     described = json.loads((tmp_path / "dataset_description.json").read_text())
     assert described["DatasetType"] == "derivative"
     assert described["GeneratedBy"] == [{"Name": "motion", "Version": "2"}]
+
+
+def test_what_the_validator_says_is_grouped_errors_first():
+    said = Validation(
+        errors=(Issue("E1", "/b", "m"), Issue("E1", "/a", "m")),
+        warnings=(
+            Issue("W1", "", "w"),
+            *[Issue("W2", f"/{n}", "w") for n in range(30)],
+        ),
+        files=3,
+    )
+
+    groups = group_issues(said)
+
+    assert [(g.severity, g.code, g.count) for g in groups] == [
+        ("error", "E1", 2),
+        ("warning", "W2", 30),
+        ("warning", "W1", 1),
+    ]
+    assert groups[0].places == ("/a", "/b")
+    assert len(groups[1].places) == 20
+    assert groups[2].places == ()
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a study of one published session and its index."""
+    create_study(Home(tmp_path), "demo")
+    monkeypatch.setenv("IMAGING_HOME", str(tmp_path))
+    store = LocalStore(tmp_path)
+    key = SessionKey("01", "1")
+    place = layout.bids_session("demo", key)
+    with store.stage(place) as tree:
+        (tree / "anat").mkdir()
+        (tree / "anat" / f"{key}_T1w.nii.gz").write_bytes(b"")
+        version = store.publish(tree, place, Record("bids_session", str(key), "1"))
+    root = store.path(layout.bids_dataset("demo"))
+    write_dataset_files(root, name="x", settings=SETTINGS, members=[key])
+    index = layout.dataset_index("demo")
+    with store.stage(index) as tree:
+        build_index(root, tree / DATABASE)
+        inputs = {f"bids_session[{key}]": version}
+        store.publish(tree, index, Record("bids_dataset", "", "1", inputs=inputs))
+    return tmp_path
+
+
+def test_a_notebook_opens_the_layout_of_a_study_by_its_name(published):
+    opened = imaging_platform.load_layout("demo")
+
+    assert opened.get_subjects() == ["01"]
+    assert [f.filename for f in opened.get(suffix="T1w", extension=".nii.gz")] == [
+        "sub-01_ses-1_T1w.nii.gz"
+    ]
+
+
+def test_opening_a_layout_changes_no_byte_of_it(published):
+    index = published / layout.dataset_index("demo")
+    before = digest_tree(index)
+
+    imaging_platform.load_layout("demo").get(suffix="T1w")
+
+    assert digest_tree(index) == before
+
+
+def test_an_index_older_than_its_sessions_is_refused(published):
+    store, key = LocalStore(published), SessionKey("02", "1")
+    place = layout.bids_session("demo", key)
+    with store.stage(place) as tree:
+        store.publish(tree, place, Record("bids_session", str(key), "1"))
+
+    with pytest.raises(MissingInput, match="older than its sessions") as caught:
+        imaging_platform.load_layout("demo")
+
+    assert "process --study demo" in caught.value.fix
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    script = "import sys, imaging_platform; print('pydantic' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "False"

@@ -116,12 +116,17 @@ def test_every_asset_says_what_it_is_to_a_person(home):
 
 def test_a_changed_part_of_the_study_changes_only_the_versions_that_depend_on_it(home):
     before = _code_versions(home)
-    write_text(home.study_file("first"), "name: first\nbids:\n  license: CC0\n")
+    changed = {}
+    for setting in ("license: CC0", "default_task: rest"):
+        write_text(home.study_file("first"), f"name: first\nbids:\n  {setting}\n")
+        after = _code_versions(home)
+        changed[setting] = {key for key in before if before[key] != after[key]}
 
-    after = _code_versions(home)
-
-    changed = {key for key in before if before[key] != after[key]}
-    assert changed == {"first/bids_dataset"}
+    assert changed == {
+        "license: CC0": {"first/bids_dataset"},
+        # What it changes of a session is an input of that session.
+        "default_task: rest": set(),
+    }
 
 
 def test_a_rule_of_the_study_changes_no_code_version(home):

@@ -1,0 +1,155 @@
+"""Sessions of an existing dataset, published and told to Dagster as made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from imaging_platform.assets import shown
+from imaging_platform.assets.bids import BIDS_SESSION
+from imaging_platform.assets.scope import Scope
+from imaging_platform.bids.conversion_report import ConversionReport
+from imaging_platform.files.digests import digest_tree
+from imaging_platform.model import layout
+from imaging_platform.model.errors import BadConfig, InvalidOutput
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.planning.state import Made
+from imaging_platform.processing.history import read_made
+from imaging_platform.provenance.record import EXISTING_DATASET, Record
+from imaging_platform.storage.store import Store
+from imaging_platform.tools.validator import Validation
+
+IMPORT_VERSION = "import.1"
+"""Code version of an imported session; raised when an import comes out different."""
+
+NOT_RUN = ("raw_session", "anonymized_dicom", BIDS_SESSION)
+"""Assets that an imported session does not have, or that the import itself made."""
+
+
+def find_imported(made: Mapping[str | None, Made]) -> dict[str, str]:
+    """
+    Return the data version of each session whose latest BIDS tree was imported.
+
+    Parameters
+    ----------
+    made
+        Latest materialization of ``bids_session`` by session.
+    """
+    return {
+        key: one.data_version
+        for key, one in made.items()
+        if key is not None and EXISTING_DATASET in one.inputs
+    }
+
+
+def refuse_converted(store: Store, scope: Scope, key: SessionKey) -> None:
+    """
+    Refuse to import over a session that was made from DICOM.
+
+    Raises
+    ------
+    BadConfig
+        There is one under these labels.
+    """
+    converted = store.read(layout.bids_session(scope.name, key))
+    gated = store.read(layout.anonymized_dicom(scope.name, key))
+    if gated is not None or (converted is not None and not converted.is_imported):
+        raise BadConfig(
+            f"{key} was made from DICOM; an import would replace it.",
+            fix="Give the subject another label with --map.",
+        )
+
+
+def publish_import(
+    instance: dg.DagsterInstance,
+    store: Store,
+    scope: Scope,
+    key: SessionKey,
+    *,
+    tree: Path,
+    report: ConversionReport,
+) -> str:
+    """
+    Validate and publish a session and tell Dagster; the same again does nothing.
+
+    A kill between the two is mended by the next import.
+
+    Parameters
+    ----------
+    tree
+        Staged, complete.
+    report
+        What came of it.
+
+    Returns
+    -------
+    str
+        ``new``, ``changed`` or ``unchanged``.
+
+    Raises
+    ------
+    InvalidOutput
+        The official validator finds an error; nothing is published.
+    """
+    place = layout.bids_session(scope.name, key)
+    known, version = store.read(place), digest_tree(tree)
+    record = Record(
+        asset=BIDS_SESSION,
+        partition=str(key),
+        code_version=IMPORT_VERSION,
+        inputs={EXISTING_DATASET: version},
+        report=dataclasses.asdict(report),
+    )
+    is_same = known is not None and known.data_version == version
+    told = read_made(instance, scope, BIDS_SESSION).get(str(key))
+    if is_same and told is not None and told.data_version == version:
+        return "unchanged"
+    validation = _validate(tree, key, scope)
+    if not is_same:
+        store.publish(tree, place, record)
+    _tell(instance, scope, record, version, shown.converted(report, validation))
+    return "new" if known is None else "changed"
+
+
+def _validate(tree: Path, key: SessionKey, scope: Scope) -> Validation:
+    from imaging_platform.bids.validation import validate_session
+
+    validation = validate_session(tree, key=key, settings=scope.study.bids)
+    if not validation.is_valid:
+        raise InvalidOutput(
+            f"{key} is no valid BIDS: {shown.list_issues(validation)}.",
+            fix="Correct it in the dataset, or give what lacks by --metadata.",
+        )
+    return validation
+
+
+def _tell(
+    instance: dg.DagsterInstance,
+    scope: Scope,
+    record: Record,
+    version: str,
+    metadata: Mapping[str, Any],  # what `shown` returns
+) -> None:
+    instance.add_dynamic_partitions(scope.sessions.name or "", [record.partition])
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=scope.key(BIDS_SESSION),
+            partition=record.partition,
+            description="Imported from an existing BIDS dataset.",
+            metadata={
+                **metadata,
+                "inputs": dg.MetadataValue.json(dict(record.inputs)),
+                "published": layout.bids_session(
+                    scope.name, SessionKey.parse(record.partition)
+                ),
+            },
+            tags={
+                "dagster/data_version": version,
+                "dagster/code_version": record.code_version,
+            },
+        )
+    )

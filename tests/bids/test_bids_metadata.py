@@ -1,0 +1,238 @@
+"""Sidecars: consistent with the image, complete by the standard, or visibly not."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imaging_platform.bids.decisions import Decision
+from imaging_platform.bids.evidence import read_evidence
+from imaging_platform.bids.metadata import (
+    build_sidecar,
+    find_missing_metadata,
+    repetition_to_write,
+    suggest_rule,
+)
+from imaging_platform.bids.nifti_header import copy_without_text, set_repetition_time
+from imaging_platform.bids.pet import PET_REQUIRED
+from imaging_platform.bids.settings import BidsSettings, StudyRule
+from imaging_platform.bids.sidecar_keys import KEPT_KEYS
+from imaging_platform.files.digests import digest_file
+from imaging_platform.model.errors import BadInput
+from imaging_platform.settings import parse_study
+from tests.bids.sidecars import BOLD, DWI, decide, output
+
+SECRETS = {
+    "PatientName": "A",
+    "InstitutionName": "B",
+    "InstitutionAddress": "C",
+    "StationName": "D",
+    "DeviceSerialNumber": "E",
+    "StudyDescription": "F",
+    "ProcedureStepDescription": "G",
+    "AcquisitionDateTime": "2020-01-01T10:00:00",
+    "ConversionSoftwareVersion": "v1",
+}
+
+
+def decision_of(datatype: str, suffix: str, **more: object) -> Decision:
+    known = decide(output("rest", BOLD, volumes=30))[0]
+    fields = {"entities": {}, "metadata": {}, "volume_types": ()} | more
+    return replace(known, datatype=datatype, suffix=suffix, **fields)
+
+
+def test_a_sidecar_keeps_no_key_of_identity_or_of_the_program():
+    one = output("rest", BOLD, volumes=30, **SECRETS)
+
+    sidecar = build_sidecar(decide(one)[0], one)
+
+    assert not set(SECRETS) & set(sidecar)
+    assert sidecar["TaskName"] == "rest"
+
+
+@pytest.mark.parametrize(
+    ("timing", "kept"),
+    [
+        ([0.0] * 15 + [1.99] * 15, True),
+        ([0.0] * 15 + [2.0] * 15, False),
+        ([0.0] * 29, False),
+        ([-0.1] * 30, False),
+    ],
+)
+def test_slice_times_are_one_a_slice_and_end_before_the_next_volume(timing, kept):
+    one = output("rest", BOLD, volumes=30, SliceTiming=timing)
+
+    sidecar = build_sidecar(decide(one)[0], one)
+
+    assert ("SliceTiming" in sidecar) == kept
+
+
+def test_the_study_overrules_the_repetition_time_of_the_header():
+    one = output("rest", BOLD, volumes=30)
+    rule = StudyRule(
+        match={"SeriesDescription": "rest"}, metadata={"RepetitionTime": 3}
+    )
+    decision = decide(one, settings=BidsSettings(rules=(rule,)))[0]
+
+    sidecar = build_sidecar(decision, one)
+
+    assert sidecar["RepetitionTime"] == 3
+    assert repetition_to_write(decision, one, sidecar) == 3.0
+
+
+def test_a_header_that_agrees_is_left_alone():
+    one = output("rest", BOLD, volumes=30)
+    decision = decide(one)[0]
+
+    assert repetition_to_write(decision, one, build_sidecar(decision, one)) is None
+
+
+@pytest.fixture(params=["NIfTI-1", "NIfTI-2", "big endian"])
+def image(request, tmp_path) -> Path:
+    """A small asymmetric series with text in its header and an extension."""
+    voxels = np.arange(4 * 3 * 2 * 5, dtype=np.int16).reshape(4, 3, 2, 5)
+    kind = nibabel.Nifti2Image if request.param == "NIfTI-2" else nibabel.Nifti1Image
+    made = kind(voxels, np.diag([2, 3, 4, 1]))
+    if request.param == "big endian":
+        made = kind(voxels, None, made.header.as_byteswapped(">"))
+    made.header["descrip"] = b"John Doe"
+    made.header["intent_name"] = b"Doe"
+    made.header.extensions.append(
+        nibabel.nifti1.Nifti1Extension("comment", b"Doe, John")
+    )
+    made.to_filename(tmp_path / "image.nii.gz")
+    return tmp_path / "image.nii.gz"
+
+
+def test_a_repetition_time_is_written_in_seconds_and_nothing_else_changes(image):
+    before = nibabel.load(image)
+    voxels, affine = np.asarray(before.dataobj), before.affine
+
+    set_repetition_time(image, 2.5)
+
+    after = nibabel.load(image)
+    assert after.header.get_zooms()[3] == 2.5
+    assert after.header.get_xyzt_units()[1] == "sec"
+    assert (np.asarray(after.dataobj) == voxels).all()
+    assert (after.affine == affine).all()
+
+
+def test_a_copy_without_text_has_equal_voxels_and_no_word(image, tmp_path):
+    before = nibabel.load(image)
+    target = tmp_path / "copy.nii.gz"
+
+    copy_without_text(image, target)
+
+    after = nibabel.load(target)
+    assert (np.asarray(after.dataobj) == np.asarray(before.dataobj)).all()
+    assert (after.affine == before.affine).all()
+    assert b"Doe" not in gzip.decompress(target.read_bytes())
+    assert len(after.header.extensions) == 0
+    # No name and no time in the gzip header (RFC 1952).
+    assert target.read_bytes()[3:8] == bytes(5)
+
+
+def test_a_copy_of_a_copy_has_the_same_bytes(image, tmp_path):
+    copy_without_text(image, tmp_path / "a.nii.gz")
+
+    copy_without_text(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+
+    assert digest_file(tmp_path / "a.nii.gz") == digest_file(tmp_path / "b.nii.gz")
+
+
+@given(data=st.binary(max_size=400))
+def test_what_is_no_image_is_refused_and_leaves_nothing(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "x.nii").write_bytes(data)
+
+    with pytest.raises(BadInput) as caught:
+        copy_without_text(folder / "x.nii", folder / "y.nii.gz")
+
+    assert "leave it out" in caught.value.fix
+    assert [path.name for path in folder.iterdir()] == ["x.nii"]
+
+
+def test_pet_says_in_bids_what_the_scanner_said_and_asks_for_the_rest():
+    one = output(
+        "pet",
+        {
+            "Units": "BQML",
+            "DecayCorrection": "START",
+            "ReconstructionMethod": "OSEM",
+            "FrameTimesStart": [0],
+            "FrameDuration": [60],
+        },
+        ManufacturersModelName="x",
+    )
+    decision = decision_of("pet", "pet")
+
+    sidecar = build_sidecar(decision, one)
+    missing = find_missing_metadata(decision, read_evidence(one), [decision])
+
+    assert sidecar["Units"] == "Bq/mL"
+    assert sidecar["ImageDecayCorrected"] is True
+    assert sidecar["ReconMethodName"] == "OSEM"
+    assert {"TracerName", "TimeZero", "InjectionStart"} <= set(missing)
+    assert not set(missing) & set(sidecar)
+
+
+def test_required_pet_keys_are_those_of_the_standard():
+    from bidsschematools.schema import load_schema
+
+    rules = load_schema().rules.sidecars.pet
+    base = ['datatype == "pet"', 'suffix == "pet"']
+    required = {
+        name
+        for rule in rules.values()
+        if list(rule.get("selectors", [])) == base
+        for name, level in rule.fields.items()
+        if (level if isinstance(level, str) else level.get("level")) == "required"
+    }
+
+    assert set(PET_REQUIRED) == required
+
+
+def test_pasl_asks_for_its_bolus_and_pcasl_for_its_label():
+    types = {"volume_types": ("label", "control")}
+    asked = {}
+    for kind in ("PASL", "PCASL"):
+        facts = {"ArterialSpinLabelingType": kind, "M0Type": "Estimate"}
+        decision = decision_of("perf", "asl", metadata=facts, **types)
+        one = output("asl", BOLD, volumes=10)
+        asked[kind] = find_missing_metadata(decision, read_evidence(one), [decision])
+
+    assert "BolusCutOffFlag" in asked["PASL"]
+    assert "LabelingDuration" not in asked["PASL"]
+    assert "LabelingDuration" in asked["PCASL"]
+    assert all("M0Estimate" in keys for keys in asked.values())
+
+
+def test_a_suggested_supplement_counts_only_once_it_is_filled_in():
+    one = output("x", DWI | {"PhaseEncodingDirection": None, "TotalReadoutTime": None})
+    why = "BIDS also requires: PhaseEncodingDirection, TotalReadoutTime."
+    decision = decision_of("fmap", "epi", outcome="incomplete", why=why)
+    suggested = yaml.safe_load(suggest_rule(decision, read_evidence(one)))
+
+    (rule,) = parse_study({"name": "x", **suggested}).bids.rules
+    as_it_is = build_sidecar(replace(decision, metadata=rule.metadata), one)
+    filled = {"PhaseEncodingDirection": "j", "TotalReadoutTime": 0.05}
+    filled_in = build_sidecar(replace(decision, metadata=filled), one)
+
+    assert list(rule.metadata) == ["PhaseEncodingDirection", "TotalReadoutTime"]
+    assert "..." not in as_it_is.values()
+    assert filled_in.items() >= filled.items()
+
+
+def test_no_kept_key_names_a_person_a_place_or_a_machine():
+    named = ("Patient", "Institution", "Station", "Serial", "Operator", "Physician")
+
+    allowed = {"PatientPosition", "ImageOrientationPatientDICOM"}
+    assert not {k for k in KEPT_KEYS if any(n in k for n in named)} - allowed
