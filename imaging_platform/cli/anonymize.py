@@ -110,6 +110,7 @@ def anonymize(
     study = read_study(study_file)
     home = find_home()
     labels = read_labels(home, study.name, study.labels)
+    _refuse_inside(target, source)
     with (
         staged_tree(target.parent, target.name) as staged,
         staged_tree(told.parent, told.name) as staged_reports,
@@ -285,4 +286,12 @@ def _refuse_existing(target: Path) -> None:
     if target.exists():
         raise BadConfig(
             f"{target} exists already.", fix="Name a folder that is not there yet."
+        )
+
+
+def _refuse_inside(target: Path, source: Path) -> None:
+    if target.resolve().is_relative_to(source.resolve()):
+        raise BadConfig(
+            "The target lies inside the source, where it would be read again.",
+            fix="Name a folder outside the source.",
         )

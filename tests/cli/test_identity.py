@@ -389,3 +389,18 @@ def test_a_study_file_that_is_none_is_a_wrong_setting(run, home, tmp_path, conte
     assert code == WRONG_USE
     assert "study file" in err
     assert "fault of the platform" not in err
+
+
+def test_anonymize_writes_nothing_into_its_source(run, home, tmp_path):
+    run("study", "new", STUDY)
+    originals = tmp_path / "in"
+    originals.mkdir()
+
+    code, _, err = run(
+        *("anonymize", str(originals), str(originals / "out")),
+        *("--study", str(home.study_file(STUDY))),
+    )
+
+    assert code == WRONG_USE
+    assert "Name a folder outside the source." in err
+    assert list(originals.iterdir()) == []
