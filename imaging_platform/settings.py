@@ -124,19 +124,13 @@ def load_study(home: Home, name: str) -> Study:
     """
     file = home.study_file(parse_study_name(name))
     try:
-        content = yaml.safe_load(file.read_text())
+        study = read_study(file)
     except FileNotFoundError:
         known = ", ".join(home.studies()) or "none"
         raise BadConfig(
             f"There is no study {name}; known: {known}.",
             fix=f"Create it: imaging-platform study new {name}",
         ) from None
-    except yaml.YAMLError as error:
-        raise BadConfig(
-            f"The file of study {name} is not valid YAML: {_where(error)}.",
-            fix="Correct the line; `imaging-platform study check` reads it again.",
-        ) from None
-    study = parse_study(content)
     if study.name != name:
         raise BadConfig(
             f"The study file in folder {name} names itself {study.name}.",
@@ -169,6 +163,29 @@ def load_layout(study: str, home: str | Path | None = None) -> BIDSLayout:
 
     root = find_home() if home is None else Home(Path(home).expanduser().absolute())
     return open_published(root.root, load_study(root, study).name)
+
+
+def read_study(file: Path) -> Study:
+    """
+    Read and check a study file, wherever it is.
+
+    Raises
+    ------
+    BadConfig
+        It is no YAML mapping, a value is out of range, or a key is unknown; the fix
+        names the nearest known one.
+    FileNotFoundError
+        There is no such file.
+    """
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = _where(error) if isinstance(error, yaml.YAMLError) else "not UTF-8"
+        raise BadConfig(
+            f"The study file is not valid YAML: {where}.",
+            fix="Correct the line; `imaging-platform study check` reads it again.",
+        ) from None
+    return parse_study(content)
 
 
 def parse_study(content: object) -> Study:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from imaging_platform.cli.exit_codes import HELD
 from imaging_platform.cli.printing import json_option, print_json, print_table
@@ -27,7 +26,7 @@ from imaging_platform.model.errors import BadConfig, Held, ToolFailed
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.resources.mapping import read_labels
-from imaging_platform.settings import Study, find_home, parse_study
+from imaging_platform.settings import Study, find_home, read_study
 
 if TYPE_CHECKING:
     from imaging_platform.deid.session import DeidReport
@@ -108,9 +107,10 @@ def anonymize(
     told = target.with_name(f"{target.name}.deid")
     _refuse_existing(target)
     _refuse_existing(told)
-    study = parse_study(yaml.safe_load(study_file.read_text()))
+    study = read_study(study_file)
     home = find_home()
     labels = read_labels(home, study.name, study.labels)
+    _refuse_inside(target, source)
     with (
         staged_tree(target.parent, target.name) as staged,
         staged_tree(told.parent, told.name) as staged_reports,
@@ -286,4 +286,12 @@ def _refuse_existing(target: Path) -> None:
     if target.exists():
         raise BadConfig(
             f"{target} exists already.", fix="Name a folder that is not there yet."
+        )
+
+
+def _refuse_inside(target: Path, source: Path) -> None:
+    if target.resolve().is_relative_to(source.resolve()):
+        raise BadConfig(
+            "The target lies inside the source, where it would be read again.",
+            fix="Name a folder outside the source.",
         )

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import yaml
 
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.model.errors import BadConfig, MissingKey
 from imaging_platform.resources.keys import read_secret
-from imaging_platform.settings import Study, find_home, load_study, parse_study
+from imaging_platform.settings import Study, find_home, load_study, read_study
 
 if TYPE_CHECKING:
     from imaging_platform.deid.dry_run import DryRun
@@ -164,9 +163,4 @@ def _find_study(named: str | None) -> Study:
     file = Path(named)
     if not file.is_file():
         return load_study(find_home(), named)
-    try:
-        return parse_study(yaml.safe_load(file.read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise BadConfig(
-            f"{named} is not valid YAML.", fix="Correct it, or name a study."
-        ) from None
+    return read_study(file)

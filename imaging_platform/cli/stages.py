@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-import yaml
 
 from imaging_platform import __version__
 from imaging_platform.bids.settings import BidsSettings
@@ -23,7 +22,7 @@ from imaging_platform.files.staging import publish_tree, staged_tree
 from imaging_platform.model.errors import BadConfig, BadInput, InvalidOutput
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import PIPELINES
-from imaging_platform.settings import Study, parse_study
+from imaging_platform.settings import Study, read_study
 from imaging_platform.tools import dcm2niix
 
 SOURCE = click.argument("source", type=click.Path(path_type=Path, exists=True))
@@ -187,7 +186,7 @@ def _measure(
 def _read_study(file: Path | None) -> Study:
     if file is None:
         return Study(name="local")
-    return parse_study(yaml.safe_load(file.read_text()))
+    return read_study(file)
 
 
 def _refuse_existing(target: Path) -> None:

@@ -374,3 +374,33 @@ def test_anonymize_gives_the_labels_that_the_platform_gives(
     )
     assert report["unreadable"] == {"no patient id, or no study uid": 1}
     assert (home.zone("identified", STUDY) / "ledger.jsonl").read_bytes() == ledger
+
+
+@pytest.mark.parametrize("content", [b"name: [memory\n", b"\xff\xfe\0", b"- a\n"])
+def test_a_study_file_that_is_none_is_a_wrong_setting(run, home, tmp_path, content):
+    (tmp_path / "study.yaml").write_bytes(content)
+    (tmp_path / "in").mkdir()
+
+    code, _, err = run(
+        *("anonymize", str(tmp_path / "in"), str(tmp_path / "out")),
+        *("--study", str(tmp_path / "study.yaml")),
+    )
+
+    assert code == WRONG_USE
+    assert "study file" in err
+    assert "fault of the platform" not in err
+
+
+def test_anonymize_writes_nothing_into_its_source(run, home, tmp_path):
+    run("study", "new", STUDY)
+    originals = tmp_path / "in"
+    originals.mkdir()
+
+    code, _, err = run(
+        *("anonymize", str(originals), str(originals / "out")),
+        *("--study", str(home.study_file(STUDY))),
+    )
+
+    assert code == WRONG_USE
+    assert "Name a folder outside the source." in err
+    assert list(originals.iterdir()) == []
