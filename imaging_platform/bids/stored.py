@@ -30,14 +30,21 @@ DECISION_KEYS = frozenset(
     {
         "AcquisitionDateTime",
         "BidsGuess",
+        "DecayCorrection",
         "ImageComments",
+        "MixingTime",
+        "ModeOfAdministration",
+        "NumberShots",
         "RawImage",
+        "ReconFilterType",
+        "ReconMethodParameterLabels",
         "SeriesInstanceUID",
         "StudyInstanceUID",
         "TaskName",
+        "TracerName",
     }
 )
-"""Sidecar keys that decisions read and that no published sidecar has."""
+"""Sidecar keys that decisions read and that a published sidecar need not have."""
 
 STORED_KEYS = KEPT_KEYS | DECISION_KEYS
 """Sidecar keys that are kept of every image; those that a rule names come to them."""
