@@ -17,6 +17,8 @@ _MONTHS = (
 )
 _YEAR = r"(?:19|20)\d{2}"
 _DATE_LIKE = re.compile(
+    # Also behind other digits: with marks between them they are a day.
+    rf"{_YEAR}(?P<dash>[-./])[01]\d(?P=dash)[0-3]\d(?!\d)|"
     rf"(?<!\d)(?:{_YEAR}[-./_ ]?[01]\d[-./_ ]?[0-3]\d|"
     r"[0-3]?\d(?P<mark>[-/])[0-3]?\d(?P=mark)(?:\d{4}|\d{2})|"
     rf"[0-3]?\d[-./][01]?\d[-./]{_YEAR}|(?<!\.)[0-3]\d\.[01]\d\.\d{{2}}(?!\.)|"

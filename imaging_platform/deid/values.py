@@ -86,7 +86,7 @@ PATTERNS: dict[str, str] = {
     r"SCPECG|ISO639_2|ISO3166_1|RP|99SMS_CTMR|99PMP|99SDM|99GEMS|99PMSCT_BODY|I10|CD8|"
     r"UMLS|MSH|NEU|UBERON|BI|PUBCHEM_CID|99UNKNOWN)",
     "code_value": r"[A-Za-z0-9_.%/\-]{1,18}",
-    "scheme_version": r"\d{1,2}(?:\.\d{1,4}){0,2}|20\d{6}",
+    "scheme_version": r"\d{1,2}(?:\.\d{1,2})?|20\d{6}",
     "image_number": r"IMAGE NUM \d{1,2}|MR|SOM \d",
     # Canon and Toshiba keep diffusion here; other comments lose unknown words.
     "comment": rf"b=\d+(?:\.\d+)?(?: ?\({_SHORT_NUMBER}(?:,{_SHORT_NUMBER}){{2}}\))?",

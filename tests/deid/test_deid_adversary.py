@@ -105,6 +105,18 @@ def test_a_day_with_points_and_two_digits_of_the_year_goes():
     assert keep_by_rule("code", "14.02.37", NOBODY) is None
 
 
+def test_a_day_glued_to_digits_or_named_a_version_goes():
+    assert clean_descriptor("MR7501937-02-14", NOBODY) == "MR750"
+    assert keep_by_rule("scheme_version", "14.02.1937", NOBODY) is None
+    assert keep_by_rule("scheme_version", "14.02.37", NOBODY) is None
+
+
+@pytest.mark.parametrize("name", ["White Black", "Walker", "WINTER", "Black"])
+def test_a_word_that_is_rather_a_name_is_no_technique(name):
+    assert keep_by_rule("code", name, NOBODY) is None
+    assert clean_descriptor(name, NOBODY) == ""
+
+
 def test_a_name_in_the_notation_of_names_is_no_maker():
     assert keep_by_rule("maker", "Xu^Bo", NOBODY) == "UNKNOWN"
     assert keep_by_rule("attenuation", "measured,/MAR^CT Breast", NOBODY) is not None
