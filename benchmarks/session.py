@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.repeated import repeat_session
 from imaging_platform.deid.labels import Labels
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.settings import Study
@@ -110,6 +111,11 @@ class PreparedSession:
             self.raw, target, key=self.key, settings=STUDY.deid, secret=SECRET
         )
         return target
+
+    @functools.cached_property
+    def many_files(self) -> Path:
+        """De-identified DICOM, repeated under other UIDs to more than 5,000 files."""
+        return repeat_session(self.dicom, self._new("many"))
 
     @functools.cached_property
     def bids(self) -> Path:

@@ -60,27 +60,29 @@ def deid(session: PreparedSession) -> Benchmark:
 
 
 def bids(session: PreparedSession) -> Benchmark:
-    """Return the conversion of a session."""
+    """Return the conversion of a session of more than 5,000 files."""
     from imaging_platform.bids.session import convert_session
 
     def convert(folder: Path) -> Numbers:
         target = folder / "out"
         target.mkdir()
         report = convert_session(
-            session.dicom, target, key=session.key, settings=STUDY.bids
+            session.many_files, target, key=session.key, settings=STUDY.bids
         )
         return {"series": len(report.series)}
 
     def convert_plainly(folder: Path) -> None:
         argv = [dcm2niix.program(), "-z", "y", "-d", "9", "-o", str(folder)]
-        subprocess.run([*argv, str(session.dicom)], check=True, capture_output=True)
+        subprocess.run(
+            [*argv, str(session.many_files)], check=True, capture_output=True
+        )
 
     def convert_alone(folder: Path) -> None:
-        dcm2niix.convert_folder(session.dicom, folder)
+        dcm2niix.convert_folder(session.many_files, folder)
 
     return Benchmark(
         "bids",
-        Way("convert_session", convert, lambda _: session.dicom),
+        Way("convert_session", convert, lambda _: session.many_files),
         [
             Way("dcm2niix, same flags", convert_alone),
             Way("dcm2niix -z y", convert_plainly),

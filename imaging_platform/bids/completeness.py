@@ -22,6 +22,10 @@ NO_ORDER = (
     "nothing is converted."
 )
 GAP = "Slices inside the volume are missing: nothing is converted."
+CUT_FRAMES = (
+    "The frames of a file do not make whole volumes: the run was interrupted, and "
+    "the file is not converted."
+)
 FEW_FRAMES = "A file of the run holds fewer frames than the others."
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_platform.bids.accounting import SeriesFacts
-from imaging_platform.bids.completeness import SourceFile, find_incomplete
+from imaging_platform.bids.completeness import (
+    CUT_FRAMES,
+    SourceFile,
+    find_incomplete,
+)
 from imaging_platform.bids.par_rec import Pair, is_par_or_rec, read_pairs
 from imaging_platform.files.digests import RECORD_NAME, digest_file
 
@@ -121,13 +125,26 @@ def read_source(source: Path) -> Intake:
     faults = {pair.uid: pair.fault for pair in pairs.pairs if pair.fault}
     return Intake(
         files=(*files, *map(_as_file, pairs.pairs)),
-        left_out=find_incomplete(files) | faults,
+        left_out=find_incomplete(files) | _find_cut_frames(files) | faults,
         duplicates=sum(map(len, found.values())) - len(found),
         unreadable=dict(sorted(unreadable.items())),
         others=others,
         pairs=pairs.pairs,
         has_pair_files=bool(in_pairs),
     )
+
+
+def _find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
+    """Return the enhanced files whose frames do not make whole volumes."""
+    from imaging_platform.dicom.frames import count_positions
+
+    left_out: dict[str, str] = {}
+    for file in files:
+        if file.is_image and file.header.n_frames > 1:
+            counts = count_positions(Path(file.path), file.header.n_frames)
+            if len(set(counts.values())) > 1:
+                left_out[file.header.sop_uid] = CUT_FRAMES
+    return left_out
 
 
 def _as_file(pair: Pair) -> SourceFile:

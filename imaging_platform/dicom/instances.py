@@ -32,11 +32,9 @@ from imaging_platform.dicom.heads import (
 )
 from imaging_platform.dicom.structure import IMPLICIT_LITTLE, BadDicom
 
-HEAD_BYTES = 8192
-"""Read of each file at first; the size of an image stands in the first 6 KB."""
-
-LONG_HEAD_BYTES = 1 << 17
-"""Read of the few files whose private groups are large."""
+HEAD_BYTES = (8192, 16384, 1 << 17)
+"""Read of each file, as little as will do: the size of an image stands in the first
+8 KB of most, in 16 KB of mosaics, and behind large private groups in a few."""
 
 _BATCH_BYTES = 6 << 20
 
@@ -101,24 +99,29 @@ def read_instances(paths: Sequence[str]) -> Iterator[Instance | BadDicom]:
         Regular files that nobody changes meanwhile.
     """
     reader = _Reader()
-    size = _BATCH_BYTES // HEAD_BYTES
-    for start in range(0, len(paths), size):
-        batch = paths[start : start + size]
-        found = reader.read(batch, HEAD_BYTES)
-        _read_again(reader, batch, found)
+    start = level = 0
+    while start < len(paths):
+        width, *wider = HEAD_BYTES[level:]
+        batch = paths[start : start + _BATCH_BYTES // width]
+        start += len(batch)
+        found = reader.read(batch, width)
+        if 2 * found.count(None) > len(found) and len(wider) > 1:
+            level += 1
+        for other in wider:
+            _read_again(reader, batch, found, other)
         for path, instance in zip(batch, found, strict=True):
             yield instance or _read_alone(path)
 
 
 def _read_again(
-    reader: _Reader, paths: Sequence[str], found: list[Instance | None]
+    reader: _Reader, paths: Sequence[str], found: list[Instance | None], width: int
 ) -> None:
-    """Fill what a short head did not hold from longer heads."""
+    """Fill what a shorter head did not hold from heads of `width` bytes."""
     missing = [n for n, instance in enumerate(found) if instance is None]
-    size = _BATCH_BYTES // LONG_HEAD_BYTES
+    size = _BATCH_BYTES // width
     for start in range(0, len(missing), size):
         places = missing[start : start + size]
-        again = reader.read([paths[n] for n in places], LONG_HEAD_BYTES)
+        again = reader.read([paths[n] for n in places], width)
         for place, instance in zip(places, again, strict=True):
             found[place] = instance
 

@@ -141,3 +141,29 @@ def test_a_slice_lost_inside_a_volume_leaves_the_volume_out(
     assert [row.outcome for row in report.series] == ["incomplete"]
     assert "inside the volume" in report.series[0].why
     assert not list(target.rglob("*.nii.gz"))
+
+
+@pytest.mark.parametrize("lost", [1, 7])
+def test_an_enhanced_file_of_several_volumes_that_lacks_frames_is_left_out(
+    shared_data: Path, tmp_path: Path, lost: int
+):
+    import pydicom
+
+    path = shared_data / "dicom/misc/dcm_qa_enh"
+    (source,) = path.rglob("IM_0027_fMAP.dcm")
+    data = pydicom.dcmread(source)
+    kept = data.NumberOfFrames - lost
+    n_bytes = len(data.PixelData) // data.NumberOfFrames * kept
+    groups = data.PerFrameFunctionalGroupsSequence
+    data.PerFrameFunctionalGroupsSequence = groups[:kept]
+    data.NumberOfFrames = kept
+    data.PixelData = data.PixelData[:n_bytes]
+    data.save_as(tmp_path / "short.dcm")
+
+    whole, _ = convert([source], tmp_path / "whole")
+    report, target = convert([tmp_path / "short.dcm"], tmp_path / "cut")
+
+    assert "incomplete" not in whole.outcomes
+    assert report.outcomes == {"incomplete": 1}
+    assert "interrupted" in report.series[0].why
+    assert not list(target.rglob("*.nii.gz"))
