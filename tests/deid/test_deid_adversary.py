@@ -107,6 +107,7 @@ def test_a_day_with_points_and_two_digits_of_the_year_goes():
 
 def test_a_day_glued_to_digits_or_named_a_version_goes():
     assert clean_descriptor("MR7501937-02-14", NOBODY) == "MR750"
+    assert clean_descriptor("XA30 1937-02-14", NOBODY) == "XA30"
     assert keep_by_rule("scheme_version", "14.02.1937", NOBODY) is None
     assert keep_by_rule("scheme_version", "14.02.37", NOBODY) is None
 
