@@ -23,3 +23,9 @@ def shared_data() -> Path:
             "shared/data (real DICOM of other people) is not beside the checkout"
         )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_flushing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flushing every disk is for a power cut, which no test of this process makes."""
+    monkeypatch.setattr("imaging_platform.files.staging.os.sync", lambda: None)
