@@ -34,6 +34,8 @@ from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
 from tests.bids.existing_dataset import make_dataset, write_image, write_json
 
+pytestmark = pytest.mark.slow
+
 KEYS = ["sub-01_ses-1", "sub-01_ses-2", "sub-K1_ses-1"]
 
 

@@ -27,6 +27,8 @@ from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
 from tests.intake.drops import mr_bytes, write_files
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 CONVERTED = ("raw_session", "anonymized_dicom", "bids_session")
 
