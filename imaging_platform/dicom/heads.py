@@ -82,9 +82,7 @@ class Heads:
     tails: list[bytes]
 
 
-def read_heads(
-    paths: Sequence[str], width: int, guess: int, buffer: bytearray
-) -> Heads:
+def read_heads(paths: Sequence[str], width: int, guess: int) -> Heads:
     """
     Read the first bytes of each file, and 12 where its pixel data may begin.
 
@@ -95,11 +93,9 @@ def read_heads(
     width
         Bytes of each.
     guess
-        Length of the pixel data, as in the files before.
-    buffer
-        Where the heads are put, at least ``len(paths) * width + 16`` bytes; what was
-        in it before is not looked at.
+        Length of the pixel data, as in the file before.
     """
+    buffer = bytearray(len(paths) * width + 16)
     content = memoryview(buffer)
     lengths, sizes, tails = [], [], []
     for n, path in enumerate(paths):
