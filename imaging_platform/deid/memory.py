@@ -19,7 +19,7 @@ MAX_REMEMBERED_BYTES = 24 << 20
 SHORTEST_RUN = 8
 """Elements of a run; fewer are found as fast one by one."""
 
-_RUNS_AFTER_AN_ELEMENT = 24
+_RUNS_AFTER_AN_ELEMENT = 64
 _ENTRIES_BEFORE_SUMMING = 4096
 _BYTES_OF_AN_ENTRY = 500
 
