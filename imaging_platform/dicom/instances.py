@@ -166,7 +166,12 @@ class _Reader:
                 and instance.sop_uid
                 and instance.series_description.isascii()
                 and _ends_with_pixels(
-                    path, size, tail, n_bytes, is_implicit=syntax == IMPLICIT_LITTLE
+                    path,
+                    size,
+                    # Read where pixel data of the guessed length would begin.
+                    tail if n_bytes == self._guess else b"",
+                    n_bytes,
+                    is_implicit=syntax == IMPLICIT_LITTLE,
                 )
             )
             found.append(instance if is_known else None)

@@ -114,6 +114,16 @@ def test_a_file_cut_anywhere_is_refused_as_the_whole_walk_refuses_it(
     assert read_together(paths) == [read_alone(path) for path in paths]
 
 
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_file_cut_at_any_byte_near_its_pixels_is_refused(tmp_path: Path, syntax: str):
+    whole = mr_file(syntax=syntax)
+    cuts = [whole[: len(whole) - n] for n in range(1, 40)]
+
+    paths = write_all(tmp_path, cuts)
+
+    assert read_together(paths) == [read_alone(path) for path in paths]
+
+
 def test_real_files_of_many_vendors_read_as_each_alone(shared_data: Path):
     paths = sorted_files(shared_data / "dicom")
     random.Random(1).shuffle(paths)
