@@ -17,6 +17,9 @@ from imaging_platform.dicom.structure import (
 )
 
 UNDEFINED = 0xFFFFFFFF
+CHARSET, MEANING = 0x00080005, 0x00080104
+"""SpecificCharacterSet and CodeMeaning."""
+
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 LONG_VRS = frozenset(
     ["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"]

@@ -28,30 +28,16 @@ from imaging_platform.deid.encoding import (
     encoding_of,
 )
 from imaging_platform.deid.guard import Evidence
-from imaging_platform.deid.header import Header, PixelPlace
+from imaging_platform.deid.header import Header, PixelPlace, find_series
 from imaging_platform.deid.identifiers import Gathering
 from imaging_platform.deid.imprint import imprint
+from imaging_platform.deid.layouts import Name, Run, Step
 from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.masking import find_mask
-from imaging_platform.deid.memory import (
-    SHORTEST_RUN,
-    Context,
-    Entry,
-    Memory,
-    Name,
-    Run,
-    Step,
-)
+from imaging_platform.deid.memory import Memory
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.screen import Screen
-from imaging_platform.deid.walking import (
-    CHARSET,
-    LARGEST_REMEMBERED_BYTES,
-    OWN_TAGS,
-    Frame,
-    Walker,
-    end_of_fragments,
-)
+from imaging_platform.deid.walking import OWN_TAGS, Frame, Walker, end_of_fragments
 from imaging_platform.dicom.structure import (
     EXPLICIT_LITTLE,
     NATIVE_SYNTAXES,
@@ -61,7 +47,6 @@ from imaging_platform.dicom.structure import (
     fitting_syntax,
 )
 
-_LONGEST_IN_A_RUN = 1 << 12
 _FUNCTIONAL_GROUPS = 0x5200_0000
 
 
@@ -129,6 +114,7 @@ class Engine:
     @property
     def names(self) -> frozenset[Name]:
         """The elements of the files that were written, at all depths."""
+        self._memory.settle()
         return frozenset(self._memory.names)
 
     def counts(self) -> Counter[str]:
@@ -153,11 +139,11 @@ class Engine:
         found = fitting_syntax(meta.get(0x00020010, ""), data[start : start + 6])
         header = Header(found, encoding_of(found))
         with _truncation_told():
-            self._walk_top(
-                self._frame(data, header.encoding, is_kept=False),
+            self._walker.walk(
+                self._frame(data, start, header.encoding, is_kept=False),
                 start,
-                header,
-                before=_FUNCTIONAL_GROUPS,
+                len(data),
+                lambda tag: tag >= _FUNCTIONAL_GROUPS,
             )
 
     def rewrite(self, data: bytes) -> Rewritten:
@@ -174,13 +160,22 @@ class Engine:
         found = fitting_syntax(declared, data[start : start + 6])
         is_native = declared in NATIVE_SYNTAXES or not declared
         header = Header(found if is_native else declared, encoding_of(found))
-        frame = self._frame(data, header.encoding, is_kept=True)
+        frame = self._frame(data, start, header.encoding, is_kept=True)
         with _truncation_told():
-            steps = self._walk_top(frame, start, header)
-        return self._assemble(header, self._elements_of(frame, steps), steps)
+            steps, stop = self._walker.walk(
+                frame, start, len(data), PIXEL_TAGS.__contains__
+            )
+            header.take(data, steps)
+            if stop < len(data):
+                header.pixels = _place_pixels(frame, stop)
+        elements = self._walker.elements_of(frame, steps)
+        return self._assemble(header, elements, steps)
 
-    def _frame(self, data: bytes, encoding: Encoding, *, is_kept: bool) -> Frame:
-        return Frame(data, encoding, "", 0, is_kept, self._memory)
+    def _frame(
+        self, data: bytes, start: int, encoding: Encoding, *, is_kept: bool
+    ) -> Frame:
+        series = find_series(data, start, encoding)
+        return Frame(data, encoding, "", 0, is_kept, self._memory, series)
 
     def _open(self, data: bytes) -> tuple[dict[int, str], int]:
         """Return the texts of the meta group, and where the data set starts."""
@@ -238,70 +233,6 @@ class Engine:
             texts[tag] = ascii_text(value)
         return texts, position
 
-    def _walk_top(
-        self, frame: Frame, position: int, header: Header, *, before: int = 1 << 32
-    ) -> list[Step | Run]:
-        """
-        Walk the top level up to the pixel data, or to the first tag from `before` on.
-
-        Returns
-        -------
-        list
-            What became of each element in the order of the file, private creators
-            too.
-        """
-        data, end, previous = frame.data, len(frame.data), 0
-        read_head = frame.encoding.read_head
-        context = Context(frame.encoding, frame.charset, {})
-        begin = context.copy()
-        steps: list[Step | Run] = []
-        n_in_row = longest = 0
-        while position < end:
-            run = self._memory.find_run(data, position, previous, context)
-            if run is not None and frame.is_kept:
-                steps.append(run)
-                n_in_row = 0
-                header.raws.update(run.raws)
-                context.creators.update(run.creators)
-                position += len(run.raw)
-                previous = run.entries[-1][0]
-                continue
-            tag, code, start, length = read_head(data, position)
-            if tag >= before:
-                break
-            if tag in PIXEL_TAGS:
-                header.pixels = _place_pixels(frame, tag, code, start, length, end)
-                break
-            entry, stop = self._walker.step(
-                frame, context.creators, tag, code, position, start, length, end
-            )
-            raw = data[position:stop] if stop - position < _LONGEST_IN_A_RUN else b""
-            header.raws[tag] = raw
-            if tag == CHARSET:
-                # What follows depends on it, so no run may reach over it.
-                context.charset = begin.charset = frame.charset
-                raw = b""
-            is_remembered = stop - position <= LARGEST_REMEMBERED_BYTES
-            generation = self._memory.generation if is_remembered else -1
-            creator = context.creators.get(tag)
-            steps.append(Step(tag, raw, entry, creator, generation))
-            n_in_row = n_in_row + 1 if entry.times and raw else 0
-            longest = max(longest, n_in_row)
-            position, previous = stop, tag
-        if longest >= SHORTEST_RUN:
-            self._memory.learn(begin, steps)
-        return steps
-
-    def _elements_of(self, frame: Frame, steps: list[Step | Run]) -> dict[int, bytes]:
-        """Return the elements of the top level that stay, by tag."""
-        kept: dict[int, bytes] = {}
-        for step in steps:
-            if isinstance(step, Run):
-                kept.update(step.kept)
-            elif step.entry.out:
-                kept[step.tag] = step.entry.out
-        return self._walker.completed(frame, kept, lambda: _entries_of(steps))
-
 
 @contextlib.contextmanager
 def _truncation_told() -> Iterator[None]:
@@ -311,9 +242,9 @@ def _truncation_told() -> Iterator[None]:
         raise BadDicom(Reason.TRUNCATED) from None
 
 
-def _place_pixels(
-    frame: Frame, tag: int, code: bytes, start: int, length: int, end: int
-) -> PixelPlace:
+def _place_pixels(frame: Frame, position: int) -> PixelPlace:
+    end = len(frame.data)
+    tag, code, start, length = frame.encoding.read_head(frame.data, position)
     vr = code.decode("latin-1")
     if length == UNDEFINED:
         stop = end_of_fragments(frame, start, end)
@@ -321,10 +252,3 @@ def _place_pixels(
     if start + length > end:
         raise BadDicom(Reason.TRUNCATED)
     return PixelPlace(tag, vr, start, start + length, False)
-
-
-def _entries_of(steps: list[Step | Run]) -> list[tuple[int, Entry]]:
-    entries: list[tuple[int, Entry]] = []
-    for step in steps:
-        entries += step.entries if isinstance(step, Run) else [(step.tag, step.entry)]
-    return entries

@@ -11,7 +11,9 @@ from imaging_platform.deid import philips
 from imaging_platform.deid.actions import Actions, Subject, padded
 from imaging_platform.deid.decision import Action, Decision
 from imaging_platform.deid.elements import (
+    CHARSET,
     LONG_VRS,
+    MEANING,
     PIXEL_TAGS,
     UNDEFINED,
     ascii_text,
@@ -29,22 +31,29 @@ from imaging_platform.deid.encoding import (
 )
 from imaging_platform.deid.guard import Evidence
 from imaging_platform.deid.identifiers import Gathering
-from imaging_platform.deid.memory import Entry, Inside, Memory, Name
+from imaging_platform.deid.layouts import (
+    LARGEST_REMEMBERED_BYTES,
+    Entry,
+    Inside,
+    Kind,
+    Layout,
+    Name,
+    Run,
+    Step,
+    is_plain_tag,
+)
+from imaging_platform.deid.memory import Memory
 from imaging_platform.deid.tables import code_meaning
 from imaging_platform.dicom.structure import IMPLICIT_LITTLE, BadDicom, Reason
 
 MAX_DEPTH = 16
 MAX_ELEMENTS = 4_000_000
-LARGEST_REMEMBERED_BYTES = 1 << 18
-"""Elements that are longer are decided anew each time."""
-
 _OPEN_LENGTHS_TRIED = 4
 OWN_TAGS = frozenset({0x00100010, 0x00100020})
 """PatientName and PatientID: the pseudonym."""
 
-CHARSET = 0x00080005
-_MEANING = 0x00080104
 _FIRST_DELIMITER = 0xFFFE0000
+_FIRST_END = 0x52000000
 _NESTED_PIXELS = "pixel data in an item, which no gate has seen"
 
 # Where elements of a unit can stand: in any block of their groups.
@@ -54,11 +63,47 @@ _MAYBE_UNITS = frozenset(
     for block in range(0x10, 0x100)
 )
 
+_NAMELESS = Kind(None, (), None)
+_NOTHING = Entry(_NAMELESS, b"")
+
 
 class Frame:
-    """The surroundings of a data set: what its elements mean depends on them alone."""
+    """
+    The surroundings of data sets: what their elements mean depends on them alone.
 
-    __slots__ = ("_charset", "_memory", "data", "depth", "encoding", "is_kept", "known")
+    Parameters
+    ----------
+    data
+        Bytes of the file.
+    encoding
+        Of the data sets.
+    charset
+        SpecificCharacterSet (0008,0005) in force.
+    depth
+        0 for the file's top level.
+    is_kept
+        Whether anything of them may be written.
+    memory
+        Of the session.
+    origin
+        What tells data sets from those of another origin: their series, or the tag of
+        their sequence.
+    """
+
+    __slots__ = (
+        "_charset",
+        "_memory",
+        "_origin",
+        "data",
+        "depth",
+        "encoding",
+        "is_kept",
+        "known",
+        "layout",
+    )
+
+    known: dict[object, Entry]
+    layout: Layout
 
     def __init__(
         self,
@@ -68,12 +113,14 @@ class Frame:
         depth: int,
         is_kept: bool,
         memory: Memory,
+        origin: object,
     ) -> None:
         self.data = data
         self.encoding = encoding
         self.depth = depth
         self.is_kept = is_kept
         self._memory = memory
+        self._origin = origin
         self.charset = charset
 
     @property
@@ -84,7 +131,9 @@ class Frame:
     @charset.setter
     def charset(self, charset: str) -> None:
         self._charset = charset
-        self.known = self._memory.of((self.encoding.syntax, charset, self.is_kept))
+        surroundings = self.encoding.syntax, charset, self.is_kept
+        self.known = self._memory.of(surroundings)
+        self.layout = self._memory.layout(surroundings, self._origin)
 
 
 @dataclass
@@ -152,49 +201,114 @@ class Walker:
             self.memory.remember(known, key, len(raw), entry)
         return entry, stop
 
-    def _walk(
-        self, frame: Frame, position: int, end: int, *, is_open: bool = False
-    ) -> tuple[list[tuple[int, Entry]], int]:
-        """Walk an item to `end`, or to its delimiter; return where it ends, too."""
-        data, read_head = frame.data, frame.encoding.read_head
-        creators: dict[int, str] = {}
-        entries: list[tuple[int, Entry]] = []
-        while position < end:
-            tag, code, start, length = read_head(data, position)
-            if tag == ITEM_END and is_open:
-                return self._counted(entries), position + 8
-            entry, position = self.step(
-                frame, creators, tag, code, position, start, length, end
-            )
-            entries.append((tag, entry))
-        if is_open:
-            raise _overrun(data, end)
-        return self._counted(entries), position
+    def walk(
+        self, frame: Frame, position: int, end: int, until: Callable[[int], bool]
+    ) -> tuple[list[Step | Run], int]:
+        """
+        Walk a data set.
 
-    def _counted(self, entries: list[tuple[int, Entry]]) -> list[tuple[int, Entry]]:
-        self.n_elements += len(entries)
+        Parameters
+        ----------
+        frame
+            Its surroundings.
+        position, end
+            Where it begins, and where it ends at the latest.
+        until
+            Whether the data set ends before an element of a tag; asked for the high
+            ones only, `_FIRST_END` and above.
+
+        Returns
+        -------
+        tuple
+            What became of each element in the order of the file, private creators
+            too; and where it ends.
+        """
+        data, read_head, step = frame.data, frame.encoding.read_head, self.step
+        layout, creators = frame.layout, {}
+        runs, varying = layout.runs, layout.varying
+        steps: list[Step | Run] = []
+        begin = previous = n_more = 0
+        before: dict[int, str] = {}
+        is_new = False
+        while position < end:
+            run = runs.get(previous)
+            if run is not None and run.is_at(data, position, end, creators):
+                steps.append(run)
+                position += len(run.raw)
+                previous = run.last
+                n_more += len(run.entries) - 1
+                if run.creators:
+                    creators.update(run.creators)
+                continue
+            tag, code, start, length = read_head(data, position)
+            if tag >= _FIRST_END and until(tag):
+                break
+            entry, stop = step(frame, creators, tag, code, position, start, length, end)
+            creator = creators.get(tag) if tag & 0x10000 else None
+            steps.append((tag, entry, creator, position, stop))
+            position, previous = stop, tag
+            if tag not in varying:
+                is_new = True
+            elif tag == CHARSET:
+                layout, begin, before = frame.layout, len(steps), dict(creators)
+                runs, varying = layout.runs, layout.varying
+        if is_new:
+            after = CHARSET if begin else 0
+            self.memory.learn(layout, data, steps[begin:], after, before)
+        self.n_elements += len(steps) + n_more
         if self.n_elements > MAX_ELEMENTS:
             raise BadDicom(Reason.MANY_ELEMENTS, f"more than {MAX_ELEMENTS}")
-        return entries
+        return steps, position
 
-    def _data_set(
-        self, frame: Frame, entries: list[tuple[int, Entry]]
-    ) -> dict[int, bytes]:
-        """Return the elements of an item that stay, by tag; of two the last."""
-        kept = {tag: entry.out for tag, entry in entries if entry.out}
-        return self.completed(frame, kept, lambda: entries)
+    def _item(
+        self, frame: Frame, position: int, end: int, *, is_open: bool
+    ) -> tuple[list[Step | Run], int]:
+        """Walk an item to `end`, or over its delimiter; return where it ends, too."""
+        if not is_open:
+            return self.walk(frame, position, end, _never)
+        steps, position = self.walk(frame, position, end, _ends_item)
+        if position >= end:
+            raise _overrun(frame.data, end)
+        return steps, position + 8
 
-    def completed(
-        self,
-        frame: Frame,
-        kept: dict[int, bytes],
-        entries: Callable[[], list[tuple[int, Entry]]],
+    def _joined(self, frame: Frame, steps: list[Step | Run]) -> bytes:
+        """Return the elements of an item that stay; of two the last."""
+        parts: list[bytes] = []
+        previous = -1
+        for step in steps:
+            if isinstance(step, Run):
+                if step.joined is None or step.first <= previous:
+                    break
+                parts.append(step.joined)
+                previous = step.last
+                continue
+            tag, entry = step[0], step[1]
+            if tag <= previous or (entry.out and not is_plain_tag(tag)):
+                break
+            parts.append(entry.out)
+            previous = tag
+        else:
+            return b"".join(parts)
+        return join_elements(self.elements_of(frame, steps))
+
+    def elements_of(self, frame: Frame, steps: list[Step | Run]) -> dict[int, bytes]:
+        """Return the elements that stay, by tag; of two the last."""
+        kept: dict[int, bytes] = {}
+        for step in steps:
+            if isinstance(step, Run):
+                kept.update(step.kept)
+            elif step[1].out:
+                kept[step[0]] = step[1].out
+        return self._completed(frame, kept, steps)
+
+    def _completed(
+        self, frame: Frame, kept: dict[int, bytes], steps: list[Step | Run]
     ) -> dict[int, bytes]:
         """Return elements with all and only the creators, units and meanings due."""
         private = [tag for tag in kept if tag & 0x10000]
         if private:
             if not kept.keys().isdisjoint(_MAYBE_UNITS):
-                for tag in _parts_of_broken_units(entries()):
+                for tag in _parts_of_broken_units(_entries_of(steps)):
                     del kept[tag]
                 private = [tag for tag in private if tag in kept]
             blocks = {
@@ -205,8 +319,8 @@ class Walker:
             for tag in private:
                 if tag & 0xFFFF <= 0xFF and tag not in blocks:
                     del kept[tag]
-        if _MEANING in kept:
-            kept[_MEANING] = _meaning(kept, frame.encoding)
+        if MEANING in kept:
+            kept[MEANING] = _meaning(kept, frame.encoding)
         return kept
 
     def _meet(
@@ -226,23 +340,24 @@ class Walker:
         value = frame.data[start:stop]
         self.told.add(tag, vr, value, frame.charset)
         if not frame.is_kept:
-            return Entry(None, b"")
+            return _NOTHING
         if decision is None:
             # A private creator stays while an element of its block does.
-            return Entry(None, frame.encoding.element(tag, "LO", _creator(value)))
+            return Entry(_NAMELESS, frame.encoding.element(tag, "LO", _creator(value)))
         new = self.actions.apply(decision, tag, vr, value, frame.charset)
         name, what = _name_of(tag, owner, vr), (decision.action.value,)
         if decision.action is Action.RECURSE and not value:
             empty = frame.encoding.sequence(tag, [], frame.encoding, is_open=False)
-            return Entry(name, empty, what)
+            return Entry(self.memory.kind(name, what), empty)
         what += self.actions.notes_of_last()
+        kind = self.memory.kind(name, what)
         if new is None:
-            return Entry(name, b"", what)
+            return Entry(kind, b"")
         if vr not in LONG_VRS and len(new) > LONGEST_SHORT_BYTES:
             new = b""
         if tag not in OWN_TAGS:
             self.evidence.add(vr, new)
-        return Entry(name, frame.encoding.element(tag, vr, new), what)
+        return Entry(kind, frame.encoding.element(tag, vr, new))
 
     def _known_sequence(
         self,
@@ -276,9 +391,8 @@ class Walker:
                 return entry, position + length
         if tag in PIXEL_TAGS:
             # In an item, such as an icon's: no gate has seen them.
-            return Entry(tag, b"", (Action.REMOVE.value,)), 8 + end_of_fragments(
-                frame, start, end
-            )
+            kind = self.memory.kind(tag, (Action.REMOVE.value,))
+            return Entry(kind, b""), 8 + end_of_fragments(frame, start, end)
         if code not in (b"SQ", b"UN", b""):
             raise BadDicom(Reason.BROKEN, "undefined length outside a sequence")
         inner = encoding_of(IMPLICIT_LITTLE) if code == b"UN" else frame.encoding
@@ -306,16 +420,22 @@ class Walker:
         recurses = action in (Action.RECURSE, Action.RETAIN)
         is_kept = frame.is_kept and recurses
         within = Frame(
-            frame.data, inner, frame.charset, frame.depth + 1, is_kept, self.memory
+            frame.data,
+            inner,
+            frame.charset,
+            frame.depth + 1,
+            is_kept,
+            self.memory,
+            tag,
         )
         items, met, stop = self._items(within, start, end, is_open=is_open)
         if not frame.is_kept:
-            return Entry(None, b""), stop
+            return _NOTHING, stop
         name, what = _name_of(tag, owner, "SQ"), (action.value,)
         if not recurses and action not in (Action.EMPTY, Action.DUMMY):
-            return Entry(name, b"", what), stop
+            return Entry(self.memory.kind(name, what), b""), stop
         out = frame.encoding.sequence(tag, items, inner, is_open=is_open)
-        return Entry(name, out, what, met), stop
+        return Entry(self.memory.kind(name, what, met), out), stop
 
     def _items(
         self, frame: Frame, position: int, end: int, *, is_open: bool
@@ -351,10 +471,10 @@ class Walker:
                 raise _overrun(data, end)
             if frame.charset != charset:
                 frame.charset = charset
-            entries, position = self._walk(frame, position, stop, is_open=is_open_item)
+            steps, position = self._item(frame, position, stop, is_open=is_open_item)
             if frame.is_kept:
-                met.add([entry for _, entry in entries])
-                items.append(join_elements(self._data_set(frame, entries)))
+                met.add([s if isinstance(s, Run) else s[1].kind for s in steps])
+                items.append(self._joined(frame, steps))
         if is_open:
             raise _overrun(data, end)
         return items, met, position
@@ -388,12 +508,28 @@ def end_of_fragments(frame: Frame, position: int, end: int) -> int:
     raise BadDicom(Reason.TRUNCATED)
 
 
+def _never(tag: int) -> bool:
+    del tag  # An item of known length.
+    return False
+
+
+def _ends_item(tag: int) -> bool:
+    return tag == ITEM_END
+
+
+def _entries_of(steps: list[Step | Run]) -> list[tuple[int, Entry]]:
+    entries: list[tuple[int, Entry]] = []
+    for step in steps:
+        entries += step.entries if isinstance(step, Run) else [step[:2]]
+    return entries
+
+
 def _parts_of_broken_units(entries: list[tuple[int, Entry]]) -> list[int]:
     """Return what must go since another part of its unit goes (`philips`)."""
     names = {
-        tag: (entry.name[0], entry.name[2].strip().lower(), entry.name[1])
-        for tag, entry in entries
-        if isinstance(entry.name, tuple)
+        tag: (name[0], name[2].strip().lower(), name[1])
+        for tag, name in ((tag, entry.kind.name) for tag, entry in entries)
+        if isinstance(name, tuple)
     }
     present = philips.DIFFUSION.intersection(names.values())
     if not present:
@@ -438,7 +574,7 @@ def _meaning(kept: dict[int, bytes], encoding: Encoding) -> bytes:
         raw = kept.get(tag, b"")
         start = encoding.read_head(raw, 0)[2] if raw else 0
         texts.append(ascii_text(raw[start:]))
-    return encoding.element(_MEANING, "LO", padded(code_meaning(*texts), "LO"))
+    return encoding.element(MEANING, "LO", padded(code_meaning(*texts), "LO"))
 
 
 def _overrun(data: bytes, end: int) -> BadDicom:
