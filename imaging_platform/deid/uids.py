@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import re
 
+from imaging_platform.dicom.dictionary import uid_entries
+
 WELL_KNOWN_UIDS = "1.2.840.10008."
 """Root of the UIDs that the standard itself gives out (PS3.6 annex A)."""
 
@@ -32,6 +34,4 @@ def uids_in(text: str) -> list[str]:
 
 @functools.cache
 def _standard_uids() -> frozenset[str]:
-    from pydicom._uid_dict import UID_dictionary
-
-    return frozenset(UID_dictionary)
+    return frozenset(uid_entries())
