@@ -47,6 +47,8 @@ from imaging_platform.dicom.structure import (
     fitting_syntax,
 )
 
+# MediaStorageSOPClassUID, TransferSyntaxUID.
+_TOLD_OF_META = (0x00020002, 0x00020010)
 _FUNCTIONAL_GROUPS = 0x5200_0000
 
 
@@ -230,7 +232,8 @@ class Engine:
             if (tag, value) not in self._met_meta:
                 self._met_meta.add((tag, value))
                 self.told.add(tag, code.decode("latin-1"), value, "")
-            texts[tag] = ascii_text(value)
+            if tag in _TOLD_OF_META:
+                texts[tag] = ascii_text(value)
         return texts, position
 
 
