@@ -35,7 +35,7 @@ class Kind:
     __slots__ = ("inside", "name", "what")
 
     def __init__(
-        self, name: Name | None, what: Sequence[str], inside: Inside | None
+        self, name: Name | None, what: tuple[str, ...], inside: Inside | None
     ) -> None:
         self.name = name
         self.what = what
@@ -82,8 +82,10 @@ class Run:
 
     Attributes
     ----------
-    raw
-        Their bytes.
+    first, last
+        Tags of the first and the last of them.
+    raw, n_bytes
+        Their bytes, and how many.
     entries
         What became of each, with its tag.
     raws
@@ -107,6 +109,7 @@ class Run:
         "joined",
         "kept",
         "last",
+        "n_bytes",
         "raw",
         "raws",
     )
@@ -115,6 +118,7 @@ class Run:
         self, stretch: Sequence[tuple[Step, bytes]], before: dict[int, str]
     ) -> None:
         self.raw = b"".join(raw for _, raw in stretch)
+        self.n_bytes = len(self.raw)
         self.entries = [(step[0], step[1]) for step, _ in stretch]
         self.first, self.last = self.entries[0][0], self.entries[-1][0]
         self.raws = {step[0]: header_bytes(raw, 0, len(raw)) for step, raw in stretch}
@@ -125,17 +129,15 @@ class Run:
         is_plain = all(map(is_plain_tag, self.kept)) and tags == sorted(set(tags))
         self.joined = b"".join(self.kept.values()) if is_plain else None
 
-    def is_at(
+    def end_at(
         self, data: bytes, position: int, end: int, creators: dict[int, str]
-    ) -> bool:
-        """Return whether they stand at a position, and these creators before."""
-        raw = self.raw
-        stop = position + len(raw)
-        return (
-            stop <= end
-            and data[position:stop] == raw
-            and (self.before is None or self.before == creators)
-        )
+    ) -> int:
+        """Return where they end if they stand at a position behind creators, else 0."""
+        stop = position + self.n_bytes
+        is_same = stop <= end and data[position:stop] == self.raw
+        if is_same and (self.before is None or self.before == creators):
+            return stop
+        return 0
 
     def count(self, times: int, counts: Counter[str], names: set[Name]) -> None:
         """Add the names of the elements, and how they were treated."""
@@ -200,16 +202,19 @@ class Layout:
         What was met behind an element, by its tag; 0 for the beginning.
     varying
         Tags of the elements that differ, or are not in each data set.
+    misses
+        How many elements of a tag were new since one was met again.
     n_bytes
         What it takes in memory, at most.
     """
 
-    __slots__ = ("_raws", "n_bytes", "runs", "varying")
+    __slots__ = ("_raws", "misses", "n_bytes", "runs", "varying")
 
     def __init__(self) -> None:
         self.runs: dict[int, Run] = {}
         # What follows the character set depends on it: no run may reach over it.
         self.varying = {CHARSET}
+        self.misses: dict[int, int] = {}
         self.n_bytes = 0
         self._raws: dict[int, bytes] = {}
 

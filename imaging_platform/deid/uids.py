@@ -15,6 +15,9 @@ _CONTEXT_GROUP = re.compile(r"1\.2\.840\.10008\.6\.1\.[1-9]\d{0,3}")
 UID_LIKE = re.compile(r"\d+(?:\.\d+){4,}")
 """Stands for a whole UID: sessions have tens of thousands, too many for a pattern."""
 
+# In each UID, and found much faster since it begins with a point.
+_POINTS = re.compile(r"\.\d+\.\d+\.\d+\.\d")
+
 
 def is_personal(uid: str) -> bool:
     """
@@ -29,7 +32,7 @@ def is_personal(uid: str) -> bool:
 
 def uids_in(text: str) -> list[str]:
     """Return what looks like a UID in a text."""
-    return UID_LIKE.findall(text) if text.count(".") > 3 else []
+    return UID_LIKE.findall(text) if _POINTS.search(text) else []
 
 
 @functools.cache

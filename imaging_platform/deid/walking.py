@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imaging_platform.deid import philips
 from imaging_platform.deid.actions import Actions, Subject, padded
@@ -49,6 +50,8 @@ from imaging_platform.dicom.structure import IMPLICIT_LITTLE, BadDicom, Reason
 MAX_DEPTH = 16
 MAX_ELEMENTS = 4_000_000
 _OPEN_LENGTHS_TRIED = 4
+# More than a volume has slices: elements that are new that often repeat none before.
+_MOST_MISSES = 512
 OWN_TAGS = frozenset({0x00100010, 0x00100020})
 """PatientName and PatientID: the pseudonym."""
 
@@ -92,6 +95,7 @@ class Frame:
 
     __slots__ = (
         "_charset",
+        "_inside",
         "_memory",
         "_origin",
         "data",
@@ -121,6 +125,7 @@ class Frame:
         self.is_kept = is_kept
         self._memory = memory
         self._origin = origin
+        self._inside: dict[object, Frame] = {}
         self.charset = charset
 
     @property
@@ -134,6 +139,24 @@ class Frame:
         surroundings = self.encoding.syntax, charset, self.is_kept
         self.known = self._memory.of(surroundings)
         self.layout = self._memory.layout(surroundings, self._origin)
+
+    def inside(self, tag: int, encoding: Encoding, *, is_kept: bool) -> Frame:
+        """Return the surroundings of the items of a sequence."""
+        key = tag, encoding.syntax, is_kept
+        frame = self._inside.get(key)
+        if frame is None:
+            frame = self._inside[key] = Frame(
+                self.data,
+                encoding,
+                self.charset,
+                self.depth + 1,
+                is_kept,
+                self._memory,
+                tag,
+            )
+        elif frame.charset != self.charset:
+            frame.charset = self.charset
+        return frame
 
 
 @dataclass
@@ -161,6 +184,9 @@ class Walker:
     evidence: Evidence
     memory: Memory
     n_elements: int = 0
+    _judged: dict[tuple[int, str, str], tuple[Decision | None, Kind]] = field(
+        default_factory=dict, repr=False
+    )
 
     def step(
         self,
@@ -186,19 +212,23 @@ class Walker:
             if 0x10 <= block <= 0xFF and stop <= end:
                 creators[tag] = ascii_text(data[start:stop])
             owner = creators.get(tag & 0xFFFF0000 | block >> 8, "")
-        known = frame.known
         if length == UNDEFINED:
             return self._meet_open(frame, tag, code, position, start, end, owner)
         if stop > end:
             raise _overrun(data, end)
-        if length > LARGEST_REMEMBERED_BYTES:
+        misses = frame.layout.misses
+        n_misses = misses.get(tag, 0)
+        if length > LARGEST_REMEMBERED_BYTES or n_misses > _MOST_MISSES:
             return self._meet(frame, tag, code, start, stop, owner), stop
         raw = data[position:stop]
         key = (owner, raw) if owner else raw
-        entry = known.get(key)
+        entry = frame.known.get(key)
         if entry is None:
+            misses[tag] = n_misses + 1
             entry = self._meet(frame, tag, code, start, stop, owner)
-            self.memory.remember(known, key, len(raw), entry)
+            self.memory.remember(frame.known, key, len(raw), entry)
+        elif n_misses:
+            misses[tag] = 0
         return entry, stop
 
     def walk(
@@ -232,10 +262,10 @@ class Walker:
         is_new = False
         while position < end:
             run = runs.get(previous)
-            if run is not None and run.is_at(data, position, end, creators):
+            stop = run.end_at(data, position, end, creators) if run else 0
+            if run and stop:
                 steps.append(run)
-                position += len(run.raw)
-                previous = run.last
+                position, previous = stop, run.last
                 n_more += len(run.entries) - 1
                 if run.creators:
                     creators.update(run.creators)
@@ -305,20 +335,11 @@ class Walker:
         self, frame: Frame, kept: dict[int, bytes], steps: list[Step | Run]
     ) -> dict[int, bytes]:
         """Return elements with all and only the creators, units and meanings due."""
-        private = [tag for tag in kept if tag & 0x10000]
-        if private:
-            if not kept.keys().isdisjoint(_MAYBE_UNITS):
-                for tag in _parts_of_broken_units(_entries_of(steps)):
-                    del kept[tag]
-                private = [tag for tag in private if tag in kept]
-            blocks = {
-                tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8
-                for tag in private
-                if tag & 0xFFFF > 0xFF
-            }
-            for tag in private:
-                if tag & 0xFFFF <= 0xFF and tag not in blocks:
-                    del kept[tag]
+        if _may_have_units(tuple(kept)):
+            for tag in _parts_of_broken_units(_entries_of(steps)):
+                del kept[tag]
+        for tag in _idle_creators(tuple(kept)):
+            del kept[tag]
         if MEANING in kept:
             kept[MEANING] = _meaning(kept, frame.encoding)
         return kept
@@ -330,9 +351,10 @@ class Walker:
         vr = code.decode("latin-1") or _implicit_vr(tag, owner)
         if vr == "SQ":
             return self._known_sequence(frame, tag, start, stop, owner, frame.encoding)
-        decision = self._decide(tag, owner, vr)
+        decision, kind = self._judge(tag, owner, vr)
         if tag in PIXEL_TAGS and frame.depth:
             decision = Decision(Action.REMOVE, _NESTED_PIXELS)
+            kind = self.memory.kind(tag, (Action.REMOVE.value,))
         if vr == "UN" and stop - start >= 8 and _is_sequence(tag, owner, decision):
             inner = encoding_of(IMPLICIT_LITTLE)
             with contextlib.suppress(BadDicom, struct.error):
@@ -345,12 +367,12 @@ class Walker:
             # A private creator stays while an element of its block does.
             return Entry(_NAMELESS, frame.encoding.element(tag, "LO", _creator(value)))
         new = self.actions.apply(decision, tag, vr, value, frame.charset)
-        name, what = _name_of(tag, owner, vr), (decision.action.value,)
         if decision.action is Action.RECURSE and not value:
             empty = frame.encoding.sequence(tag, [], frame.encoding, is_open=False)
-            return Entry(self.memory.kind(name, what), empty)
-        what += self.actions.notes_of_last()
-        kind = self.memory.kind(name, what)
+            return Entry(kind, empty)
+        notes = self.actions.notes_of_last()
+        if notes:
+            kind = self.memory.kind(kind.name, (*kind.what, *notes))
         if new is None:
             return Entry(kind, b"")
         if vr not in LONG_VRS and len(new) > LONGEST_SHORT_BYTES:
@@ -383,12 +405,16 @@ class Walker:
         owner: str,
     ) -> tuple[Entry, int]:
         """Decide about a sequence of undefined length; return where it ends, too."""
-        data, known = frame.data, frame.known
+        data, known, misses = frame.data, frame.known, frame.layout.misses
+        n_misses = misses.get(tag, 0)
+        is_remembered = n_misses <= _MOST_MISSES
         lengths = self.memory.open_lengths(tag)
-        for length in lengths:
+        for length in lengths if is_remembered else ():
             entry = known.get((owner, data[position : position + length]))
             if entry is not None:
+                misses[tag] = 0
                 return entry, position + length
+        misses[tag] = n_misses + 1
         if tag in PIXEL_TAGS:
             # In an item, such as an icon's: no gate has seen them.
             kind = self.memory.kind(tag, (Action.REMOVE.value,))
@@ -398,7 +424,7 @@ class Walker:
         inner = encoding_of(IMPLICIT_LITTLE) if code == b"UN" else frame.encoding
         entry, stop = self._sequence(frame, tag, start, end, owner, inner, is_open=True)
         size = stop - position
-        if size <= LARGEST_REMEMBERED_BYTES:
+        if is_remembered and size <= LARGEST_REMEMBERED_BYTES:
             self.memory.remember(known, (owner, data[position:stop]), size, entry)
             lengths[:] = [size, *(n for n in lengths if n != size)]
             del lengths[_OPEN_LENGTHS_TRIED:]
@@ -415,27 +441,18 @@ class Walker:
         *,
         is_open: bool,
     ) -> tuple[Entry, int]:
-        decision = self._decide(tag, owner, "SQ")
+        decision, kind = self._judge(tag, owner, "SQ")
         action = Action.REMOVE if decision is None else decision.action
         recurses = action in (Action.RECURSE, Action.RETAIN)
         is_kept = frame.is_kept and recurses
-        within = Frame(
-            frame.data,
-            inner,
-            frame.charset,
-            frame.depth + 1,
-            is_kept,
-            self.memory,
-            tag,
-        )
+        within = frame.inside(tag, inner, is_kept=is_kept)
         items, met, stop = self._items(within, start, end, is_open=is_open)
         if not frame.is_kept:
             return _NOTHING, stop
-        name, what = _name_of(tag, owner, "SQ"), (action.value,)
         if not recurses and action not in (Action.EMPTY, Action.DUMMY):
-            return Entry(self.memory.kind(name, what), b""), stop
+            return Entry(kind, b""), stop
         out = frame.encoding.sequence(tag, items, inner, is_open=is_open)
-        return Entry(self.memory.kind(name, what, met), out), stop
+        return Entry(self.memory.kind(kind.name, kind.what, met), out), stop
 
     def _items(
         self, frame: Frame, position: int, end: int, *, is_open: bool
@@ -452,13 +469,13 @@ class Walker:
         if frame.depth > MAX_DEPTH:
             raise BadDicom(Reason.DEEP, f"more than {MAX_DEPTH} levels")
         data, charset = frame.data, frame.charset
-        item_head = struct.Struct(frame.encoding.order + "HHI")
+        read_mark = frame.encoding.read_mark
         items: list[bytes] = []
         met = Inside()
         while position < end:
             if end - position < 8:
                 raise _overrun(data, end)
-            group, number, length = item_head.unpack_from(data, position)
+            group, number, length = read_mark(data, position)
             mark = group << 16 | number
             position += 8
             if mark == SEQUENCE_END and is_open:
@@ -478,6 +495,17 @@ class Walker:
         if is_open:
             raise _overrun(data, end)
         return items, met, position
+
+    def _judge(self, tag: int, owner: str, vr: str) -> tuple[Decision | None, Kind]:
+        """Return the decision of the policy, and how it is counted."""
+        key = tag, owner, vr
+        judged = self._judged.get(key)
+        if judged is None:
+            decision = self._decide(tag, owner, vr)
+            action = Action.REMOVE if decision is None else decision.action
+            kind = self.memory.kind(_name_of(tag, owner, vr), (action.value,))
+            judged = self._judged[key] = decision, kind
+        return judged
 
     def _decide(self, tag: int, owner: str, vr: str) -> Decision | None:
         """Return the decision of the policy, None for a private creator."""
@@ -506,6 +534,21 @@ def end_of_fragments(frame: Frame, position: int, end: int) -> int:
             raise BadDicom(Reason.BROKEN, "encapsulated pixel data")
         position += 8 + length
     raise BadDicom(Reason.TRUNCATED)
+
+
+@functools.lru_cache(maxsize=256)
+def _may_have_units(tags: tuple[int, ...]) -> bool:
+    return not _MAYBE_UNITS.isdisjoint(tags)
+
+
+@functools.lru_cache(maxsize=256)
+def _idle_creators(tags: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the private creators that have no element among these."""
+    private = [tag for tag in tags if tag & 0x10000]
+    blocks = {
+        tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8 for tag in private if tag & 0xFFFF > 0xFF
+    }
+    return tuple(t for t in private if t & 0xFFFF <= 0xFF and t not in blocks)
 
 
 def _never(tag: int) -> bool:
