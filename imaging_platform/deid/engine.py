@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from imaging_platform.deid.actions import Actions, Subject
+from imaging_platform.deid.assembly import Assembly
 from imaging_platform.deid.elements import (
     PIXEL_TAGS,
     UNDEFINED,
@@ -27,17 +28,17 @@ from imaging_platform.deid.encoding import (
     encode_meta,
     encoding_of,
 )
+from imaging_platform.deid.frames import Frame
 from imaging_platform.deid.guard import Evidence
 from imaging_platform.deid.header import Header, PixelPlace, find_series
 from imaging_platform.deid.identifiers import Gathering
-from imaging_platform.deid.imprint import imprint
 from imaging_platform.deid.layouts import Name, Run, Step
 from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.masking import find_mask
 from imaging_platform.deid.memory import Memory
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.screen import Screen
-from imaging_platform.deid.walking import OWN_TAGS, Frame, Walker, end_of_fragments
+from imaging_platform.deid.walking import Walker, end_of_fragments
 from imaging_platform.dicom.structure import (
     EXPLICIT_LITTLE,
     NATIVE_SYNTAXES,
@@ -102,9 +103,10 @@ class Engine:
     evidence: Evidence
     _memory: Memory = field(default_factory=Memory)
     _met_meta: set[tuple[int, bytes]] = field(default_factory=set)
-    _imprints: dict[tuple[str, bool], dict[int, bytes]] = field(default_factory=dict)
+    _series_uids: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._assembly = Assembly(self.subject)
         self._walker = Walker(
             self.subject,
             Actions(self.subject, self.screen),
@@ -170,8 +172,7 @@ class Engine:
             header.take(data, steps)
             if stop < len(data):
                 header.pixels = _place_pixels(frame, stop)
-        elements = self._walker.elements_of(frame, steps)
-        return self._assemble(header, elements, steps)
+        return self._assemble(header, steps)
 
     def _frame(
         self, data: bytes, start: int, encoding: Encoding, *, is_kept: bool
@@ -193,31 +194,20 @@ class Engine:
             raise BadDicom(Reason.BROKEN, "no data set")
         return meta, start
 
-    def _assemble(
-        self, header: Header, elements: dict[int, bytes], steps: list[Step | Run]
-    ) -> Rewritten:
-        secret, old_uid = self.subject.secret, header.text(0x00080018)
-        uid, series_uid = (
-            new_uid(secret, o) for o in (old_uid, header.text(0x0020000E))
-        )
+    def _assemble(self, header: Header, steps: list[Step | Run]) -> Rewritten:
+        old_uid, old_series_uid = header.text(0x00080018), header.text(0x0020000E)
+        uid = new_uid(self.subject.secret, old_uid)
+        series_uid = self._series_uids.get(old_series_uid)
+        if series_uid is None:
+            series_uid = new_uid(self.subject.secret, old_series_uid)
+            self._series_uids[old_series_uid] = series_uid
         is_retained = self.subject.policy.settings.uids == "retain"
         mask = find_mask(header, self.subject.policy.settings)
-        said_of = self._imprint(header.encoding, mask is not None)
-        named = {tag: elements[tag] for tag in OWN_TAGS if tag in elements}
-        elements |= said_of
-        elements |= named
         written_uid = old_uid if is_retained else uid
         meta = encode_meta(header.text(0x00080016), written_uid, header.syntax)
-        head = [meta, *[elements[tag] for tag in sorted(elements)]]
-        return Rewritten(head, header, uid, series_uid, mask, steps)
-
-    def _imprint(self, encoding: Encoding, is_masked: bool) -> dict[int, bytes]:
-        key = (encoding.syntax, is_masked)
-        said = self._imprints.get(key)
-        if said is None:
-            said = imprint(self.subject, encoding, is_masked=is_masked)
-            self._imprints[key] = said
-        return said
+        is_masked = mask is not None
+        parts = self._assembly.parts(header.encoding, steps, is_masked=is_masked)
+        return Rewritten([meta, *parts], header, uid, series_uid, mask, steps)
 
     def _read_meta(self, data: bytes, position: int) -> tuple[dict[int, str], int]:
         """Read group 0002, explicit little endian; return texts and where it ends."""

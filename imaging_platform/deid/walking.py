@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from imaging_platform.deid import philips
 from imaging_platform.deid.actions import Actions, Subject, padded
+from imaging_platform.deid.assembly import OWN_TAGS, joined
 from imaging_platform.deid.decision import Action, Decision
 from imaging_platform.deid.elements import (
     CHARSET,
     LONG_VRS,
-    MEANING,
     PIXEL_TAGS,
     UNDEFINED,
     ascii_text,
@@ -28,8 +26,8 @@ from imaging_platform.deid.encoding import (
     SEQUENCE_END,
     Encoding,
     encoding_of,
-    join_elements,
 )
+from imaging_platform.deid.frames import Frame
 from imaging_platform.deid.guard import Evidence
 from imaging_platform.deid.identifiers import Gathering
 from imaging_platform.deid.layouts import (
@@ -37,14 +35,11 @@ from imaging_platform.deid.layouts import (
     Entry,
     Inside,
     Kind,
-    Layout,
     Name,
     Run,
     Step,
-    is_plain_tag,
 )
 from imaging_platform.deid.memory import Memory
-from imaging_platform.deid.tables import code_meaning
 from imaging_platform.dicom.structure import IMPLICIT_LITTLE, BadDicom, Reason
 
 MAX_DEPTH = 16
@@ -52,111 +47,12 @@ MAX_ELEMENTS = 4_000_000
 _OPEN_LENGTHS_TRIED = 4
 # More than a volume has slices: elements that are new that often repeat none before.
 _MOST_MISSES = 512
-OWN_TAGS = frozenset({0x00100010, 0x00100020})
-"""PatientName and PatientID: the pseudonym."""
-
 _FIRST_DELIMITER = 0xFFFE0000
 _FIRST_END = 0x52000000
 _NESTED_PIXELS = "pixel data in an item, which no gate has seen"
 
-# Where elements of a unit can stand: in any block of their groups.
-_MAYBE_UNITS = frozenset(
-    group << 16 | block << 8 | low
-    for group, _, low in philips.DIFFUSION
-    for block in range(0x10, 0x100)
-)
-
 _NAMELESS = Kind(None, (), None)
 _NOTHING = Entry(_NAMELESS, b"")
-
-
-class Frame:
-    """
-    The surroundings of data sets: what their elements mean depends on them alone.
-
-    Parameters
-    ----------
-    data
-        Bytes of the file.
-    encoding
-        Of the data sets.
-    charset
-        SpecificCharacterSet (0008,0005) in force.
-    depth
-        0 for the file's top level.
-    is_kept
-        Whether anything of them may be written.
-    memory
-        Of the session.
-    origin
-        What tells data sets from those of another origin: their series, or the tag of
-        their sequence.
-    """
-
-    __slots__ = (
-        "_charset",
-        "_inside",
-        "_memory",
-        "_origin",
-        "data",
-        "depth",
-        "encoding",
-        "is_kept",
-        "known",
-        "layout",
-    )
-
-    known: dict[object, Entry]
-    layout: Layout
-
-    def __init__(
-        self,
-        data: bytes,
-        encoding: Encoding,
-        charset: str,
-        depth: int,
-        is_kept: bool,
-        memory: Memory,
-        origin: object,
-    ) -> None:
-        self.data = data
-        self.encoding = encoding
-        self.depth = depth
-        self.is_kept = is_kept
-        self._memory = memory
-        self._origin = origin
-        self._inside: dict[object, Frame] = {}
-        self.charset = charset
-
-    @property
-    def charset(self) -> str:
-        """SpecificCharacterSet (0008,0005) in force."""
-        return self._charset
-
-    @charset.setter
-    def charset(self, charset: str) -> None:
-        self._charset = charset
-        surroundings = self.encoding.syntax, charset, self.is_kept
-        self.known = self._memory.of(surroundings)
-        self.layout = self._memory.layout(surroundings, self._origin)
-
-    def inside(self, tag: int, encoding: Encoding, *, is_kept: bool) -> Frame:
-        """Return the surroundings of the items of a sequence."""
-        key = tag, encoding.syntax, is_kept
-        frame = self._inside.get(key)
-        if frame is None:
-            frame = self._inside[key] = Frame(
-                self.data,
-                encoding,
-                self.charset,
-                self.depth + 1,
-                is_kept,
-                self._memory,
-                tag,
-            )
-        elif frame.charset != self.charset:
-            frame.charset = self.charset
-        return frame
 
 
 @dataclass
@@ -300,49 +196,6 @@ class Walker:
         if position >= end:
             raise _overrun(frame.data, end)
         return steps, position + 8
-
-    def _joined(self, frame: Frame, steps: list[Step | Run]) -> bytes:
-        """Return the elements of an item that stay; of two the last."""
-        parts: list[bytes] = []
-        previous = -1
-        for step in steps:
-            if isinstance(step, Run):
-                if step.joined is None or step.first <= previous:
-                    break
-                parts.append(step.joined)
-                previous = step.last
-                continue
-            tag, entry = step[0], step[1]
-            if tag <= previous or (entry.out and not is_plain_tag(tag)):
-                break
-            parts.append(entry.out)
-            previous = tag
-        else:
-            return b"".join(parts)
-        return join_elements(self.elements_of(frame, steps))
-
-    def elements_of(self, frame: Frame, steps: list[Step | Run]) -> dict[int, bytes]:
-        """Return the elements that stay, by tag; of two the last."""
-        kept: dict[int, bytes] = {}
-        for step in steps:
-            if isinstance(step, Run):
-                kept.update(step.kept)
-            elif step[1].out:
-                kept[step[0]] = step[1].out
-        return self._completed(frame, kept, steps)
-
-    def _completed(
-        self, frame: Frame, kept: dict[int, bytes], steps: list[Step | Run]
-    ) -> dict[int, bytes]:
-        """Return elements with all and only the creators, units and meanings due."""
-        if _may_have_units(tuple(kept)):
-            for tag in _parts_of_broken_units(_entries_of(steps)):
-                del kept[tag]
-        for tag in _idle_creators(tuple(kept)):
-            del kept[tag]
-        if MEANING in kept:
-            kept[MEANING] = _meaning(kept, frame.encoding)
-        return kept
 
     def _meet(
         self, frame: Frame, tag: int, code: bytes, start: int, stop: int, owner: str
@@ -491,7 +344,7 @@ class Walker:
             steps, position = self._item(frame, position, stop, is_open=is_open_item)
             if frame.is_kept:
                 met.add([s if isinstance(s, Run) else s[1].kind for s in steps])
-                items.append(self._joined(frame, steps))
+                items.append(joined(frame.encoding, steps))
         if is_open:
             raise _overrun(data, end)
         return items, met, position
@@ -536,21 +389,6 @@ def end_of_fragments(frame: Frame, position: int, end: int) -> int:
     raise BadDicom(Reason.TRUNCATED)
 
 
-@functools.lru_cache(maxsize=256)
-def _may_have_units(tags: tuple[int, ...]) -> bool:
-    return not _MAYBE_UNITS.isdisjoint(tags)
-
-
-@functools.lru_cache(maxsize=256)
-def _idle_creators(tags: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the private creators that have no element among these."""
-    private = [tag for tag in tags if tag & 0x10000]
-    blocks = {
-        tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8 for tag in private if tag & 0xFFFF > 0xFF
-    }
-    return tuple(t for t in private if t & 0xFFFF <= 0xFF and t not in blocks)
-
-
 def _never(tag: int) -> bool:
     del tag  # An item of known length.
     return False
@@ -558,28 +396,6 @@ def _never(tag: int) -> bool:
 
 def _ends_item(tag: int) -> bool:
     return tag == ITEM_END
-
-
-def _entries_of(steps: list[Step | Run]) -> list[tuple[int, Entry]]:
-    entries: list[tuple[int, Entry]] = []
-    for step in steps:
-        entries += step.entries if isinstance(step, Run) else [step[:2]]
-    return entries
-
-
-def _parts_of_broken_units(entries: list[tuple[int, Entry]]) -> list[int]:
-    """Return what must go since another part of its unit goes (`philips`)."""
-    names = {
-        tag: (name[0], name[2].strip().lower(), name[1])
-        for tag, name in ((tag, entry.kind.name) for tag, entry in entries)
-        if isinstance(name, tuple)
-    }
-    present = philips.DIFFUSION.intersection(names.values())
-    if not present:
-        return []
-    kept = frozenset(names[tag] for tag, entry in entries if entry.out and tag in names)
-    broken = philips.incomplete(present, kept)
-    return [tag for tag, name in names.items() if name in broken]
 
 
 def _name_of(tag: int, owner: str, vr: str) -> Name:
@@ -608,16 +424,6 @@ def _is_sequence(tag: int, owner: str, decision: Decision | None) -> bool:
 
 def _creator(value: bytes) -> bytes:
     return padded(ascii_text(value), "LO")
-
-
-def _meaning(kept: dict[int, bytes], encoding: Encoding) -> bytes:
-    """Return CodeMeaning in the standard's words, or the code itself."""
-    texts = []
-    for tag in (0x00080102, 0x00080100):
-        raw = kept.get(tag, b"")
-        start = encoding.read_head(raw, 0)[2] if raw else 0
-        texts.append(ascii_text(raw[start:]))
-    return encoding.element(MEANING, "LO", padded(code_meaning(*texts), "LO"))
 
 
 def _overrun(data: bytes, end: int) -> BadDicom:
