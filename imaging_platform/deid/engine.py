@@ -103,6 +103,7 @@ class Engine:
     evidence: Evidence
     _memory: Memory = field(default_factory=Memory)
     _met_meta: set[tuple[int, bytes]] = field(default_factory=set)
+    _met_series: set[bytes] = field(default_factory=set)
     _series_uids: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -178,6 +179,10 @@ class Engine:
         self, data: bytes, start: int, encoding: Encoding, *, is_kept: bool
     ) -> Frame:
         series = find_series(data, start, encoding)
+        if series not in self._met_series:
+            # First files resemble each other, should each be a series of its own.
+            self._met_series.add(series)
+            series = b""
         return Frame(data, encoding, "", 0, is_kept, self._memory, series)
 
     def _open(self, data: bytes) -> tuple[dict[int, str], int]:
