@@ -52,7 +52,7 @@ def python_of(name: str) -> str:
 
 
 def _platform() -> Work:
-    # The engine imports it when it first asks the dictionary; imports do not count.
+    # The engine loads its dictionaries when it first asks; imports do not count.
     import pydicom  # noqa: F401
 
     from imaging_platform.deid.session import anonymize_session

@@ -12,6 +12,7 @@ from imaging_platform.deid.decision import NUMERIC_VRS, SET_TAGS, TEXT_VRS
 from imaging_platform.deid.elements import PIXEL_TAGS, private_vr, public_vr
 from imaging_platform.deid.patterns import check_pattern
 from imaging_platform.deid.tables import PROFILE_FILE, load_table
+from imaging_platform.dicom.dictionary import find_tag
 from imaging_platform.model.config import Section
 
 _PUBLIC = re.compile(r"\(?([0-9a-f]{4}),?\s*([0-9a-f]{4})\)?", re.IGNORECASE)
@@ -104,8 +105,6 @@ def parse_element(text: str) -> ElementName:
     >>> str(parse_element("(0019,SIEMENS MR HEADER,xx0C)"))
     '(0019,siemens mr header,xx0c)'
     """
-    from pydicom.datadict import tag_for_keyword
-
     text = text.strip()
     private = _PRIVATE.fullmatch(text)
     if private and int(private[1], 16) & 1:
@@ -116,7 +115,7 @@ def parse_element(text: str) -> ElementName:
     if public and not int(public[1], 16) & 1:
         return ElementName(int(public[1], 16), int(public[2], 16))
     # Some entries of the dictionary have no keyword.
-    tag = tag_for_keyword(text) if text else None
+    tag = find_tag(text) if text else None
     if tag is None:
         raise ValueError(
             f"{text} is no element: give a keyword of the dictionary, (gggg,eeee), or "

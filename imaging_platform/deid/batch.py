@@ -23,7 +23,7 @@ from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.pixels import PixelCopy, plan_pixels
 from imaging_platform.deid.screen import Screen
 from imaging_platform.deid.settings import DeidSettings
-from imaging_platform.deid.source import Source, open_source
+from imaging_platform.deid.source import MAPPED_BYTES, Source, open_source
 from imaging_platform.dicom.structure import BadDicom
 
 MAX_SERIES_DIGITS = 7
@@ -273,8 +273,10 @@ def _write(rewritten: Rewritten, source: Source, target: Path) -> str:
     if isinstance(copy, str):
         return copy
     with target.open("wb") as file:
-        file.writelines(rewritten.head)
-        file.write(copy.head)
+        head = [*rewritten.head, copy.head]
+        # Of a large file there is no second copy.
+        parts = head if len(source.data) >= MAPPED_BYTES else [b"".join(head)]
+        file.writelines(parts)
         if rewritten.mask is None:
             _write_copied(source, copy, file)
         else:

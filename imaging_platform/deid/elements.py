@@ -11,12 +11,16 @@ import functools
 import struct
 from dataclasses import dataclass, field
 
+from imaging_platform.dicom.dictionary import find_private_vr, find_public_vr
 from imaging_platform.dicom.structure import (
     EXPLICIT_BIG,
     NATIVE_SYNTAXES,
 )
 
 UNDEFINED = 0xFFFFFFFF
+CHARSET, MEANING = 0x00080005, 0x00080104
+"""SpecificCharacterSet and CodeMeaning."""
+
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 LONG_VRS = frozenset(
     ["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"]
@@ -138,21 +142,10 @@ def ascii_text(value: bytes) -> str:
 @functools.lru_cache(maxsize=65536)
 def public_vr(tag: int) -> str:
     """Return the dictionary's value representation of a public tag, else "UN"."""
-    from pydicom.datadict import dictionary_VR
-
-    try:
-        vr = dictionary_VR(tag)
-    except KeyError:
-        return "UN"
-    return vr.split(" or ")[0]
+    return find_public_vr(tag).split(" or ")[0] or "UN"
 
 
 @functools.lru_cache(maxsize=65536)
 def private_vr(tag: int, creator: str) -> str:
     """Return pydicom's value representation of a private element, else "UN"."""
-    from pydicom.datadict import private_dictionary_VR
-
-    try:
-        return private_dictionary_VR(tag, creator).split(" or ")[0]
-    except KeyError:
-        return "UN"
+    return find_private_vr(tag, creator).split(" or ")[0] or "UN"

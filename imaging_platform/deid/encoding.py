@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imaging_platform.deid.elements import (
     IMPLEMENTATION_UID,
@@ -28,6 +28,7 @@ LONGEST_SHORT_BYTES = 0xFFFE
 Head = tuple[int, bytes, int, int]
 """Tag, VR (empty when the encoding has none), start of the value, its length."""
 
+_MOST_HEADS = 1 << 14
 _IMPLICIT_HEAD = struct.Struct("<HHI")
 _SHORT_CODES = frozenset(vr.encode() for vr in SHORT_VRS)
 _LONG_CODES = frozenset(vr.encode() for vr in LONG_VRS)
@@ -48,11 +49,19 @@ class Encoding:
 
     syntax: str
     read_head: Callable[[bytes, int], Head]
+    _heads: dict[tuple[int, str, int], bytes] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def is_implicit(self) -> bool:
         """Whether elements have no value representation."""
         return self.syntax == IMPLICIT_LITTLE
+
+    @functools.cached_property
+    def read_mark(self) -> Callable[[bytes, int], tuple[int, int, int]]:
+        """Return group, number and length of an item or a delimiter at a position."""
+        return struct.Struct(self.order + "HHI").unpack_from
 
     @property
     def order(self) -> str:
@@ -99,10 +108,29 @@ class Encoding:
 
     def mark(self, tag: int, length: int) -> bytes:
         """Return the head of an item or a delimiter (PS3.5 section 7.5)."""
-        return struct.pack(self.order + "HHI", tag >> 16, tag & 0xFFFF, length)
+        key = tag, "", length
+        head = self._heads.get(key)
+        if head is None:
+            pattern = self.order + "HHI"
+            head = struct.pack(pattern, tag >> 16, tag & 0xFFFF, length)
+            self._remember(key, head)
+        return head
 
     def element_head(self, tag: int, vr: str, length: int) -> bytes:
         """Return the head of an element whose value has a length."""
+        key = tag, vr, length
+        head = self._heads.get(key)
+        if head is None:
+            head = self._element_head(tag, vr, length)
+            self._remember(key, head)
+        return head
+
+    def _remember(self, key: tuple[int, str, int], head: bytes) -> None:
+        if len(self._heads) > _MOST_HEADS:
+            self._heads.clear()
+        self._heads[key] = head
+
+    def _element_head(self, tag: int, vr: str, length: int) -> bytes:
         group, number = tag >> 16, tag & 0xFFFF
         if self.is_implicit:
             return struct.pack("<HHI", group, number, length)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from imaging_platform.deid.actions import Actions, Subject
+from imaging_platform.deid.assembly import Assembly
 from imaging_platform.deid.elements import (
     PIXEL_TAGS,
     UNDEFINED,
@@ -27,31 +28,17 @@ from imaging_platform.deid.encoding import (
     encode_meta,
     encoding_of,
 )
+from imaging_platform.deid.frames import Frame
 from imaging_platform.deid.guard import Evidence
-from imaging_platform.deid.header import Header, PixelPlace
+from imaging_platform.deid.header import Header, PixelPlace, find_series
 from imaging_platform.deid.identifiers import Gathering
-from imaging_platform.deid.imprint import imprint
+from imaging_platform.deid.layouts import Name, Run, Step
 from imaging_platform.deid.mask_recipes import MaskRecipe
 from imaging_platform.deid.masking import find_mask
-from imaging_platform.deid.memory import (
-    SHORTEST_RUN,
-    Context,
-    Entry,
-    Memory,
-    Name,
-    Run,
-    Step,
-)
+from imaging_platform.deid.memory import Memory
 from imaging_platform.deid.pseudonyms import new_uid
 from imaging_platform.deid.screen import Screen
-from imaging_platform.deid.walking import (
-    CHARSET,
-    LARGEST_REMEMBERED_BYTES,
-    OWN_TAGS,
-    Frame,
-    Walker,
-    end_of_fragments,
-)
+from imaging_platform.deid.walking import Walker, end_of_fragments
 from imaging_platform.dicom.structure import (
     EXPLICIT_LITTLE,
     NATIVE_SYNTAXES,
@@ -61,7 +48,8 @@ from imaging_platform.dicom.structure import (
     fitting_syntax,
 )
 
-_LONGEST_IN_A_RUN = 1 << 12
+# MediaStorageSOPClassUID, TransferSyntaxUID.
+_TOLD_OF_META = (0x00020002, 0x00020010)
 _FUNCTIONAL_GROUPS = 0x5200_0000
 
 
@@ -115,9 +103,11 @@ class Engine:
     evidence: Evidence
     _memory: Memory = field(default_factory=Memory)
     _met_meta: set[tuple[int, bytes]] = field(default_factory=set)
-    _imprints: dict[tuple[str, bool], dict[int, bytes]] = field(default_factory=dict)
+    _met_series: set[bytes] = field(default_factory=set)
+    _series_uids: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._assembly = Assembly(self.subject)
         self._walker = Walker(
             self.subject,
             Actions(self.subject, self.screen),
@@ -129,6 +119,7 @@ class Engine:
     @property
     def names(self) -> frozenset[Name]:
         """The elements of the files that were written, at all depths."""
+        self._memory.settle()
         return frozenset(self._memory.names)
 
     def counts(self) -> Counter[str]:
@@ -153,11 +144,11 @@ class Engine:
         found = fitting_syntax(meta.get(0x00020010, ""), data[start : start + 6])
         header = Header(found, encoding_of(found))
         with _truncation_told():
-            self._walk_top(
-                self._frame(data, header.encoding, is_kept=False),
+            self._walker.walk(
+                self._frame(data, start, header.encoding, is_kept=False),
                 start,
-                header,
-                before=_FUNCTIONAL_GROUPS,
+                len(data),
+                lambda tag: tag >= _FUNCTIONAL_GROUPS,
             )
 
     def rewrite(self, data: bytes) -> Rewritten:
@@ -174,13 +165,25 @@ class Engine:
         found = fitting_syntax(declared, data[start : start + 6])
         is_native = declared in NATIVE_SYNTAXES or not declared
         header = Header(found if is_native else declared, encoding_of(found))
-        frame = self._frame(data, header.encoding, is_kept=True)
+        frame = self._frame(data, start, header.encoding, is_kept=True)
         with _truncation_told():
-            steps = self._walk_top(frame, start, header)
-        return self._assemble(header, self._elements_of(frame, steps), steps)
+            steps, stop = self._walker.walk(
+                frame, start, len(data), PIXEL_TAGS.__contains__
+            )
+            header.take(data, steps)
+            if stop < len(data):
+                header.pixels = _place_pixels(frame, stop)
+        return self._assemble(header, steps)
 
-    def _frame(self, data: bytes, encoding: Encoding, *, is_kept: bool) -> Frame:
-        return Frame(data, encoding, "", 0, is_kept, self._memory)
+    def _frame(
+        self, data: bytes, start: int, encoding: Encoding, *, is_kept: bool
+    ) -> Frame:
+        series = find_series(data, start, encoding)
+        if series not in self._met_series:
+            # First files resemble each other, should each be a series of its own.
+            self._met_series.add(series)
+            series = b""
+        return Frame(data, encoding, "", 0, is_kept, self._memory, series)
 
     def _open(self, data: bytes) -> tuple[dict[int, str], int]:
         """Return the texts of the meta group, and where the data set starts."""
@@ -196,31 +199,20 @@ class Engine:
             raise BadDicom(Reason.BROKEN, "no data set")
         return meta, start
 
-    def _assemble(
-        self, header: Header, elements: dict[int, bytes], steps: list[Step | Run]
-    ) -> Rewritten:
-        secret, old_uid = self.subject.secret, header.text(0x00080018)
-        uid, series_uid = (
-            new_uid(secret, o) for o in (old_uid, header.text(0x0020000E))
-        )
+    def _assemble(self, header: Header, steps: list[Step | Run]) -> Rewritten:
+        old_uid, old_series_uid = header.text(0x00080018), header.text(0x0020000E)
+        uid = new_uid(self.subject.secret, old_uid)
+        series_uid = self._series_uids.get(old_series_uid)
+        if series_uid is None:
+            series_uid = new_uid(self.subject.secret, old_series_uid)
+            self._series_uids[old_series_uid] = series_uid
         is_retained = self.subject.policy.settings.uids == "retain"
         mask = find_mask(header, self.subject.policy.settings)
-        said_of = self._imprint(header.encoding, mask is not None)
-        named = {tag: elements[tag] for tag in OWN_TAGS if tag in elements}
-        elements |= said_of
-        elements |= named
         written_uid = old_uid if is_retained else uid
         meta = encode_meta(header.text(0x00080016), written_uid, header.syntax)
-        head = [meta, *[elements[tag] for tag in sorted(elements)]]
-        return Rewritten(head, header, uid, series_uid, mask, steps)
-
-    def _imprint(self, encoding: Encoding, is_masked: bool) -> dict[int, bytes]:
-        key = (encoding.syntax, is_masked)
-        said = self._imprints.get(key)
-        if said is None:
-            said = imprint(self.subject, encoding, is_masked=is_masked)
-            self._imprints[key] = said
-        return said
+        is_masked = mask is not None
+        parts = self._assembly.parts(header.encoding, steps, is_masked=is_masked)
+        return Rewritten([meta, *parts], header, uid, series_uid, mask, steps)
 
     def _read_meta(self, data: bytes, position: int) -> tuple[dict[int, str], int]:
         """Read group 0002, explicit little endian; return texts and where it ends."""
@@ -235,72 +227,9 @@ class Engine:
             if (tag, value) not in self._met_meta:
                 self._met_meta.add((tag, value))
                 self.told.add(tag, code.decode("latin-1"), value, "")
-            texts[tag] = ascii_text(value)
+            if tag in _TOLD_OF_META:
+                texts[tag] = ascii_text(value)
         return texts, position
-
-    def _walk_top(
-        self, frame: Frame, position: int, header: Header, *, before: int = 1 << 32
-    ) -> list[Step | Run]:
-        """
-        Walk the top level up to the pixel data, or to the first tag from `before` on.
-
-        Returns
-        -------
-        list
-            What became of each element in the order of the file, private creators
-            too.
-        """
-        data, end, previous = frame.data, len(frame.data), 0
-        read_head = frame.encoding.read_head
-        context = Context(frame.encoding, frame.charset, {})
-        begin = context.copy()
-        steps: list[Step | Run] = []
-        n_in_row = longest = 0
-        while position < end:
-            run = self._memory.find_run(data, position, previous, context)
-            if run is not None and frame.is_kept:
-                steps.append(run)
-                n_in_row = 0
-                header.raws.update(run.raws)
-                context.creators.update(run.creators)
-                position += len(run.raw)
-                previous = run.entries[-1][0]
-                continue
-            tag, code, start, length = read_head(data, position)
-            if tag >= before:
-                break
-            if tag in PIXEL_TAGS:
-                header.pixels = _place_pixels(frame, tag, code, start, length, end)
-                break
-            entry, stop = self._walker.step(
-                frame, context.creators, tag, code, position, start, length, end
-            )
-            raw = data[position:stop] if stop - position < _LONGEST_IN_A_RUN else b""
-            header.raws[tag] = raw
-            if tag == CHARSET:
-                # What follows depends on it, so no run may reach over it.
-                context.charset = begin.charset = frame.charset
-                raw = b""
-            is_remembered = stop - position <= LARGEST_REMEMBERED_BYTES
-            generation = self._memory.generation if is_remembered else -1
-            creator = context.creators.get(tag)
-            steps.append(Step(tag, raw, entry, creator, generation))
-            n_in_row = n_in_row + 1 if entry.times and raw else 0
-            longest = max(longest, n_in_row)
-            position, previous = stop, tag
-        if longest >= SHORTEST_RUN:
-            self._memory.learn(begin, steps)
-        return steps
-
-    def _elements_of(self, frame: Frame, steps: list[Step | Run]) -> dict[int, bytes]:
-        """Return the elements of the top level that stay, by tag."""
-        kept: dict[int, bytes] = {}
-        for step in steps:
-            if isinstance(step, Run):
-                kept.update(step.kept)
-            elif step.entry.out:
-                kept[step.tag] = step.entry.out
-        return self._walker.completed(frame, kept, lambda: _entries_of(steps))
 
 
 @contextlib.contextmanager
@@ -311,9 +240,9 @@ def _truncation_told() -> Iterator[None]:
         raise BadDicom(Reason.TRUNCATED) from None
 
 
-def _place_pixels(
-    frame: Frame, tag: int, code: bytes, start: int, length: int, end: int
-) -> PixelPlace:
+def _place_pixels(frame: Frame, position: int) -> PixelPlace:
+    end = len(frame.data)
+    tag, code, start, length = frame.encoding.read_head(frame.data, position)
     vr = code.decode("latin-1")
     if length == UNDEFINED:
         stop = end_of_fragments(frame, start, end)
@@ -321,10 +250,3 @@ def _place_pixels(
     if start + length > end:
         raise BadDicom(Reason.TRUNCATED)
     return PixelPlace(tag, vr, start, start + length, False)
-
-
-def _entries_of(steps: list[Step | Run]) -> list[tuple[int, Entry]]:
-    entries: list[tuple[int, Entry]] = []
-    for step in steps:
-        entries += step.entries if isinstance(step, Run) else [(step.tag, step.entry)]
-    return entries

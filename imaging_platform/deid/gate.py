@@ -21,6 +21,8 @@ from imaging_platform.deid.mask_recipes import (
     conditions_of,
 )
 from imaging_platform.deid.settings import DeidSettings
+from imaging_platform.dicom.dictionary import uid_entries
+from imaging_platform.dicom.structure import NATIVE_SYNTAXES
 
 _STANDARD = "1.2.840.10008."
 _STORAGE = f"{_STANDARD}5.1.4.1.1."
@@ -257,9 +259,8 @@ def short_kind_of(sop_class: str) -> str:
 
 def sop_class_name(sop_class: str) -> str:
     """Return the dictionary's name of a SOP class, else "unknown"."""
-    from pydicom._uid_dict import UID_dictionary
-
-    return UID_dictionary[sop_class][0] if sop_class in UID_dictionary else "unknown"
+    entry = uid_entries().get(sop_class)
+    return entry[0] if entry else "unknown"
 
 
 def _doubt(facts: GateFacts) -> str:
@@ -311,6 +312,8 @@ def _yes_or_no(text: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def is_known_syntax(syntax: str) -> bool:
     """Return whether a UID is a transfer syntax of the standard."""
+    if syntax in NATIVE_SYNTAXES:
+        return True
     from pydicom.uid import AllTransferSyntaxes
 
     return syntax in AllTransferSyntaxes

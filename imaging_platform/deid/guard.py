@@ -20,11 +20,13 @@ from imaging_platform.deid.policy import NUMERIC_VRS
 from imaging_platform.deid.uids import is_personal
 
 _PIECE_BYTES = 4 << 20
-_MOST_PARTS = 1 << 16
+_BYTES_OF_A_PART = 100
 _NUMBERS = NUMERIC_VRS | {"OW", "OF", "OD", "OL", "OV"}
 # What is not ASCII in bytes that a rewriter made is a number, no letter; and no
 # identifier is shorter (`identifiers`).
 _TEXTS = re.compile(rb"[\t\n\r -~]{3,}")
+# Ends the head of each tag and item of Siemens' own headers, and is in no text.
+_MARK_OF_CSA = b"\0M\0\0\0"
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Evidence:
     _waiting_bytes: int = 0
     _n_pieces: int = 0
     _parts: set[bytes] = field(default_factory=set)
+    _parts_bytes: int = 0
 
     def add(self, vr: str, value: bytes) -> None:
         """Lay down the value of an element that is written."""
@@ -84,12 +87,15 @@ class Evidence:
         return any(_echoes(piece, identifiers) for piece in self._pieces())
 
     def _lay_new_parts(self, value: bytes) -> None:
-        """Lay down the texts among bytes that were not seen before."""
-        new = set(_TEXTS.findall(value)) - self._parts
-        if len(self._parts) > _MOST_PARTS:
+        """Lay down the texts in the parts of a value that were not seen before."""
+        new = set(value.split(_MARK_OF_CSA)) - self._parts
+        self._parts_bytes += sum(map(len, new)) + _BYTES_OF_A_PART * len(new)
+        if self._parts_bytes > _PIECE_BYTES:
             self._parts.clear()
+            self._parts_bytes = 0
         self._parts |= new
-        self._lay("technique", b"\0".join(sorted(new)))
+        texts = set(_TEXTS.findall(b"\0".join(new)))
+        self._lay("technique", b"\0".join(sorted(texts)))
 
     def _lay(self, kind: str, value: bytes) -> None:
         if not value:

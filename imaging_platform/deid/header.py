@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from imaging_platform.deid.elements import ascii_text, public_vr
 from imaging_platform.deid.encoding import Encoding
+from imaging_platform.deid.layouts import Run, Step, header_bytes
 from imaging_platform.dicom.structure import NATIVE_SYNTAXES
+
+_SEARCHED_FOR_SERIES_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,15 @@ class Header:
     pixels: PixelPlace | None = None
     asked: set[int] = field(default_factory=set)
 
+    def take(self, data: bytes, steps: Sequence[Step | Run]) -> None:
+        """Take up the elements of a top level that was walked."""
+        for step in steps:
+            if isinstance(step, Run):
+                self.raws.update(step.raws)
+            else:
+                tag, _, _, start, stop = step
+                self.raws[tag] = header_bytes(data, start, stop)
+
     @property
     def is_encapsulated(self) -> bool:
         """Whether pixel data are compressed fragments."""
@@ -87,3 +100,19 @@ class Header:
             return "", b""
         _, code, start, _ = self.encoding.read_head(raw, 0)
         return code.decode("latin-1") or public_vr(tag), raw[start:]
+
+
+def find_series(data: bytes, start: int, encoding: Encoding) -> bytes:
+    """
+    Return what looks like SeriesInstanceUID (0020,000E): a guess, to group files by.
+
+    Parameters
+    ----------
+    data, start
+        A file, and where its data set begins.
+    encoding
+        Of the data set.
+    """
+    mark = struct.pack(encoding.order + "HH", 0x0020, 0x000E)
+    place = data.find(mark, start, start + _SEARCHED_FOR_SERIES_BYTES)
+    return data[place + 8 : place + 56] if place >= 0 else b""

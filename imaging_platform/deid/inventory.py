@@ -9,6 +9,7 @@ from typing import Any
 
 from imaging_platform.deid.elements import LONG_VRS, SHORT_VRS
 from imaging_platform.deid.tables import PROFILE_FILE, known_creators, load_table
+from imaging_platform.dicom.dictionary import public_entries
 
 PrivateName = tuple[int, int, str, str]
 """Group, low byte of the element, creator, value representation in the file."""
@@ -102,10 +103,8 @@ def is_known_tag(tag: int) -> bool:
 
 @functools.cache
 def _known_tags() -> frozenset[int]:
-    from pydicom._dicom_dict import DicomDictionary
-
     rows = load_table(PROFILE_FILE)["attributes"]
-    return frozenset(DicomDictionary) | {int(t, 16) for t in rows if "x" not in t}
+    return frozenset(public_entries()) | {int(t, 16) for t in rows if "x" not in t}
 
 
 def _plain(vr: str) -> str:

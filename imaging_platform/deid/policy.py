@@ -41,6 +41,7 @@ from imaging_platform.deid.rewriters import REWRITERS
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.tables import PROFILE_FILE, load_table, table_edition
 from imaging_platform.deid.values import NUMBER_RULES, PATTERNS
+from imaging_platform.dicom.dictionary import public_entries
 from imaging_platform.files.digests import digest_json
 
 __all__ = [
@@ -133,14 +134,12 @@ class Policy:
     @functools.cached_property
     def spared(self) -> frozenset[int]:
         """Public tags whose original values the study decided to retain."""
-        from pydicom._dicom_dict import DicomDictionary
-
         if not _retains(self.settings):
             return frozenset()
         named = {int(name, 16) for name in _table() if "x" not in name}
         retained = frozenset(
             tag
-            for tag in named | set(DicomDictionary)
+            for tag in named | set(public_entries())
             if decide_public(tag, self.settings).action is Action.RETAIN
         )
         # The meta group is rebuilt, but repeats the instance and often the station.

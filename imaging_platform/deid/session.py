@@ -300,8 +300,10 @@ def _settle(
     released: frozenset[str],
 ) -> tuple[Path, DeidReport]:
     """Put each instance in its place, once; count all files."""
-    written.mkdir()
     outcomes = [outcome for batch in batches for outcome in batch.outcomes]
+    written.mkdir()
+    for series in {outcome.series for outcome in outcomes if not outcome.reason}:
+        (written / series).mkdir()
     _refuse_two_patients(outcomes)
     sources: dict[str, Path] = {}
     kept_back: list[Outcome] = []
@@ -365,9 +367,7 @@ def _count_written(
 
 
 def _place(outcome: Outcome, written: Path) -> None:
-    folder = written / outcome.series
-    folder.mkdir(exist_ok=True)
-    outcome.path.replace(folder / f"{outcome.uid}.dcm")
+    outcome.path.replace(written / outcome.series / f"{outcome.uid}.dcm")
 
 
 def _refuse_two_patients(outcomes: Iterable[Outcome]) -> None:

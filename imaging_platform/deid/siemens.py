@@ -292,6 +292,8 @@ def _rewrite_tag(tag: CsaTag, identifiers: Identity, keep_names: bool) -> CsaTag
 
 
 def _checked(value: bytes, rule: str, identifiers: Identity) -> bytes:
+    if not value:
+        return b""
     text = ascii_text(value.split(b"\0")[0])
     kept = keep_by_rule(rule, text, identifiers) if text else None
     return b"" if not kept else kept.encode("ascii") + b"\0"

@@ -6,6 +6,8 @@ import functools
 import json
 from importlib.resources import files
 
+from imaging_platform.dicom.dictionary import find_tag
+
 PROFILE_FILE = "ps3.15_e1-1_2026c.json"
 
 
@@ -39,10 +41,8 @@ def load_siemens_lists() -> dict:  # type: ignore[type-arg]  # lists and mapping
 @functools.cache
 def technique_rules() -> dict[int, str]:
     """Return the rule of each attribute on the technique list, by tag."""
-    from pydicom.datadict import tag_for_keyword
-
     rows = load_table("technique.json")["attributes"]
-    return {tag: row[0] for name, row in rows.items() if (tag := tag_for_keyword(name))}
+    return {tag: row[0] for name, row in rows.items() if (tag := find_tag(name))}
 
 
 @functools.cache

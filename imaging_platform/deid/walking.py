@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from imaging_platform.deid import philips
 from imaging_platform.deid.actions import Actions, Subject, padded
+from imaging_platform.deid.assembly import OWN_TAGS, joined
 from imaging_platform.deid.decision import Action, Decision
 from imaging_platform.deid.elements import (
+    CHARSET,
     LONG_VRS,
     PIXEL_TAGS,
     UNDEFINED,
@@ -25,66 +26,33 @@ from imaging_platform.deid.encoding import (
     SEQUENCE_END,
     Encoding,
     encoding_of,
-    join_elements,
 )
+from imaging_platform.deid.frames import Frame
 from imaging_platform.deid.guard import Evidence
 from imaging_platform.deid.identifiers import Gathering
-from imaging_platform.deid.memory import Entry, Inside, Memory, Name
-from imaging_platform.deid.tables import code_meaning
+from imaging_platform.deid.layouts import (
+    LARGEST_REMEMBERED_BYTES,
+    Entry,
+    Inside,
+    Kind,
+    Name,
+    Run,
+    Step,
+)
+from imaging_platform.deid.memory import Memory
 from imaging_platform.dicom.structure import IMPLICIT_LITTLE, BadDicom, Reason
 
 MAX_DEPTH = 16
 MAX_ELEMENTS = 4_000_000
-LARGEST_REMEMBERED_BYTES = 1 << 18
-"""Elements that are longer are decided anew each time."""
-
 _OPEN_LENGTHS_TRIED = 4
-OWN_TAGS = frozenset({0x00100010, 0x00100020})
-"""PatientName and PatientID: the pseudonym."""
-
-CHARSET = 0x00080005
-_MEANING = 0x00080104
+# More than a volume has slices: elements that are new that often repeat none before.
+_MOST_MISSES = 512
 _FIRST_DELIMITER = 0xFFFE0000
+_FIRST_END = 0x52000000
 _NESTED_PIXELS = "pixel data in an item, which no gate has seen"
 
-# Where elements of a unit can stand: in any block of their groups.
-_MAYBE_UNITS = frozenset(
-    group << 16 | block << 8 | low
-    for group, _, low in philips.DIFFUSION
-    for block in range(0x10, 0x100)
-)
-
-
-class Frame:
-    """The surroundings of a data set: what its elements mean depends on them alone."""
-
-    __slots__ = ("_charset", "_memory", "data", "depth", "encoding", "is_kept", "known")
-
-    def __init__(
-        self,
-        data: bytes,
-        encoding: Encoding,
-        charset: str,
-        depth: int,
-        is_kept: bool,
-        memory: Memory,
-    ) -> None:
-        self.data = data
-        self.encoding = encoding
-        self.depth = depth
-        self.is_kept = is_kept
-        self._memory = memory
-        self.charset = charset
-
-    @property
-    def charset(self) -> str:
-        """SpecificCharacterSet (0008,0005) in force."""
-        return self._charset
-
-    @charset.setter
-    def charset(self, charset: str) -> None:
-        self._charset = charset
-        self.known = self._memory.of((self.encoding.syntax, charset, self.is_kept))
+_NAMELESS = Kind(None, (), None)
+_NOTHING = Entry(_NAMELESS, b"")
 
 
 @dataclass
@@ -112,6 +80,9 @@ class Walker:
     evidence: Evidence
     memory: Memory
     n_elements: int = 0
+    _judged: dict[tuple[int, str, str], tuple[Decision | None, Kind]] = field(
+        default_factory=dict, repr=False
+    )
 
     def step(
         self,
@@ -137,77 +108,94 @@ class Walker:
             if 0x10 <= block <= 0xFF and stop <= end:
                 creators[tag] = ascii_text(data[start:stop])
             owner = creators.get(tag & 0xFFFF0000 | block >> 8, "")
-        known = frame.known
         if length == UNDEFINED:
             return self._meet_open(frame, tag, code, position, start, end, owner)
         if stop > end:
             raise _overrun(data, end)
-        if length > LARGEST_REMEMBERED_BYTES:
+        misses = frame.layout.misses
+        n_misses = misses.get(tag, 0)
+        if length > LARGEST_REMEMBERED_BYTES or n_misses > _MOST_MISSES:
             return self._meet(frame, tag, code, start, stop, owner), stop
         raw = data[position:stop]
         key = (owner, raw) if owner else raw
-        entry = known.get(key)
+        entry = frame.known.get(key)
         if entry is None:
+            misses[tag] = n_misses + 1
             entry = self._meet(frame, tag, code, start, stop, owner)
-            self.memory.remember(known, key, len(raw), entry)
+            self.memory.remember(frame.known, key, len(raw), entry)
+        elif n_misses:
+            misses[tag] = 0
         return entry, stop
 
-    def _walk(
-        self, frame: Frame, position: int, end: int, *, is_open: bool = False
-    ) -> tuple[list[tuple[int, Entry]], int]:
-        """Walk an item to `end`, or to its delimiter; return where it ends, too."""
-        data, read_head = frame.data, frame.encoding.read_head
-        creators: dict[int, str] = {}
-        entries: list[tuple[int, Entry]] = []
-        while position < end:
-            tag, code, start, length = read_head(data, position)
-            if tag == ITEM_END and is_open:
-                return self._counted(entries), position + 8
-            entry, position = self.step(
-                frame, creators, tag, code, position, start, length, end
-            )
-            entries.append((tag, entry))
-        if is_open:
-            raise _overrun(data, end)
-        return self._counted(entries), position
+    def walk(
+        self, frame: Frame, position: int, end: int, until: Callable[[int], bool]
+    ) -> tuple[list[Step | Run], int]:
+        """
+        Walk a data set.
 
-    def _counted(self, entries: list[tuple[int, Entry]]) -> list[tuple[int, Entry]]:
-        self.n_elements += len(entries)
+        Parameters
+        ----------
+        frame
+            Its surroundings.
+        position, end
+            Where it begins, and where it ends at the latest.
+        until
+            Whether the data set ends before an element of a tag; asked for the high
+            ones only, `_FIRST_END` and above.
+
+        Returns
+        -------
+        tuple
+            What became of each element in the order of the file, private creators
+            too; and where it ends.
+        """
+        data, read_head, step = frame.data, frame.encoding.read_head, self.step
+        layout, creators = frame.layout, {}
+        runs, varying = layout.runs, layout.varying
+        steps: list[Step | Run] = []
+        begin = previous = n_more = 0
+        before: dict[int, str] = {}
+        is_new = False
+        while position < end:
+            run = runs.get(previous)
+            stop = run.end_at(data, position, end, creators) if run else 0
+            if run and stop:
+                steps.append(run)
+                position, previous = stop, run.last
+                n_more += len(run.entries) - 1
+                if run.creators:
+                    creators.update(run.creators)
+                continue
+            tag, code, start, length = read_head(data, position)
+            if tag >= _FIRST_END and until(tag):
+                break
+            entry, stop = step(frame, creators, tag, code, position, start, length, end)
+            creator = creators.get(tag) if tag & 0x10000 else None
+            steps.append((tag, entry, creator, position, stop))
+            position, previous = stop, tag
+            if tag not in varying:
+                is_new = True
+            elif tag == CHARSET:
+                layout, begin, before = frame.layout, len(steps), dict(creators)
+                runs, varying = layout.runs, layout.varying
+        if is_new:
+            after = CHARSET if begin else 0
+            self.memory.learn(layout, data, steps[begin:], after, before)
+        self.n_elements += len(steps) + n_more
         if self.n_elements > MAX_ELEMENTS:
             raise BadDicom(Reason.MANY_ELEMENTS, f"more than {MAX_ELEMENTS}")
-        return entries
+        return steps, position
 
-    def _data_set(
-        self, frame: Frame, entries: list[tuple[int, Entry]]
-    ) -> dict[int, bytes]:
-        """Return the elements of an item that stay, by tag; of two the last."""
-        kept = {tag: entry.out for tag, entry in entries if entry.out}
-        return self.completed(frame, kept, lambda: entries)
-
-    def completed(
-        self,
-        frame: Frame,
-        kept: dict[int, bytes],
-        entries: Callable[[], list[tuple[int, Entry]]],
-    ) -> dict[int, bytes]:
-        """Return elements with all and only the creators, units and meanings due."""
-        private = [tag for tag in kept if tag & 0x10000]
-        if private:
-            if not kept.keys().isdisjoint(_MAYBE_UNITS):
-                for tag in _parts_of_broken_units(entries()):
-                    del kept[tag]
-                private = [tag for tag in private if tag in kept]
-            blocks = {
-                tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8
-                for tag in private
-                if tag & 0xFFFF > 0xFF
-            }
-            for tag in private:
-                if tag & 0xFFFF <= 0xFF and tag not in blocks:
-                    del kept[tag]
-        if _MEANING in kept:
-            kept[_MEANING] = _meaning(kept, frame.encoding)
-        return kept
+    def _item(
+        self, frame: Frame, position: int, end: int, *, is_open: bool
+    ) -> tuple[list[Step | Run], int]:
+        """Walk an item to `end`, or over its delimiter; return where it ends, too."""
+        if not is_open:
+            return self.walk(frame, position, end, _never)
+        steps, position = self.walk(frame, position, end, _ends_item)
+        if position >= end:
+            raise _overrun(frame.data, end)
+        return steps, position + 8
 
     def _meet(
         self, frame: Frame, tag: int, code: bytes, start: int, stop: int, owner: str
@@ -216,9 +204,10 @@ class Walker:
         vr = code.decode("latin-1") or _implicit_vr(tag, owner)
         if vr == "SQ":
             return self._known_sequence(frame, tag, start, stop, owner, frame.encoding)
-        decision = self._decide(tag, owner, vr)
+        decision, kind = self._judge(tag, owner, vr)
         if tag in PIXEL_TAGS and frame.depth:
             decision = Decision(Action.REMOVE, _NESTED_PIXELS)
+            kind = self.memory.kind(tag, (Action.REMOVE.value,))
         if vr == "UN" and stop - start >= 8 and _is_sequence(tag, owner, decision):
             inner = encoding_of(IMPLICIT_LITTLE)
             with contextlib.suppress(BadDicom, struct.error):
@@ -226,23 +215,24 @@ class Walker:
         value = frame.data[start:stop]
         self.told.add(tag, vr, value, frame.charset)
         if not frame.is_kept:
-            return Entry(None, b"")
+            return _NOTHING
         if decision is None:
             # A private creator stays while an element of its block does.
-            return Entry(None, frame.encoding.element(tag, "LO", _creator(value)))
+            return Entry(_NAMELESS, frame.encoding.element(tag, "LO", _creator(value)))
         new = self.actions.apply(decision, tag, vr, value, frame.charset)
-        name, what = _name_of(tag, owner, vr), (decision.action.value,)
         if decision.action is Action.RECURSE and not value:
             empty = frame.encoding.sequence(tag, [], frame.encoding, is_open=False)
-            return Entry(name, empty, what)
-        what += self.actions.notes_of_last()
+            return Entry(kind, empty)
+        notes = self.actions.notes_of_last()
+        if notes:
+            kind = self.memory.kind(kind.name, (*kind.what, *notes))
         if new is None:
-            return Entry(name, b"", what)
+            return Entry(kind, b"")
         if vr not in LONG_VRS and len(new) > LONGEST_SHORT_BYTES:
             new = b""
         if tag not in OWN_TAGS:
             self.evidence.add(vr, new)
-        return Entry(name, frame.encoding.element(tag, vr, new), what)
+        return Entry(kind, frame.encoding.element(tag, vr, new))
 
     def _known_sequence(
         self,
@@ -268,23 +258,26 @@ class Walker:
         owner: str,
     ) -> tuple[Entry, int]:
         """Decide about a sequence of undefined length; return where it ends, too."""
-        data, known = frame.data, frame.known
+        data, known, misses = frame.data, frame.known, frame.layout.misses
+        n_misses = misses.get(tag, 0)
+        is_remembered = n_misses <= _MOST_MISSES
         lengths = self.memory.open_lengths(tag)
-        for length in lengths:
+        for length in lengths if is_remembered else ():
             entry = known.get((owner, data[position : position + length]))
             if entry is not None:
+                misses[tag] = 0
                 return entry, position + length
+        misses[tag] = n_misses + 1
         if tag in PIXEL_TAGS:
             # In an item, such as an icon's: no gate has seen them.
-            return Entry(tag, b"", (Action.REMOVE.value,)), 8 + end_of_fragments(
-                frame, start, end
-            )
+            kind = self.memory.kind(tag, (Action.REMOVE.value,))
+            return Entry(kind, b""), 8 + end_of_fragments(frame, start, end)
         if code not in (b"SQ", b"UN", b""):
             raise BadDicom(Reason.BROKEN, "undefined length outside a sequence")
         inner = encoding_of(IMPLICIT_LITTLE) if code == b"UN" else frame.encoding
         entry, stop = self._sequence(frame, tag, start, end, owner, inner, is_open=True)
         size = stop - position
-        if size <= LARGEST_REMEMBERED_BYTES:
+        if is_remembered and size <= LARGEST_REMEMBERED_BYTES:
             self.memory.remember(known, (owner, data[position:stop]), size, entry)
             lengths[:] = [size, *(n for n in lengths if n != size)]
             del lengths[_OPEN_LENGTHS_TRIED:]
@@ -301,21 +294,18 @@ class Walker:
         *,
         is_open: bool,
     ) -> tuple[Entry, int]:
-        decision = self._decide(tag, owner, "SQ")
+        decision, kind = self._judge(tag, owner, "SQ")
         action = Action.REMOVE if decision is None else decision.action
         recurses = action in (Action.RECURSE, Action.RETAIN)
         is_kept = frame.is_kept and recurses
-        within = Frame(
-            frame.data, inner, frame.charset, frame.depth + 1, is_kept, self.memory
-        )
+        within = frame.inside(tag, inner, is_kept=is_kept)
         items, met, stop = self._items(within, start, end, is_open=is_open)
         if not frame.is_kept:
-            return Entry(None, b""), stop
-        name, what = _name_of(tag, owner, "SQ"), (action.value,)
+            return _NOTHING, stop
         if not recurses and action not in (Action.EMPTY, Action.DUMMY):
-            return Entry(name, b"", what), stop
+            return Entry(kind, b""), stop
         out = frame.encoding.sequence(tag, items, inner, is_open=is_open)
-        return Entry(name, out, what, met), stop
+        return Entry(self.memory.kind(kind.name, kind.what, met), out), stop
 
     def _items(
         self, frame: Frame, position: int, end: int, *, is_open: bool
@@ -332,13 +322,13 @@ class Walker:
         if frame.depth > MAX_DEPTH:
             raise BadDicom(Reason.DEEP, f"more than {MAX_DEPTH} levels")
         data, charset = frame.data, frame.charset
-        item_head = struct.Struct(frame.encoding.order + "HHI")
+        read_mark = frame.encoding.read_mark
         items: list[bytes] = []
         met = Inside()
         while position < end:
             if end - position < 8:
                 raise _overrun(data, end)
-            group, number, length = item_head.unpack_from(data, position)
+            group, number, length = read_mark(data, position)
             mark = group << 16 | number
             position += 8
             if mark == SEQUENCE_END and is_open:
@@ -351,13 +341,24 @@ class Walker:
                 raise _overrun(data, end)
             if frame.charset != charset:
                 frame.charset = charset
-            entries, position = self._walk(frame, position, stop, is_open=is_open_item)
+            steps, position = self._item(frame, position, stop, is_open=is_open_item)
             if frame.is_kept:
-                met.add([entry for _, entry in entries])
-                items.append(join_elements(self._data_set(frame, entries)))
+                met.add([s if isinstance(s, Run) else s[1].kind for s in steps])
+                items.append(joined(frame.encoding, steps))
         if is_open:
             raise _overrun(data, end)
         return items, met, position
+
+    def _judge(self, tag: int, owner: str, vr: str) -> tuple[Decision | None, Kind]:
+        """Return the decision of the policy, and how it is counted."""
+        key = tag, owner, vr
+        judged = self._judged.get(key)
+        if judged is None:
+            decision = self._decide(tag, owner, vr)
+            action = Action.REMOVE if decision is None else decision.action
+            kind = self.memory.kind(_name_of(tag, owner, vr), (action.value,))
+            judged = self._judged[key] = decision, kind
+        return judged
 
     def _decide(self, tag: int, owner: str, vr: str) -> Decision | None:
         """Return the decision of the policy, None for a private creator."""
@@ -388,19 +389,13 @@ def end_of_fragments(frame: Frame, position: int, end: int) -> int:
     raise BadDicom(Reason.TRUNCATED)
 
 
-def _parts_of_broken_units(entries: list[tuple[int, Entry]]) -> list[int]:
-    """Return what must go since another part of its unit goes (`philips`)."""
-    names = {
-        tag: (entry.name[0], entry.name[2].strip().lower(), entry.name[1])
-        for tag, entry in entries
-        if isinstance(entry.name, tuple)
-    }
-    present = philips.DIFFUSION.intersection(names.values())
-    if not present:
-        return []
-    kept = frozenset(names[tag] for tag, entry in entries if entry.out and tag in names)
-    broken = philips.incomplete(present, kept)
-    return [tag for tag, name in names.items() if name in broken]
+def _never(tag: int) -> bool:
+    del tag  # An item of known length.
+    return False
+
+
+def _ends_item(tag: int) -> bool:
+    return tag == ITEM_END
 
 
 def _name_of(tag: int, owner: str, vr: str) -> Name:
@@ -429,16 +424,6 @@ def _is_sequence(tag: int, owner: str, decision: Decision | None) -> bool:
 
 def _creator(value: bytes) -> bytes:
     return padded(ascii_text(value), "LO")
-
-
-def _meaning(kept: dict[int, bytes], encoding: Encoding) -> bytes:
-    """Return CodeMeaning in the standard's words, or the code itself."""
-    texts = []
-    for tag in (0x00080102, 0x00080100):
-        raw = kept.get(tag, b"")
-        start = encoding.read_head(raw, 0)[2] if raw else 0
-        texts.append(ascii_text(raw[start:]))
-    return encoding.element(_MEANING, "LO", padded(code_meaning(*texts), "LO"))
 
 
 def _overrun(data: bytes, end: int) -> BadDicom:

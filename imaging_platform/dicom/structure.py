@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from imaging_platform.dicom.dictionary import public_entries
 from imaging_platform.model.errors import BadInput
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -465,7 +466,4 @@ def _text(value: bytes) -> str:
 
 @functools.cache
 def _sequence_tags() -> frozenset[int]:
-    # Only implicit files need the dictionary, and importing it takes its time.
-    from pydicom._dicom_dict import DicomDictionary
-
-    return frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
+    return frozenset(tag for tag, entry in public_entries().items() if entry[0] == "SQ")
