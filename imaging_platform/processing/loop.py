@@ -136,7 +136,9 @@ class Loop:
         return [
             order
             for scope in self._scopes
-            for order in find_cohort_orders(scope, self._instance, self._graph)
+            for order in find_cohort_orders(
+                scope, self._instance, self._graph, self._store
+            )
         ]
 
     def _not_given_up(self, orders: list[Order]) -> list[Order]:

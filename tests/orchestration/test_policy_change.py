@@ -13,7 +13,6 @@ from imaging_platform.definitions import define_home
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model.layout import Home
-from imaging_platform.processing.history import read_made, read_members
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
@@ -21,6 +20,7 @@ from imaging_platform.processing.outstanding import (
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.history import read_made, read_members
 from tests.deid.originals import make_original, save
 from tests.intake.drops import mr_bytes, write_files
 

@@ -1,0 +1,133 @@
+"""Attempts that made nothing: running, failed with a class, or interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterRunStatus
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
+from imaging_platform.assets.explaining import FAILED_TAG
+from imaging_platform.assets.scope import Scope
+from imaging_platform.planning.cells import Attempt
+from imaging_platform.survey.history import chunks
+
+FINISHED = (
+    DagsterRunStatus.SUCCESS,
+    DagsterRunStatus.FAILURE,
+    DagsterRunStatus.CANCELED,
+)
+Attempts = dict[str, dict[str, Attempt]]
+
+
+def read_attempts(
+    instance: dg.DagsterInstance,
+    scope: Scope,
+    assets: Iterable[str],
+    partitions: Sequence[str] | None = None,
+) -> Attempts:
+    """
+    Return the latest attempt of each asset and partition that has made nothing.
+
+    Parameters
+    ----------
+    assets
+        Their names.
+    partitions
+        Only these, an empty one for what has none; None for all that have one.
+    """
+    run_ids = {
+        asset: _find_unmade(instance, scope.key(asset), partitions) for asset in assets
+    }
+    runs = _read_runs(
+        instance, {i for found in run_ids.values() for i in found.values()}
+    )
+    failures: dict[str, Mapping[str, str]] = {}
+    attempts: Attempts = {}
+    for asset, found in run_ids.items():
+        for partition, run_id in found.items():
+            run = runs.get(run_id)
+            if run is None:
+                continue
+            is_running = run.status not in FINISHED
+            if not is_running and run_id not in failures:
+                failures[run_id] = _read_failures(instance, scope, run)
+            attempts.setdefault(asset, {})[partition] = Attempt(
+                run_id,
+                is_running,
+                "" if is_running else failures[run_id].get(asset, ""),
+            )
+    return attempts
+
+
+def _find_unmade(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str] | None
+) -> dict[str, str]:
+    """Return the run of the latest attempt by partition, where it made nothing."""
+    storage = cast(SqlEventLogStorage, instance.event_log_storage)
+    if partitions is None:
+        read = storage.get_latest_asset_partition_materialization_attempts_without_materializations  # noqa: E501 - its name
+        found = read(key)
+        return {partition: run_id for partition, (run_id, _) in found.items()}
+    unmade = {}
+    for partition in partitions:
+        planned = storage.get_latest_planned_materialization_info(
+            key, partition or None
+        )
+        if planned is not None and planned.storage_id > _last_made(
+            instance, key, partition
+        ):
+            unmade[partition] = planned.run_id
+    return unmade
+
+
+def _last_made(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> int:
+    if partition:
+        latest = instance.event_log_storage.get_latest_storage_id_by_partition(
+            key, DagsterEventType.ASSET_MATERIALIZATION, {partition}
+        )
+        return latest.get(partition, 0)
+    page = instance.fetch_materializations(key, limit=1)
+    return page.records[0].storage_id if page.records else 0
+
+
+def _read_runs(
+    instance: dg.DagsterInstance, run_ids: set[str]
+) -> dict[str, dg.DagsterRun]:
+    records = [
+        record
+        for chunk in chunks(sorted(run_ids))
+        for record in instance.get_run_records(dg.RunsFilter(run_ids=chunk))
+    ]
+    return {record.dagster_run.run_id: record.dagster_run for record in records}
+
+
+def _read_failures(
+    instance: dg.DagsterInstance, scope: Scope, run: dg.DagsterRun
+) -> dict[str, str]:
+    """Return the class of each step's failure in a run, by asset."""
+    told = {
+        name.removeprefix(FAILED_TAG): value
+        for name, value in run.tags.items()
+        if name.startswith(FAILED_TAG)
+    }
+    if told or run.status is not DagsterRunStatus.FAILURE:
+        return told
+    # Nobody expected this failure, so nothing but the run's own log names it.
+    page = instance.get_records_for_run(
+        run.run_id, of_type=DagsterEventType.STEP_FAILURE
+    )
+    events = [record.event_log_entry.dagster_event for record in page.records]
+    return {
+        (event.step_key or "").removeprefix(f"{scope.name}__"): _classify(event)
+        for event in events
+        if event is not None
+    }
+
+
+def _classify(event: dg.DagsterEvent) -> str:
+    error = event.step_failure_data.error
+    cause = error.cause if error and error.cause else error
+    return (cause.cls_name if cause else None) or "Unexpected"
