@@ -80,4 +80,4 @@ def _tag_run(error_class: str) -> None:
         # Not inside of an asset: nothing is planned by this failure.
         return
     tags = {f"{FAILED_TAG}{context.asset_key.path[-1]}": error_class}
-    context.instance.add_run_tags(context.run_id, tags)
+    context.instance.add_run_tags(context.run.run_id, tags)

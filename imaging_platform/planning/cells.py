@@ -10,6 +10,9 @@ from typing import Protocol
 from imaging_platform.planning.reasons import Reason, name_some
 from imaging_platform.planning.state import Made, Node, choose_ready, find_outdated
 
+WHOLE_STUDY = "all"
+"""Stands for the session of what spans all sessions, where a person writes it."""
+
 HELD_CLASSES = ("Held", "IdentityLeak", "InvalidOutput")
 """Failures that wait for a person."""
 
@@ -195,7 +198,7 @@ def judge_partition(
     cells: dict[str, Cell] = {}
     for node in nodes:
         before = [cells[p] for p in parents.get(node.asset, ()) if p in cells]
-        moved = sorted(find_ancestors(parents, node.asset).intersection(facts.moving))
+        moved = _find_moved(parents, node.asset, facts.moving)
         cell = Cell(
             node.asset,
             facts.partition,
@@ -212,6 +215,12 @@ def find_ancestors(parents: Mapping[str, Sequence[str]], asset: str) -> set[str]
     """Return all that stands before an asset."""
     direct = set(parents.get(asset, ()))
     return direct.union(*(find_ancestors(parents, parent) for parent in direct))
+
+
+def _find_moved(
+    parents: Mapping[str, Sequence[str]], asset: str, moving: Collection[str]
+) -> list[str]:
+    return sorted(find_ancestors(parents, asset).intersection(moving)) if moving else []
 
 
 _INTERRUPTED = Reason("interrupted", "its latest attempt was interrupted")
