@@ -72,9 +72,14 @@ def define_study(study: Study) -> dg.Definitions:
 
 def _read_plan(study: Study, instance: dg.DagsterInstance, store: LocalStore) -> Plan:
     """Return the plan of a study, for the asset that shows it."""
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
     from imaging_platform.survey.study import Site, add_costs, survey_study
 
-    graph = define_study(study).resolve_asset_graph()
+    assets = define_study(study).assets or ()
+    graph = AssetGraph.from_assets(
+        [a for a in assets if isinstance(a, dg.AssetsDefinition)]
+    )
     site = Site(Scope(study), graph, instance, store)
     return add_costs(site, survey_study(site).plan)
 

@@ -102,7 +102,7 @@ def say_estimate(found: Estimate) -> str:
     if not found.n_results:
         return "Nothing to make."
     known = (
-        f"about {found.cpu_hours:.2f} CPU hours and {found.n_bytes / 1e6:.1f} MB, "
+        f"about {found.cpu_hours:.3g} CPU hours and {found.n_bytes / 1e6:.1f} MB, "
         f"from at least {found.n_measured} measurement(s) an asset"
     )
     unknown = f"never measured: {', '.join(found.unknown)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -123,6 +124,8 @@ def reprocess_home(
 
     with (
         only_one(home.dagster),
+        # A code server takes settings from an `.env` of the folder that it starts in.
+        contextlib.chdir(home.dagster),
         open_site(home, study) as site,
         run_daemon(site.instance) as daemon,
         shown_progress(is_wanted=not quiet) as bars,

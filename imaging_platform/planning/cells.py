@@ -156,7 +156,7 @@ class Facts:
     holds
         Why a result waits for a person, by asset.
     interrupted
-        Assets of which an attempt never came to an end.
+        Assets of which an attempt never came to an end, in words.
     moving
         Assets of other partitions, before these, that are not up to date.
     """
@@ -166,7 +166,7 @@ class Facts:
     inputs: Mapping[str, Mapping[str, str]]
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
     holds: Mapping[str, str] = field(default_factory=dict)
-    interrupted: Collection[str] = ()
+    interrupted: Mapping[str, str] = field(default_factory=dict)
     moving: Collection[str] = ()
 
 
@@ -191,8 +191,10 @@ def judge_partition(
         What people decided.
     """
     outdated = find_outdated(nodes, facts.made, facts.inputs)
-    for asset in facts.interrupted:
-        outdated.setdefault(asset, (_INTERRUPTED,))
+    for asset, why in facts.interrupted.items():
+        outdated.setdefault(asset, (Reason("interrupted", why),))
+    if not (outdated or facts.attempts or facts.holds or facts.moving):
+        return [Cell(node.asset, facts.partition, State.FRESH) for node in nodes]
     notes = _take_accepted(outdated, nodes, facts, decisions)
     ready = {} if decisions.frozen else choose_ready(outdated, parents)
     cells: dict[str, Cell] = {}
@@ -223,7 +225,6 @@ def _find_moved(
     return sorted(find_ancestors(parents, asset).intersection(moving)) if moving else []
 
 
-_INTERRUPTED = Reason("interrupted", "its latest attempt was interrupted")
 _NEVER_TRIED = Attempt("")
 
 

@@ -16,7 +16,7 @@ from dagster._core.execution.backfill import (
 from dagster._core.utils import make_new_backfill_id
 
 from imaging_platform.planning.cells import Cell
-from imaging_platform.processing.worker import LAUNCHED_BY
+from imaging_platform.processing.worker import LAUNCHED_BY, QUIET
 from imaging_platform.survey.study import PROCESSING_PLAN, Site
 
 REPROCESS = "reprocess"
@@ -80,7 +80,7 @@ def launch_backfill(site: Site, cells: Sequence[Cell]) -> str:
         ),
         title=f"reprocess {site.scope.name}",
         description=f"{len(cells)} result(s) of {len(sessions)} session(s)",
-        run_config=None,
+        run_config=QUIET,
     )
     site.instance.add_backfill(backfill)
     return backfill.backfill_id

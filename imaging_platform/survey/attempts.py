@@ -12,13 +12,14 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from imaging_platform.assets.explaining import FAILED_TAG
 from imaging_platform.assets.scope import Scope
 from imaging_platform.planning.cells import Attempt
-from imaging_platform.survey.history import chunks
+from imaging_platform.survey.history import chunks, read_run_ids
 
 FINISHED = (
     DagsterRunStatus.SUCCESS,
     DagsterRunStatus.FAILURE,
     DagsterRunStatus.CANCELED,
 )
+WITHOUT_PARTITION = ("",)
 Attempts = dict[str, dict[str, Attempt]]
 
 
@@ -36,7 +37,7 @@ def read_attempts(
     assets
         Their names.
     partitions
-        Only these, an empty one for what has none; None for all that have one.
+        Only these, `WITHOUT_PARTITION` for what has none; all when None.
     """
     run_ids = {
         asset: _find_unmade(instance, scope.key(asset), partitions) for asset in assets
@@ -67,30 +68,23 @@ def _find_unmade(
 ) -> dict[str, str]:
     """Return the run of the latest attempt by partition, where it made nothing."""
     storage = cast(SqlEventLogStorage, instance.event_log_storage)
-    if partitions is None:
-        read = storage.get_latest_asset_partition_materialization_attempts_without_materializations  # noqa: E501 - its name
-        found = read(key)
-        return {partition: run_id for partition, (run_id, _) in found.items()}
-    unmade = {}
-    for partition in partitions:
-        planned = storage.get_latest_planned_materialization_info(
-            key, partition or None
+    if partitions == WITHOUT_PARTITION:
+        planned = storage.get_latest_planned_materialization_info(key)
+        page = instance.fetch_materializations(key, limit=1)
+        last_made = page.records[0].storage_id if page.records else 0
+        is_unmade = planned is not None and planned.storage_id > last_made
+        return {"": planned.run_id} if planned and is_unmade else {}
+    only = None if partitions is None else set(partitions)
+    attempted, made = (
+        storage.get_latest_storage_id_by_partition(key, kind, only)
+        for kind in (
+            DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+            DagsterEventType.ASSET_MATERIALIZATION,
         )
-        if planned is not None and planned.storage_id > _last_made(
-            instance, key, partition
-        ):
-            unmade[partition] = planned.run_id
-    return unmade
-
-
-def _last_made(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> int:
-    if partition:
-        latest = instance.event_log_storage.get_latest_storage_id_by_partition(
-            key, DagsterEventType.ASSET_MATERIALIZATION, {partition}
-        )
-        return latest.get(partition, 0)
-    page = instance.fetch_materializations(key, limit=1)
-    return page.records[0].storage_id if page.records else 0
+    )
+    unmade = {i: p for p, i in attempted.items() if i > made.get(p, 0)}
+    run_ids = read_run_ids(storage, unmade)
+    return {unmade[storage_id]: run_id for storage_id, run_id in run_ids.items()}
 
 
 def _read_runs(

@@ -87,6 +87,17 @@ def read_cost(instance: dg.DagsterInstance, scope: Scope, asset: str) -> Cost:
     return measure(cpu_s, n_bytes)
 
 
+def read_run_ids(storage: SqlEventLogStorage, ids: Iterable[int]) -> dict[int, str]:
+    """Return the run of each event of these storage ids."""
+    run_ids: dict[int, str] = {}
+    for chunk in chunks(ids):
+        query = sqlalchemy.select(Events.c.id, Events.c.run_id)
+        with storage.index_connection() as connection:
+            rows = connection.execute(query.where(Events.c.id.in_(chunk)))
+            run_ids |= {row[0]: row[1] for row in rows}
+    return run_ids
+
+
 def chunks(items: Iterable[Item], size: int = CHUNK) -> Iterator[list[Item]]:
     """Yield the items in lists that a database takes in one question."""
     rest = iter(items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -27,7 +27,7 @@ from imaging_platform.planning.state import Made, Node
 from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.storage.proof import UNDER_WAY
-from imaging_platform.survey.attempts import Attempts, read_attempts
+from imaging_platform.survey.attempts import WITHOUT_PARTITION, Attempts, read_attempts
 from imaging_platform.survey.history import read_cost, read_made, read_members
 from imaging_platform.survey.policies import PolicyWatch
 from imaging_platform.survey.rules import RuleWatch
@@ -59,8 +59,6 @@ class Site:
     released
         Version of what a person let through the gate, by session; None where it
         cannot be known: then it counts as it was.
-    decisions
-        What people decided about results.
     """
 
     scope: Scope
@@ -68,7 +66,11 @@ class Site:
     instance: dg.DagsterInstance
     store: LocalStore
     released: Mapping[str, str] | None = None
-    decisions: Decisions = field(default_factory=Undecided)
+
+    @functools.cached_property
+    def decisions(self) -> Decisions:
+        """What people decided about results."""
+        return Undecided()
 
     def nodes(self, partitions: dg.PartitionsDefinition | None) -> list[Node]:
         """Return the study's assets with these partitions, upstream first."""
@@ -213,7 +215,7 @@ def _gather_sessions(
             inputs,
             {a: found[key] for a, found in attempts.items() if key in found},
             {a: why for a, why in held.items() if why != UNDER_WAY},
-            [a for a, why in held.items() if why == UNDER_WAY],
+            {a: why for a, why in held.items() if why == UNDER_WAY},
         )
 
 
@@ -283,7 +285,7 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
         if asset in current
     }
     attempts = read_attempts(
-        site.instance, site.scope, [node.asset for node in nodes], [""]
+        site.instance, site.scope, [node.asset for node in nodes], WITHOUT_PARTITION
     )
     facts = Facts(
         "",

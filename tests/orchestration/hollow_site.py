@@ -8,7 +8,7 @@ import dagster as dg
 from imaging_platform.assets.scope import Scope
 from imaging_platform.definitions import define_home
 from imaging_platform.files.digests import digest_json
-from imaging_platform.model.layout import Home
+from imaging_platform.model.layout import PIPELINES, Home
 from imaging_platform.planning.plan import Choice, Plan, choose_frontier
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
@@ -16,6 +16,16 @@ from imaging_platform.survey.history import read_made
 from imaging_platform.survey.study import PROCESSING_PLAN, Site, survey_study
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+OF_SESSIONS = (
+    "raw_session",
+    "anonymized_dicom",
+    "bids_session",
+    *PIPELINES,
+    "session_quality",
+    "session_report",
+)
+COHORT = ("bids_dataset", "catalog", "study_report")
+ASSETS = (*OF_SESSIONS, *COHORT)
 Result = tuple[str, str]
 
 
@@ -40,6 +50,7 @@ class HollowSite:
     meanings: dict[str, str] = field(default_factory=dict)
     failing: set[Result] = field(default_factory=set)
     members: dict[str, str] = field(default_factory=dict)
+    built: dict[str, dg.Definitions] = field(default_factory=dict)
 
     def deliver(self, session: str, digest: str) -> None:
         """Index a drop that brings or changes a session."""
@@ -58,10 +69,19 @@ class HollowSite:
         return Scope(load_study(self.home, "demo"))
 
     def code_of(self, asset: str) -> str:
+        if asset in self.codes:
+            return self.codes[asset]
         graph = define_home(self.home).resolve_asset_graph()
         return graph.get(dg.AssetKey(["demo", asset])).code_version or ""
 
     def definitions(self) -> dg.Definitions:
+        """Return the assets as they are now; built anew when a code changed."""
+        now = str((self.codes, self.home.study_file("demo").read_text()))
+        if now not in self.built:
+            self.built[now] = self._build()
+        return self.built[now]
+
+    def _build(self) -> dg.Definitions:
         specs = [
             spec.replace_attributes(
                 code_version=self.codes.get(spec.key.path[-1], spec.code_version)
@@ -85,11 +105,9 @@ class HollowSite:
 
     def versions(self) -> dict[Result, str]:
         """Return the data version of every result."""
-        assets = [key.path[-1] for key in self.site().graph.toposorted_asset_keys]
         return {
             (asset, partition or ""): made.data_version
-            for asset in assets
-            if asset != "drop_index"
+            for asset in ASSETS
             for partition, made in read_made(self.instance, self.scope, asset).items()
         }
 
@@ -145,10 +163,10 @@ class HollowSite:
         if asset == "study_report":
             return {a: versions[a, ""] for a in ("catalog", "bids_dataset")}
         assets = {a for a, _ in versions} - {"raw_session"}
+        if asset == "bids_dataset":
+            assets = {"bids_session"}
         return {
             f"{a}[{key}]": version
             for (a, key), version in versions.items()
-            if key
-            and (a == "bids_session" or asset == "catalog")
-            and a != "raw_session"
+            if key and a in assets
         }

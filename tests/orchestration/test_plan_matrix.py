@@ -13,20 +13,11 @@ from imaging_platform.files.writing import write_text
 from imaging_platform.model.layout import PIPELINES, Home
 from imaging_platform.planning.cells import State, find_ancestors
 from imaging_platform.planning.plan import Choice
-from tests.orchestration.hollow_site import HollowSite
+from tests.orchestration.hollow_site import COHORT, OF_SESSIONS, HollowSite
 
 pytestmark = pytest.mark.slow
 
 SESSIONS = [f"sub-0{number}_ses-1" for number in range(1, 7)]
-OF_SESSIONS = (
-    "raw_session",
-    "anonymized_dicom",
-    "bids_session",
-    *PIPELINES,
-    "session_quality",
-    "session_report",
-)
-COHORT = ("bids_dataset", "catalog", "study_report")
 UP = Choice(frozenset({State.STALE, State.MISSING}))
 
 

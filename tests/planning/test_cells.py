@@ -14,6 +14,7 @@ from imaging_platform.planning.cells import (
     find_ancestors,
     judge_partition,
 )
+from imaging_platform.planning.reasons import Reason
 from imaging_platform.planning.state import Made, Node
 
 PARENTS = {
@@ -118,10 +119,10 @@ def test_a_failure_that_only_a_person_resolves_is_held():
 
 
 def test_an_interrupted_attempt_makes_a_result_stale():
-    cells = judge(replace(FRESH, interrupted=["dicom"]))
+    cells = judge(replace(FRESH, interrupted={"dicom": "killed"}))
 
     assert cells["dicom"].state is State.STALE
-    assert cells["dicom"].reasons[0].kind == "interrupted"
+    assert cells["dicom"].reasons == (Reason("interrupted", "killed"),)
 
 
 def test_what_a_run_is_making_is_running():
