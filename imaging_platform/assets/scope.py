@@ -16,6 +16,8 @@ from imaging_platform.settings import Study
 from imaging_platform.storage.store import Store
 
 DEFAULT_OWNER = "team:imaging"
+STUDY_TAG = "imaging/study"
+"""Tag of the runs of a backfill, which belong to no job of the study."""
 VERSION_PARTS = "code version"
 """Metadata of an asset: what the parts of its code version between dots stand for."""
 

@@ -15,12 +15,12 @@ from dagster._core.execution.backfill import (
 )
 from dagster._core.utils import make_new_backfill_id
 
+from imaging_platform.assets.scope import STUDY_TAG
 from imaging_platform.planning.cells import Cell
 from imaging_platform.processing.worker import LAUNCHED_BY, QUIET
 from imaging_platform.survey.study import PROCESSING_PLAN, Site
 
 REPROCESS = "reprocess"
-STUDY_TAG = "imaging/study"
 UNFINISHED = (
     BulkActionStatus.REQUESTED,
     BulkActionStatus.CANCELING,

@@ -20,6 +20,8 @@ FINISHED = (
     DagsterRunStatus.CANCELED,
 )
 WITHOUT_PARTITION = ("",)
+INTERRUPTED = "DagsterExecutionInterruptedError"
+"""A step that was told to end; it says nothing about the result."""
 Attempts = dict[str, dict[str, Attempt]]
 
 
@@ -124,4 +126,5 @@ def _read_failures(
 def _classify(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     cause = error.cause if error and error.cause else error
-    return (cause.cls_name if cause else None) or "Unexpected"
+    name = (cause.cls_name if cause else None) or "Unexpected"
+    return "" if name == INTERRUPTED else name

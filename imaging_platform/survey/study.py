@@ -128,24 +128,21 @@ def survey_study(site: Site, session: str | None = None) -> Survey:
     session
         Only this session and nothing of the whole study; all when None.
     """
-    members = read_members(site.instance, site.scope)
-    nodes = site.nodes(site.scope.sessions)
-    only = None if session is None else [session]
-    made = {n.asset: read_made(site.instance, site.scope, n.asset, only) for n in nodes}
-    imported = find_imported(made[BIDS_SESSION])
-    known = {**imported, **members}
-    if session is not None:
-        known = {key: known[key] for key in known if key == session}
-    attempts = read_attempts(site.instance, site.scope, made, only)
+    log = _read_log(site, session)
     cells: list[Cell] = []
-    for facts in _gather_sessions(site, made, known, members, attempts):
-        is_imported = facts.partition not in members
-        applying = [n for n in nodes if not is_imported or n.asset not in NOT_RUN]
-        cells += judge_partition(applying, site.parents, facts, site.decisions)
+    for facts in _gather_sessions(site, log):
+        is_imported = facts.partition not in log.members
+        nodes = [n for n in log.nodes if not is_imported or n.asset not in NOT_RUN]
+        cells += judge_partition(nodes, site.parents, facts, site.decisions)
     if session is None:
-        cells += _judge_cohort(site, made, cells)
+        cells += _judge_cohort(site, log.made, cells)
     plan = Plan(site.scope.name, tuple(cells), frozen=site.decisions.frozen or "")
-    return Survey(plan, known)
+    return Survey(plan, log.known)
+
+
+def read_facts(site: Site, session: str) -> Facts | None:
+    """Return what is known of all results of a session; None when there is none."""
+    return next(_gather_sessions(site, _read_log(site, session)), None)
 
 
 def add_costs(site: Site, plan: Plan) -> Plan:
@@ -186,34 +183,66 @@ def find_imported(made: Mapping[str | None, Made]) -> dict[str, str]:
     }
 
 
-def _gather_sessions(
-    site: Site,
-    made: Makings,
-    known: Mapping[str, str],
-    members: Mapping[str, str],
-    attempts: Attempts,
-) -> Iterator[Facts]:
+@dataclass(frozen=True)
+class _Log:
+    """
+    What the event log says of the sessions of a study.
+
+    Parameters
+    ----------
+    nodes
+        The assets of a session, upstream first.
+    made
+        Latest materialization by asset and session.
+    members
+        Digest of the files of each session that came as DICOM.
+    known
+        The same of all sessions; of an imported one, of its content.
+    attempts
+        Latest attempts that made nothing.
+    """
+
+    nodes: Sequence[Node]
+    made: Makings
+    members: Mapping[str, str]
+    known: Mapping[str, str]
+    attempts: Attempts
+
+
+def _read_log(site: Site, session: str | None) -> _Log:
+    nodes = site.nodes(site.scope.sessions)
+    only = None if session is None else [session]
+    made = {n.asset: read_made(site.instance, site.scope, n.asset, only) for n in nodes}
+    members = read_members(site.instance, site.scope)
+    known = {**find_imported(made[BIDS_SESSION]), **members}
+    if session is not None:
+        known = {key: digest for key, digest in known.items() if key == session}
+    attempts = read_attempts(site.instance, site.scope, made, only)
+    return _Log(nodes, made, members, known, attempts)
+
+
+def _gather_sessions(site: Site, log: _Log) -> Iterator[Facts]:
     watches = (PolicyWatch(site.scope, site.store), RuleWatch(site.scope, site.store))
     holds = _read_holds(site)
-    for key in sorted(known):
-        current = {a: found[key] for a, found in made.items() if key in found}
+    for key in sorted(log.known):
+        current = {a: found[key] for a, found in log.made.items() if key in found}
         inputs = {
             asset: {
                 parent: current[parent].data_version
                 for parent in site.parents[asset]
                 if parent in current
             }
-            for asset in made
+            for asset in log.made
         }
         held = {asset: found[key] for asset, found in holds.items() if key in found}
-        if key in members:
+        if key in log.members:
             _add_other_inputs(site, key, current, inputs, watches)
-            inputs["raw_session"] = {"drop_index": members[key]}
+            inputs["raw_session"] = {"drop_index": log.members[key]}
         yield Facts(
             key,
             current,
             inputs,
-            {a: found[key] for a, found in attempts.items() if key in found},
+            {a: found[key] for a, found in log.attempts.items() if key in found},
             {a: why for a, why in held.items() if why != UNDER_WAY},
             {a: why for a, why in held.items() if why == UNDER_WAY},
         )

@@ -74,7 +74,9 @@ class Lab:
             orders = find_session_orders(
                 scope, instance, graph, zone, LocalStore(self.home.root)
             )
-            orders += find_cohort_orders(scope, instance, graph)
+            orders += find_cohort_orders(
+                scope, instance, graph, LocalStore(self.home.root)
+            )
         return {order.name: list(order.reasons) for order in orders}
 
 

@@ -27,7 +27,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("matrix")
     home = Home(folder / "home")
     create_study(home, "demo")
-    with dg.instance_for_test(temp_dir=str(folder)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         site = HollowSite(home, instance)
         for session in SESSIONS:
             site.deliver(session, f"{session}-first")

@@ -33,7 +33,7 @@ def made_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("survey")
     home = Home(folder / "home")
     create_study(home, "demo")
-    with dg.instance_for_test(temp_dir=str(folder)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         site = HollowSite(home, instance)
         for session in SESSIONS:
             site.deliver(session, "first")
