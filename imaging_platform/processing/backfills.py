@@ -88,13 +88,13 @@ def launch_backfill(site: Site, cells: Sequence[Cell]) -> str:
 
 def find_unfinished(site: Site) -> list[str]:
     """Return the backfills of this study that `reprocess` began and that go on."""
-    found = site.instance.get_backfills(
-        filters=BulkActionsFilter(
-            statuses=UNFINISHED,
-            tags={LAUNCHED_BY: REPROCESS, STUDY_TAG: site.scope.name},
-        )
-    )
-    return [backfill.backfill_id for backfill in found]
+    filters = BulkActionsFilter(statuses=UNFINISHED)
+    return [
+        backfill.backfill_id
+        for backfill in site.instance.get_backfills(filters=filters)
+        if backfill.tags.get(LAUNCHED_BY) == REPROCESS
+        and backfill.tags.get(STUDY_TAG) == site.scope.name
+    ]
 
 
 def read_progress(site: Site, backfill_id: str) -> Progress:
