@@ -68,9 +68,11 @@ def other_end(asset: str, kind: str) -> Change:
 
 def write_settings(asset: str, text: str) -> Change:
     def make(site: HollowSite) -> None:
-        site.codes.pop(asset, None)
-        site.meanings[asset] = text
+        code, _, _ = site.codes.pop(asset, site.code_of(asset)).partition(".")
         write_text(site.home.study_file("demo"), f"name: demo\n{text}\n")
+        _, _, settings = site.code_of(asset).partition(".")
+        site.codes[asset] = f"{code}.{settings}"
+        site.meanings[asset] = text
 
     return Change(f"settings of {asset}", asset, "parameter", make)
 
