@@ -152,7 +152,8 @@ def rewrite_batch(task: Task, tell: Tell | None = None) -> Batch:
     laid.mkdir()
     out.mkdir()
     told = _gathering(task.subject)
-    engine = Engine(task.subject, Screen(task.known), told, Evidence(laid))
+    screen = Screen(task.known, task.subject.policy.settings.own_words)
+    engine = Engine(task.subject, screen, told, Evidence(laid))
     worker = _Worker(engine, task.released, _GateMemory())
     outcomes: list[Outcome] = []
     for number, path in enumerate(task.paths):

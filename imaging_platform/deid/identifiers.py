@@ -8,6 +8,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from imaging_platform.deid.elements import Element
 from imaging_platform.deid.uids import UID_LIKE, is_personal, uids_in
@@ -104,6 +105,9 @@ DATE_MARKS = ("", "-", ".", "/", "_", " ")
 # A key of a vendor's protocol, from a closed list: three letters of it are no name.
 _KEYS = re.compile(r"^[A-Za-z][\w.\[\]]*(?=\t = \t)", re.MULTILINE)
 
+FEWEST_DIGITS = 8
+"""Of a number: as many do not agree with another by chance."""
+
 _ID_TAGS = frozenset(
     {
         0x00020016,  # SourceApplicationEntityTitle
@@ -155,6 +159,8 @@ class Identifiers:
     uids: frozenset[str] = frozenset()
     dates: frozenset[str] = frozenset()
 
+    own_words: ClassVar[frozenset[str]] = frozenset()
+
     def without(self, *, dates: Iterable[str] = (), uids: bool = False) -> Identifiers:
         """Return the same without days, or UIDs, that stand for good reason."""
         return Identifiers(
@@ -183,6 +189,22 @@ class Identifiers:
         """Return a text without the parts that echo (plain ASCII text only)."""
         text = UID_LIKE.sub(lambda m: "" if m[0] in self.uids else m[0], text)
         return _search_of(self).cut_from(text)
+
+    def shorten(self, number: str) -> str:
+        """
+        Return a number without the digits from where they spell one of these.
+
+        A day or a long number behind a decimal point looks like a measurement; as
+        many digits do not agree by chance.
+
+        Examples
+        --------
+        >>> Identifiers(dates=frozenset({"19370214"})).shorten("7.519370214")
+        '7.5'
+        """
+        starts = [number.find(digits) for digits in _search_of(self).digits]
+        start = min((start for start in starts if start >= 0), default=len(number))
+        return number[:start].rstrip("+-.")
 
 
 @dataclass
@@ -352,6 +374,7 @@ class _Search:
         ordered = sorted(needles, key=lambda needle: (-len(needle), needle))
         self.needles = [(needle, re.compile(needles[needle])) for needle in ordered]
         self.patterns = [re.compile(needles[n], re.IGNORECASE) for n in ordered]
+        self.digits = _long_numbers(identifiers)
         self.spelled = [
             word.encode()
             for word in identifiers.words
@@ -375,6 +398,14 @@ class _Search:
             if needle in text.lower():
                 text = pattern.sub("", text)
         return text
+
+
+def _long_numbers(identifiers: Identifiers) -> list[str]:
+    """Return days as people write them, and numbers of as many digits."""
+    days = [(day[:4], day[4:6], day[6:]) for day in identifiers.dates]
+    spelled = {form for y, m, d in days for form in (y + m + d, d + m + y, m + d + y)}
+    digits = {re.sub(r"\D", "", word) for word in identifiers.words}
+    return sorted(spelled | {one for one in digits if len(one) >= FEWEST_DIGITS})
 
 
 _search_of = functools.lru_cache(maxsize=16)(_Search)

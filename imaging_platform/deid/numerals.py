@@ -17,10 +17,11 @@ _MONTHS = (
 )
 _YEAR = r"(?:19|20)\d{2}"
 _DATE_LIKE = re.compile(
-    # Also behind other digits: with marks between them they are a day.
-    rf"{_YEAR}(?P<dash>[-./])[01]\d(?P=dash)[0-3]\d(?!\d)|"
+    # Also beside other digits: with marks between them they are a day.
+    rf"{_YEAR}(?P<dash>[-./])[01]\d(?P=dash)[0-3]\d|"
+    r"(?<!\d)[0-3]?\d(?P<mark>[-/])[0-3]?\d(?P=mark)\d{2,4}|"
+    r"[0-3]\d/[01]\d/\d{2,4}|"
     rf"(?<!\d)(?:{_YEAR}[-./_ ]?[01]\d[-./_ ]?[0-3]\d|"
-    r"[0-3]?\d(?P<mark>[-/])[0-3]?\d(?P=mark)(?:\d{4}|\d{2})|"
     rf"[0-3]?\d[-./][01]?\d[-./]{_YEAR}|(?<!\.)[0-3]\d\.[01]\d\.\d{{2}}(?!\.)|"
     # What is left of a date whose month was written with other words.
     r"(?<!\.)[0-3]?\d[-./ ]{1,2}(?:19\d{2}|20[0-3][1-9])(?![-./]\d)|"
@@ -31,11 +32,14 @@ _DATE_LIKE = re.compile(
     r")(?!\d)"
 )
 # Telephone numbers and numbers of people, as they are written in groups.
-_CHAIN = re.compile(r"\+?(?<!\d)\d{1,5}(?:(?:[ ()/_-]{1,3}|\.)\d{1,5})+(?![A-Za-z\d])")
+_CHAIN = re.compile(
+    r"\+?(?<!\d)\d{1,5}(?:(?:[ ()/_-]{1,3}|\.)\d{1,5})+(?!\d)(?P<unit>(?=[A-Za-z]))?"
+)
 _DECIMAL = re.compile(r"(?<![\d.])\d+\.\d+(?![\d.])")
 _DOTTED = re.compile(r"\d+(?:\.\d+)*")
 _ROUND = re.compile(r"\d{1,3}[05]0")
 _FEWEST_CHAINED_DIGITS = 7
+_FEWEST_BEFORE_A_UNIT = 9
 
 
 def tells_number(text: str, *, with_releases: bool = False) -> bool:
@@ -53,13 +57,14 @@ def tells_number(text: str, *, with_releases: bool = False) -> bool:
     --------
     >>> tells_number("14.02.1937"), tells_number("+49 341 99 40 2221")
     (True, True)
+    >>> tells_number("555-123-4567Body"), tells_number("1937-02-142D")
+    (True, True)
     >>> tells_number("0.8 0.8 0.8 256"), tells_number("b0 1000 2000")
     (False, False)
     """
     if _DATE_LIKE.search(text):
         return True
-    chains = _CHAIN.findall(text)
-    return any(_is_long(chain, with_releases) for chain in chains)
+    return any(_is_long(chain, with_releases) for chain in _CHAIN.finditer(text))
 
 
 def cut_numbers(text: str, *, with_releases: bool = False) -> str:
@@ -73,19 +78,22 @@ def cut_numbers(text: str, *, with_releases: bool = False) -> str:
     """
 
     def plain(match: re.Match[str]) -> str:
-        return "" if _is_long(match[0], with_releases) else match[0]
+        return "" if _is_long(match, with_releases) else match[0]
 
     return _CHAIN.sub(plain, _DATE_LIKE.sub("", text))
 
 
-def _is_long(chain: str, with_releases: bool) -> bool:
+def _is_long(match: re.Match[str], with_releases: bool) -> bool:
     """
     Return whether a chain of numbers has as many digits as a telephone number.
 
     Decimals and round numbers are sizes, times and b-values.
     """
+    chain = match[0]
     if with_releases and _DOTTED.fullmatch(chain):
         return False
     groups = re.findall(r"\d+", _DECIMAL.sub("", chain))
     odd = [group for group in groups if not _ROUND.fullmatch(group)]
-    return sum(map(len, odd)) >= _FEWEST_CHAINED_DIGITS
+    is_before_unit = match["unit"] is not None
+    fewest = _FEWEST_BEFORE_A_UNIT if is_before_unit else _FEWEST_CHAINED_DIGITS
+    return sum(map(len, odd)) >= fewest

@@ -194,8 +194,11 @@ class _Lens:
             parts.append(self._dates)
         if decision.action in (Action.RULE, Action.REWRITE):
             parts.append(_digest_table("words.json"))
+        if decision.rule == "descriptor":
+            parts += sorted(self._settings.own_words)
         if decision.action is Action.REWRITE:
             parts += [self._dates, self._settings.descriptors, digest_json(PATTERNS)]
+            parts += sorted(self._settings.own_words)
             tables = _TABLES_OF_REWRITERS.get(decision.rule, ())
             parts += map(_digest_table, tables)
         return "|".join(parts)

@@ -278,6 +278,9 @@ def _container_reason(tag: int) -> str:
     return ""
 
 
+_RULES_OF_NUMBERS = {"DS": "number", "IS": "integer"}
+
+
 def _decide_reviewed(rule: str, reason: str, vr: str) -> Decision:
     if rule == "drop":
         return Decision(Action.REMOVE, reason)
@@ -291,9 +294,11 @@ def _decide_reviewed(rule: str, reason: str, vr: str) -> Decision:
         return Decision(Action.KEEP, reason, vr=vr)
     if vr in ("OB", "OW", "UN", "SQ"):
         return Decision(Action.REMOVE, f"{reason}, but of unknown form")
-    is_number = vr in ("DS", "IS") and rule not in NUMBER_RULES
-    name = "number" if rule == "number_or_recurse" or is_number else rule
-    return Decision(Action.RULE, reason, name, vr)
+    if rule == "number_or_recurse":
+        rule = "number"
+    if rule not in NUMBER_RULES:
+        rule = _RULES_OF_NUMBERS.get(vr, rule)
+    return Decision(Action.RULE, reason, rule, vr)
 
 
 def _decide_private_by_vr(
@@ -307,7 +312,7 @@ def _decide_private_by_vr(
         return Decision(date_action(vr, settings), reason, vr=vr)
     if vr == "SQ":
         return Decision(Action.RECURSE, reason, vr=vr)
-    by_vr = {"DS": "number", "IS": "number", "CS": "code"}
+    by_vr = _RULES_OF_NUMBERS | {"CS": "code"}
     if vr in by_vr or vr in ("LO", "SH", "ST", "LT", "UT", "UC"):
         return Decision(Action.RULE, reason, rule or by_vr.get(vr, "token"), vr)
     if rule and vr == "UN":

@@ -91,7 +91,7 @@ def decide_by_kind(tag: int, settings: DeidSettings) -> Decision:
     if vr in NUMERIC_VRS or tag in LUT_TAGS:
         return Decision(Action.KEEP, "number")
     if vr in ("DS", "IS"):
-        return Decision(Action.RULE, "number", "number")
+        return Decision(Action.RULE, "number", "integer" if vr == "IS" else "number")
     if vr == "CS":
         return Decision(Action.RULE, "code", "code")
     if vr == "SQ":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from imaging_platform.deid.identifiers import Identifiers
+from imaging_platform.deid.identifiers import FEWEST_DIGITS, Identifiers
 
 
 @dataclass(eq=False)
@@ -22,11 +22,15 @@ class Screen:
     ----------
     identifiers
         What is known when the rewriting starts.
+    own_words
+        Words of the study's own protocols, in lower case (`DeidSettings.words`).
     """
 
     identifiers: Identifiers
+    own_words: frozenset[str] = frozenset()
     echoes: dict[str, bool] = field(default_factory=dict)
     cuts: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, str] = field(default_factory=dict)
 
     def echoes_in(self, text: str) -> bool:
         """Return and note what `Identifiers.echoes_in` says."""
@@ -42,11 +46,24 @@ class Screen:
             answer = self.cuts[text] = self.identifiers.cut_from(text)
         return answer
 
+    def shorten(self, number: str) -> str:
+        """Return and note what `Identifiers.shorten` says."""
+        if len(number) < FEWEST_DIGITS:
+            return number
+        answer = self.numbers.get(number)
+        if answer is None:
+            answer = self.numbers[number] = self.identifiers.shorten(number)
+        return answer
+
     def answers_otherwise(self, identifiers: Identifiers) -> bool:
         """Return whether other identifiers give another answer to any question."""
+        asked = (
+            (identifiers.echoes_in, self.echoes),
+            (identifiers.cut_from, self.cuts),
+            (identifiers.shorten, self.numbers),
+        )
         return any(
-            identifiers.echoes_in(text) != answer
-            for text, answer in self.echoes.items()
-        ) or any(
-            identifiers.cut_from(text) != answer for text, answer in self.cuts.items()
+            ask(text) != answer
+            for ask, answers in asked
+            for text, answer in answers.items()
         )

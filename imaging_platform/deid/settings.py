@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from imaging_platform.deid.additions import KeptElement, check_lists
 from imaging_platform.deid.mask_recipes import MaskRecipe
@@ -24,6 +24,7 @@ Characteristic = Literal[
     "special_needs",
     "pre_medication",
 ]
+ProtocolWord = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{1,31}$")]
 ImageKind = Literal["MR", "CT", "PT", "NM"]
 
 
@@ -63,6 +64,13 @@ class DeidSettings(Section):
         default="clean",
         description="Series description and protocol name: words without identifiers "
         "and dates (PS3.15 E.3.5), or nothing. Naming in BIDS needs the words.",
+    )
+    words: tuple[ProtocolWord, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Words of the study's own protocols, such as labels of tasks, that "
+        "stay in descriptions although the reviewed list does not have them; in any "
+        "case of letters. No name of a person may be among them.",
     )
     device: Literal["remove", "retain"] = Field(
         default="remove",
@@ -120,6 +128,11 @@ class DeidSettings(Section):
         description="Elements that go in this study although an option or a list lets "
         "them stay: keyword, (gggg,eeee), or (gggg,CREATOR,xxee).",
     )
+
+    @property
+    def own_words(self) -> frozenset[str]:
+        """The study's own words in lower case."""
+        return frozenset(word.lower() for word in self.words)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> DeidSettings:

@@ -34,12 +34,18 @@ from imaging_platform.deid.vocabulary import (
 class Identity(Protocol):
     """What is known of the subject of a session, as far as a rule asks for it."""
 
+    own_words: frozenset[str]
+
     def echoes_in(self, text: str) -> bool:
         """Return whether a text holds something of it."""
         ...
 
     def cut_from(self, text: str) -> str:
         """Return a text without it."""
+        ...
+
+    def shorten(self, number: str) -> str:
+        """Return a number without the digits from where they spell one of it."""
         ...
 
 
@@ -53,6 +59,8 @@ PATTERNS: dict[str, str] = {
     "code": r"[A-Za-z0-9_ .+\-/*%#]{0,16}",
     # Longer integers are numbers of orders and people, and days.
     "number": rf" *(?![+-]?\d{{8}}){_NUMBER} *",
+    # PS3.5 section 6.2, IS; some write a point behind.
+    "integer": r" *[+-]?\d{1,7}(?:\.0*)? *",
     "large_number": r" *(?!(?:19|20)\d{2}[01]\d[0-3]\d *$)"
     r"[+-]?\d{1,10}(?:\.\d{0,12})?(?:[eE][+-]?\d{1,3})? *",
     # GE: (0043,xx39) has flags above the b-value.
@@ -159,6 +167,7 @@ _CLOSED_RULES = frozenset(
         "ge_b_value",
         "ice_dimensions",
         "image_number",
+        "integer",
         "channels",
         "large_number",
         "matrix",
@@ -182,7 +191,9 @@ _CLOSED_RULES = frozenset(
 
 _COMPILED = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
 _LONG_DIGITS = re.compile(r"\d{6,}")
-NUMBER_RULES = frozenset(["number", "large_number", "ge_b_value", "numbers_or_codes"])
+NUMBER_RULES = frozenset(
+    ["number", "integer", "large_number", "ge_b_value", "numbers_or_codes"]
+)
 """Rules for numbers written as text; a list may name one for DS and IS."""
 
 _NUMERIC_RULES = NUMBER_RULES | {"ice_dimensions", "baseline"}
@@ -202,9 +213,6 @@ _ADDRESS_LIKE = re.compile(
     r"(?i:\b(?:mr|mrs|ms|dr|prof|herr|frau|mme)\.? +)(?=[A-Z][a-z])\S+"
 )
 _UNUSUAL = re.compile(r"[^ -~]+")
-_ENTITY = re.compile(
-    r"(?:task|acq|run|rec|dir|echo|ce|ses|desc|space|part|inv|mod|flip|trc|res|chunk)-$"
-)
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _RUN = re.compile(r"[A-Za-z]+|\d+")
 _WHOLE = re.compile(r" *([+-]?)(\d{1,10})(?:\.\d*)? *")
@@ -239,6 +247,8 @@ def keep_by_rule(rule: str, text: str, identifiers: Identity) -> str | None:
     if rule == "remark":
         return clean_remark(text, identifiers)
     if _is_of_rule(rule, text) and not _echoes(rule, text, identifiers):
+        if rule == "number":
+            return identifiers.shorten(text) or None
         return _rounded(text) if rule == "large_number" else text
     kept = _cut(rule, text, identifiers) if rule in CUT_RULES else None
     return _STAND_INS.get(rule) if kept is None else kept
@@ -250,10 +260,14 @@ def clean_descriptor(text: str, identifiers: Identity) -> str:
 
     Conversion and naming read them (PS3.15 section E.3.5, Clean Descriptors). Days,
     addresses, titles, long numbers and the subject's own words go; so does a word
-    of four letters and more that no list knows, unless it is the value of a BIDS
-    entity (``task-pattern``), which is a label by construction.
+    that neither the reviewed list nor the study file (`DeidSettings.words`) knows.
     """
-    cleaned = _WORD.sub(_known_part, _without_identity(text, identifiers))
+
+    def known_part(match: re.Match[str]) -> str:
+        is_own = match[0].lower() in identifiers.own_words
+        return match[0] if is_own else _known_part(match[0])
+
+    cleaned = _WORD.sub(known_part, _without_identity(text, identifiers))
     return _tidy(cleaned, text)
 
 
@@ -318,7 +332,7 @@ def _rounded(text: str) -> str:
 
 
 def _echoes(rule: str, text: str, identifiers: Identity) -> bool:
-    return rule not in ("number", "sex") and identifiers.echoes_in(text)
+    return rule not in ("number", "integer", "sex") and identifiers.echoes_in(text)
 
 
 def _cut(rule: str, text: str, identifiers: Identity) -> str | None:
@@ -351,12 +365,8 @@ def _is_cut(word: str, most: int) -> bool:
     )
 
 
-def _known_part(match: re.Match[str]) -> str:
+def _known_part(word: str) -> str:
     """Return what stays of a word of a description."""
-    word, before = match[0], match.string[: match.start()]
-    is_label = len(word) <= 24 and sum(map(str.isdigit, word)) <= MAX_UNKNOWN_LETTERS
-    if is_label and _ENTITY.search(before[-8:]):
-        return word
     if unknown_letters(word) <= MAX_UNKNOWN_LETTERS:
         return "" if is_common_name(word) else word
     runs = _RUN.findall(word)

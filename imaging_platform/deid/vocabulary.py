@@ -1,24 +1,28 @@
 """
 Telling words of technique from names: a closed vocabulary, and what may stand beside.
 
-No header says which word is a name. So a word of four letters and more stays only
-if the reviewed list (`data/words.json`) has it, whole or as parts written together;
-shorter ones are abbreviations, of which a value may have one that nobody knows.
+No header says which word is a name. So a word stays only if the reviewed list
+(`data/words.json`) has it, whole or as parts written together; of letters that no
+list explains a word may have one.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping, Sequence
 
 from imaging_platform.deid.tables import load_table
 
-MAX_UNKNOWN_LETTERS = 3
-"""Of a word: as many letters as an abbreviation may have that no list knows."""
+MAX_UNKNOWN_LETTERS = 1
+"""Of a word: as many letters as it may have that no list knows."""
 
 MAX_DIGITS = 4
 """Of a run: more are a number of a person, an order or a day."""
 
+_ABBREVIATIONS = "abbreviations"
+_ABBREVIATION_LETTERS = 3
+_FEW_DIGITS = 3
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _RUN = re.compile(r"[A-Za-z]+|\d+")
 # PS3.16 annex D.
@@ -37,13 +41,10 @@ def is_technical(text: str) -> bool:
     >>> is_technical("DOEJANE"), is_technical("John Doe"), is_technical("MRN12345")
     (False, False, False)
     """
-    n_unknown = 0
-    for word in _WORD.findall(text):
-        unknown = unknown_letters(word)
-        if unknown > MAX_UNKNOWN_LETTERS or is_common_name(word):
-            return False
-        n_unknown += unknown >= MAX_UNKNOWN_LETTERS
-    return n_unknown <= 1
+    return not any(
+        unknown_letters(word) > MAX_UNKNOWN_LETTERS or is_common_name(word)
+        for word in _WORD.findall(text)
+    )
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -67,16 +68,11 @@ def unknown_letters(word: str) -> int:
     if any(len(run) > MAX_DIGITS for run in digits):
         return MAX_UNKNOWN_LETTERS + 1
     n_digits = sum(map(len, digits))
-    letters = [run for run in runs if not run.isdigit()]
-    open_runs = [run for run in letters if not is_known(run)]
-    if 0 < n_digits <= MAX_UNKNOWN_LETTERS:
+    open_runs = [run for run in runs if not run.isdigit() and not is_known(run)]
+    if 0 < n_digits <= _FEW_DIGITS:
         # As d is of ep2d1, and V of V4.3.
         open_runs = [run for run in open_runs if len(run) > 1]
-    unknown = sum(map(len, open_runs))
-    is_anonymous = len(open_runs) == len(letters)
-    if unknown > 1 and is_anonymous and n_digits > MAX_UNKNOWN_LETTERS:
-        return MAX_UNKNOWN_LETTERS + 1
-    return unknown
+    return sum(map(len, open_runs))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -89,15 +85,15 @@ def is_known(run: str) -> bool:
     >>> is_known("SocialDoors"), is_known("FIELDMAPSE"), is_known("Oldewelt")
     (True, True, False)
     """
-    lower, words = run.lower(), known_words()
-    if lower in words:
+    lower, words = run.lower(), _joinable_words()
+    if lower in known_words():
         return True
     # A plural, and a letter typed twice.
     if len(lower) > MAX_DIGITS and lower[-1] in "s" + lower[-2] and lower[:-1] in words:
         return True
     parts = _CAMEL.findall(run)
     if len(parts) > 1 and all(_is_part(part, words) for part in parts):
-        return any(len(part) >= MAX_UNKNOWN_LETTERS for part in parts)
+        return any(len(part) >= _ABBREVIATION_LETTERS for part in parts)
     return len(lower) <= 24 and _is_joined(lower)
 
 
@@ -141,8 +137,20 @@ def is_common_name(word: str) -> bool:
 @functools.cache
 def known_words() -> frozenset[str]:
     """Return the reviewed words of technique, lower case."""
-    groups = load_table("words.json")["words"].values()
-    return frozenset(word for group in groups for word in group)
+    return _joinable_words() | frozenset(_groups()[_ABBREVIATIONS])
+
+
+@functools.cache
+def _joinable_words() -> frozenset[str]:
+    """Return the words that also stand as parts: of abbreviations all is made."""
+    groups = _groups().items()
+    return frozenset(
+        word for name, group in groups if name != _ABBREVIATIONS for word in group
+    )
+
+
+def _groups() -> Mapping[str, Sequence[str]]:
+    return load_table("words.json")["words"]
 
 
 @functools.cache
@@ -157,12 +165,12 @@ def _names() -> frozenset[str]:
 
 
 def _is_part(part: str, words: frozenset[str]) -> bool:
-    return part.lower() in words or len(part) < MAX_UNKNOWN_LETTERS
+    return part.lower() in words or len(part) == 1
 
 
 def _is_joined(text: str) -> bool:
     """Return whether a text is a long word of the list and others, of 3 letters."""
-    words = known_words()
+    words = _joinable_words()
     # Where a word may end, and whether one of those before it was long.
     reached = {(0, False)}
     for start in range(len(text)):
@@ -171,6 +179,6 @@ def _is_joined(text: str) -> bool:
                 continue
             for end in range(start + 3, len(text) + 1):
                 if text[start:end] in words:
-                    is_long = was_long or end - start > MAX_UNKNOWN_LETTERS
+                    is_long = was_long or end - start > _ABBREVIATION_LETTERS
                     reached.add((end, is_long))
     return (len(text), True) in reached
