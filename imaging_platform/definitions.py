@@ -74,14 +74,19 @@ def _read_plan(study: Study, instance: dg.DagsterInstance, store: LocalStore) ->
     """Return the plan of a study, for the asset that shows it."""
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-    from imaging_platform.survey.study import Site, add_costs, survey_study
+    from imaging_platform.survey.study import (
+        Site,
+        add_costs,
+        describe_some,
+        survey_study,
+    )
 
     assets = define_study(study).assets or ()
     graph = AssetGraph.from_assets(
         [a for a in assets if isinstance(a, dg.AssetsDefinition)]
     )
     site = Site(Scope(study), graph, instance, store)
-    return add_costs(site, survey_study(site).plan)
+    return add_costs(site, describe_some(site, survey_study(site).plan))
 
 
 def _define_job(

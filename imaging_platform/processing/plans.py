@@ -15,7 +15,13 @@ from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study, load_study
 from imaging_platform.storage.local import LocalStore
-from imaging_platform.survey.study import Site, add_costs, describe, survey_study
+from imaging_platform.survey.study import (
+    Site,
+    add_costs,
+    describe,
+    describe_some,
+    survey_study,
+)
 
 
 @contextlib.contextmanager
@@ -41,7 +47,7 @@ def find_site(home: Home, study: Study, instance: dg.DagsterInstance) -> Site:
 def read_plan(home: Home, name: str) -> Plan:
     """Return the plan of a study with its costs; nothing is changed."""
     with open_site(home, name) as site:
-        return add_costs(site, survey_study(site).plan)
+        return add_costs(site, describe_some(site, survey_study(site).plan))
 
 
 def explain_cell(home: Home, name: str, asset: str, session: str) -> Cell:

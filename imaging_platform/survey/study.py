@@ -23,6 +23,7 @@ from imaging_platform.planning.cells import (
     judge_partition,
 )
 from imaging_platform.planning.plan import Plan
+from imaging_platform.planning.reasons import DECIDED, Reason
 from imaging_platform.planning.state import Made, Node
 from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
 from imaging_platform.storage.local import LocalStore
@@ -39,6 +40,9 @@ PROCESSING_PLAN = "processing_plan"
 RELEASED_INPUT = "released"
 NOT_RUN = ("raw_session", ANONYMIZED_DICOM, BIDS_SESSION)
 """Assets that an imported session does not have, or that the import itself made."""
+
+MOST_DESCRIBED = 200
+"""Each needs the record of its session; all of one kind read much alike."""
 
 Makings = Mapping[str, Mapping[str | None, Made]]
 
@@ -152,6 +156,16 @@ def add_costs(site: Site, plan: Plan) -> Plan:
     return replace(plan, costs=costs)
 
 
+def describe_some(site: Site, plan: Plan) -> Plan:
+    """Return the plan with the first of the policy and rules reasons in words."""
+    told = [cell for cell in plan.unsettled if any(map(_is_decided, cell.reasons))]
+    first = {id(cell) for cell in told[:MOST_DESCRIBED]}
+    return replace(
+        plan,
+        cells=tuple(describe(site, c) if id(c) in first else c for c in plan.cells),
+    )
+
+
 def describe(site: Site, cell: Cell) -> Cell:
     """Return a cell whose policy and rules reasons say what is decided otherwise."""
     told = {
@@ -165,6 +179,10 @@ def describe(site: Site, cell: Cell) -> Cell:
         for reason in cell.reasons
     )
     return replace(cell, reasons=reasons)
+
+
+def _is_decided(reason: Reason) -> bool:
+    return reason.kind in DECIDED.values()
 
 
 def find_imported(made: Mapping[str | None, Made]) -> dict[str, str]:
