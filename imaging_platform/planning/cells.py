@@ -56,6 +56,9 @@ class Attempt:
     failure: str = ""
 
 
+_NEVER_TRIED = Attempt("")
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """
@@ -191,11 +194,12 @@ def judge_partition(
         What people decided.
     """
     outdated = find_outdated(nodes, facts.made, facts.inputs)
+    notes = _take_accepted(outdated, nodes, facts, decisions) if outdated else {}
+    # After acceptance: nobody can read what an interrupted attempt left.
     for asset, why in facts.interrupted.items():
         outdated.setdefault(asset, (Reason("interrupted", why),))
-    if not (outdated or facts.attempts or facts.holds or facts.moving):
+    if not (outdated or notes or facts.attempts or facts.holds or facts.moving):
         return [Cell(node.asset, facts.partition, State.FRESH) for node in nodes]
-    notes = _take_accepted(outdated, nodes, facts, decisions)
     ready = {} if decisions.frozen else choose_ready(outdated, parents)
     cells: dict[str, Cell] = {}
     for node in nodes:
@@ -223,9 +227,6 @@ def _find_moved(
     parents: Mapping[str, Sequence[str]], asset: str, moving: Collection[str]
 ) -> list[str]:
     return sorted(find_ancestors(parents, asset).intersection(moving)) if moving else []
-
-
-_NEVER_TRIED = Attempt("")
 
 
 def _take_accepted(

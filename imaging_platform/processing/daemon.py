@@ -47,11 +47,15 @@ class Daemon:
     ----------
     workspace
         Dagster's code server, which starts the runs.
+    queue
+        Takes runs from the queue, as many as may go side by side.
     """
 
-    def __init__(self, workspace: WorkspaceProcessContext) -> None:
+    def __init__(
+        self, workspace: WorkspaceProcessContext, queue: QueuedRunCoordinatorDaemon
+    ) -> None:
         self._workspace = workspace
-        self._queue = QueuedRunCoordinatorDaemon(interval_seconds=1)
+        self._queue = queue
         self._logger = logging.getLogger(__name__)
 
     def tick(self) -> None:
@@ -76,8 +80,9 @@ def run_daemon(instance: dg.DagsterInstance) -> Iterator[Daemon]:
             WorkspaceFileTarget([str(product_file("workspace.yaml"))]),
             grpc_server_registry=servers,
         ) as workspace,
+        QueuedRunCoordinatorDaemon(interval_seconds=1) as queue,
     ):
-        yield Daemon(workspace)
+        yield Daemon(workspace, queue)
 
 
 def is_daemon_live(instance: dg.DagsterInstance) -> bool:
