@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
+import sqlalchemy
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from benchmarks.hollow import DIGEST, SCOPE, metadata_of, session_label
 from imaging_platform.model.layout import Home
+from imaging_platform.survey.history import chunks
 
 
 def fill_history(
-    instance: dg.DagsterInstance, home: Home, graph: dg.AssetGraph, *, n_sessions: int
+    instance: dg.DagsterInstance, graph: dg.AssetGraph, *, n_sessions: int
 ) -> None:
     """
     Record that one drop brought `n_sessions` and that all of their assets were made.
@@ -22,9 +25,7 @@ def fill_history(
     Parameters
     ----------
     instance
-        Instance on the home's disk.
-    home
-        The home.
+        Instance on a disk or a server.
     graph
         The study's graph; each asset of a session is recorded.
     n_sessions
@@ -45,7 +46,7 @@ def fill_history(
     )
     for spec in specs:
         _report(instance, spec, labels[0], metadata_of(spec))
-    _repeat_rows(home, labels[0], labels[1:])
+    _repeat_rows(instance, labels[0], labels[1:])
 
 
 def index_file(home: Home) -> Path:
@@ -72,16 +73,22 @@ def _report(
     )
 
 
-def _repeat_rows(home: Home, first: str, others: Sequence[str]) -> None:
+def _repeat_rows(
+    instance: dg.DagsterInstance, first: str, others: Sequence[str]
+) -> None:
     """Copy the first session's rows: through Dagster, 10,000 events take minutes."""
-    with contextlib.closing(sqlite3.connect(index_file(home))) as log, log:
-        log.execute(
-            "CREATE TEMP TABLE pattern AS SELECT * FROM event_logs WHERE partition = ?",
-            [first],
-        )
-        log.executemany(
-            "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp,"
-            " step_key, asset_key, partition) SELECT run_id, replace(event, ?1, ?2),"
-            " dagster_event_type, timestamp, step_key, asset_key, ?2 FROM pattern",
-            [(first, other) for other in others],
-        )
+    storage = cast(SqlEventLogStorage, instance.event_log_storage)
+    names = [column.name for column in Events.columns if column.name != "id"]
+    columns = [Events.columns[name] for name in names]
+    query = sqlalchemy.select(*columns).where(Events.c.partition == first)
+    with storage.index_connection() as connection:
+        pattern = [
+            dict(zip(names, row, strict=True)) for row in connection.execute(query)
+        ]
+        for chunk in chunks(others, 500):
+            rows = [
+                {**row, "partition": other, "event": row["event"].replace(first, other)}
+                for other in chunk
+                for row in pattern
+            ]
+            connection.execute(sqlalchemy.insert(Events), rows)

@@ -23,8 +23,10 @@ from imaging_platform.processing.outstanding import find_session_orders
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.sessions import make_sessions_sensor
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.study import Site, survey_study
 
 MANY_SESSIONS = 1_000
+PLANNED_SESSIONS = 5_000
 KNOWN_SESSIONS = 10_000
 
 
@@ -150,7 +152,7 @@ def outstanding(place: Workplace) -> Benchmark:
     instance, home = place.open()
     graph = define_home(home).resolve_asset_graph()
     n_sessions = place.count(MANY_SESSIONS)
-    fill_history(instance, home, graph, n_sessions=n_sessions)
+    fill_history(instance, graph, n_sessions=n_sessions)
     identified = IdentifiedZone(home=str(home.root))
 
     def find(_: Path) -> Numbers:
@@ -166,13 +168,39 @@ def outstanding(place: Workplace) -> Benchmark:
     )
 
 
+def plan(place: Workplace) -> Benchmark:
+    """Return the plan of many sessions, and why one result is as it is."""
+    instance, home = place.open()
+    graph = define_home(home).resolve_asset_graph()
+    n_sessions = place.count(PLANNED_SESSIONS)
+    fill_history(instance, graph, n_sessions=n_sessions)
+    site = Site(SCOPE, graph, instance, LocalStore(home.root), {})
+
+    def survey(_: Path) -> Numbers:
+        found = survey_study(site).plan
+        return {"sessions": n_sessions, "results": len(found.cells)}
+
+    def explain(_: Path) -> None:
+        survey_study(site, hollow.session_label(n_sessions - 1))
+
+    return Benchmark(
+        "plan",
+        Way("plan of a study", survey),
+        [
+            Way("why, one session", explain),
+            Way("sqlite, the same rows", lambda _: _read_rows(home)),
+        ],
+        repeats=3,
+    )
+
+
 def sensor_tick(place: Workplace) -> Benchmark:
     """Return a tick of the sessions sensor after one drop, beside an idle tick."""
     instance, home = place.open()
     definitions = define_home(home)
     graph = definitions.resolve_asset_graph()
     n_known = place.count(KNOWN_SESSIONS)
-    fill_history(instance, home, graph, n_sessions=n_known)
+    fill_history(instance, graph, n_sessions=n_known)
     seen = _index_new_drop(instance, n_known)
     sensor = make_sessions_sensor(SCOPE)
     repository = definitions.get_repository_def()
@@ -200,6 +228,7 @@ OVERHEAD = {
         run,
         session_run,
         outstanding,
+        plan,
         sensor_tick,
     )
 }

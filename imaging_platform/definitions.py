@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -11,14 +12,17 @@ from imaging_platform.assets.catalog import make_catalog_assets
 from imaging_platform.assets.derivatives import make_derivative_assets
 from imaging_platform.assets.dicom import make_dicom_assets
 from imaging_platform.assets.intake import make_intake_assets
+from imaging_platform.assets.plan import make_plan_assets
 from imaging_platform.assets.quality import make_quality_assets
 from imaging_platform.assets.reports import make_report_assets
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model.layout import Home
+from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.sensors.cohort import make_cohort_sensor
 from imaging_platform.sensors.drops import make_drops_sensor
 from imaging_platform.sensors.imports import make_imports_sensor
+from imaging_platform.sensors.reprocessing import make_reprocess_sensor
 from imaging_platform.sensors.sessions import make_sessions_sensor
 from imaging_platform.settings import (
     DEMO_STUDY,
@@ -27,6 +31,7 @@ from imaging_platform.settings import (
     find_reports_url,
     load_study,
 )
+from imaging_platform.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -45,21 +50,43 @@ def define_study(study: Study) -> dg.Definitions:
         *make_quality_assets(scope),
         *make_report_assets(scope),
         *make_catalog_assets(scope),
+        *make_plan_assets(scope, functools.partial(_read_plan, study)),
     ]
+    drops, sessions, cohort = (
+        _define_job(scope.drop_job, assets, scope.drops),
+        _define_job(scope.session_job, assets, scope.sessions),
+        _define_job(scope.cohort_job, assets, None),
+    )
     return dg.Definitions(
         assets=assets,
-        jobs=[
-            _define_job(scope.drop_job, assets, scope.drops),
-            _define_job(scope.session_job, assets, scope.sessions),
-            _define_job(scope.cohort_job, assets, None),
-        ],
+        jobs=[drops, sessions, cohort],
         sensors=[
             make_drops_sensor(scope),
             make_sessions_sensor(scope),
             make_imports_sensor(scope),
             make_cohort_sensor(scope),
+            make_reprocess_sensor(scope, [sessions, cohort]),
         ],
     )
+
+
+def _read_plan(study: Study, instance: dg.DagsterInstance, store: LocalStore) -> Plan:
+    """Return the plan of a study, for the asset that shows it."""
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+    from imaging_platform.survey.study import (
+        Site,
+        add_costs,
+        describe_some,
+        survey_study,
+    )
+
+    assets = define_study(study).assets or ()
+    graph = AssetGraph.from_assets(
+        [a for a in assets if isinstance(a, dg.AssetsDefinition)]
+    )
+    site = Site(Scope(study), graph, instance, store)
+    return add_costs(site, describe_some(site, survey_study(site).plan))
 
 
 def _define_job(
@@ -93,7 +120,8 @@ def define_home(home: Home) -> dg.Definitions:
     }
     return dg.Definitions.merge(
         *(define_study(study) for study in studies or [DEMO_STUDY]),
-        dg.Definitions(resources=resources),
+        # For runs of a backfill, which belong to no job of ours.
+        dg.Definitions(resources=resources, executor=dg.in_process_executor),
     )
 
 

@@ -248,6 +248,7 @@ def _home() -> str:
         key_of(layout.study_report),
         key_of(layout.catalog),
         key_of(layout.dataset_index),
+        key_of(layout.processing_plan),
     ]
     home = layout.Home(Path("home"))
     files = [
@@ -315,7 +316,7 @@ def _assets() -> str:
             "## Jobs\n",
             _table(["job", "assets"], _job_rows(definitions)),
             "## Sensors\n",
-            "They are on from the start.\n",
+            "They are on from the start, but for `<study>_reprocess_stale`.\n",
             _table(["sensor", "does", "looks every"], _sensor_rows(definitions)),
         ]
     )

@@ -41,6 +41,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         name=BIDS_SESSION,
         kinds={"bids", "nifti"},
         code_version=_session_version(),
+        version_parts=["code", "code", "tool dcm2niix"],
         partitions=scope.sessions,
         deps=["anonymized_dicom"],
         checks=["every_series_named", "every_instance_accounted_for"],
@@ -107,6 +108,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         name="bids_dataset",
         kinds={"bids"},
         code_version=_dataset_version(scope),
+        version_parts=["code", "parameter bids and title", "code"],
         deps=["bids_session", *layout.PIPELINES],
         checks=["valid_bids", "valid_derivatives"],
     )

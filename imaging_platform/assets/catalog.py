@@ -18,6 +18,7 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         name="catalog",
         kinds={"parquet"},
         code_version=f"2.{scope.study.digest('protocol')}",
+        version_parts=["code", "parameter protocol"],
         deps=["bids_session", "session_quality", "session_report"],
     )
     def catalog(

@@ -10,16 +10,21 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from imaging_platform.assets.metering import metered
 from imaging_platform.model.errors import PlatformError
+
+FAILED_TAG = "imaging/failed/"
+"""Before the name of an asset: tag of a run, with the class of the asset's error."""
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Show an expected error as one sentence, its fix, and whether to retry."""
-    try:
-        yield
-    except PlatformError as error:
-        raise _failure(error) from None
+    with metered():
+        try:
+            yield
+        except PlatformError as error:
+            raise _failure(error) from None
 
 
 @contextlib.contextmanager
@@ -30,7 +35,7 @@ def sealed() -> Iterator[None]:
     An unexpected error keeps its type and place in our code and loses its
     message; libraries that quote values in warnings and logs are silent.
     """
-    with warnings.catch_warnings(), _silent_libraries():
+    with warnings.catch_warnings(), _silent_libraries(), metered():
         warnings.simplefilter("ignore")
         try:
             yield
@@ -38,6 +43,7 @@ def sealed() -> Iterator[None]:
             raise _failure(error) from None
         except Exception as error:  # noqa: BLE001 - a message may quote a name or a path
             frame = traceback.extract_tb(error.__traceback__)[-1]
+            _tag_run(type(error).__name__)
             raise dg.Failure(
                 f"{type(error).__name__} at {frame.name}, line {frame.lineno}; its "
                 "message stays in the identified zone.",
@@ -58,8 +64,20 @@ def _silent_libraries() -> Iterator[None]:
 
 
 def _failure(error: PlatformError) -> dg.Failure:
+    _tag_run(type(error).__name__)
     return dg.Failure(
         f"{error} {error.fix}",
         metadata={"fix": error.fix, "class": type(error).__name__},
         allow_retries=not error.permanent,
     )
+
+
+def _tag_run(error_class: str) -> None:
+    """Name the error on the run: thousands of runs are asked at once, logs are not."""
+    try:
+        context = dg.AssetExecutionContext.get()
+    except dg.DagsterInvariantViolationError:
+        # Not inside of an asset: nothing is planned by this failure.
+        return
+    tags = {f"{FAILED_TAG}{context.asset_key.path[-1]}": error_class}
+    context.instance.add_run_tags(context.run.run_id, tags)

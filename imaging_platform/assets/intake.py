@@ -8,6 +8,7 @@ import dagster as dg
 
 from imaging_platform.assets import shown
 from imaging_platform.assets.explaining import sealed
+from imaging_platform.assets.metering import tell_cost
 from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import MissingInput
@@ -28,6 +29,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         name="drop_index",
         kinds={"dicom", "parquet"},
         code_version=f"2.{scope.study.digest('intake', 'labels')}",
+        version_parts=["code", "parameter intake and labels"],
         partitions=scope.drops,
         checks=["every_file_accounted_for"],
     )
@@ -58,7 +60,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             )
             _refuse_empty(report)
         return dg.MaterializeResult(
-            metadata=shown.drop(report),
+            metadata=shown.drop(report) | tell_cost(report.n_bytes),
             data_version=dg.DataVersion(report.data_version),
             check_results=[shown.check_drop(report)],
         )

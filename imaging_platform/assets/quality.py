@@ -23,6 +23,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         name="session_quality",
         kinds={"table"},
         code_version=f"1.{scope.study.digest('quality')}",
+        version_parts=["code", "parameter quality"],
         partitions=scope.sessions,
         deps=MEASURED,
         checks=["within_thresholds"],

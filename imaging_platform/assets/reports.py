@@ -27,6 +27,7 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         name="session_report",
         kinds={"jupyter"},
         code_version=_code_version(SESSION_TEMPLATE),
+        version_parts=["code", "notebook"],
         partitions=scope.sessions,
         deps=[
             "anonymized_dicom",
@@ -65,6 +66,7 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         name="study_report",
         kinds={"jupyter"},
         code_version=_code_version(STUDY_TEMPLATE),
+        version_parts=["code", "notebook"],
         deps=["catalog", "bids_dataset"],
     )
     def study_report(

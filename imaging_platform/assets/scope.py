@@ -9,12 +9,17 @@ from typing import Any
 
 import dagster as dg
 
+from imaging_platform.assets.metering import tell_cost, weigh
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.provenance.record import Record
 from imaging_platform.settings import Study
 from imaging_platform.storage.store import Store
 
 DEFAULT_OWNER = "team:imaging"
+STUDY_TAG = "imaging/study"
+"""Tag of the runs of a backfill, which belong to no job of the study."""
+VERSION_PARTS = "code version"
+"""Metadata of an asset: what the parts of its code version between dots stand for."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Scope:
         name: str,
         kinds: set[str],
         code_version: str,
+        version_parts: Sequence[str] = ("code",),
         partitions: dg.PartitionsDefinition | None = None,
         deps: Sequence[str | dg.AssetDep] = (),
         checks: Sequence[str] = (),
@@ -87,6 +93,9 @@ class Scope:
             Badges shown in the graph.
         code_version
             Version of code and settings (`Study.digest`).
+        version_parts
+            What its parts between dots stand for: ``code``, ``parameter`` and its name
+            in the study file, ``tool`` and its name, ``notebook``.
         partitions
             `drops`, `sessions` or None for the whole study.
         deps
@@ -110,6 +119,7 @@ class Scope:
             code_version=code_version,
             deps=[d if isinstance(d, dg.AssetDep) else self.key(d) for d in deps],
             check_specs=specs,
+            metadata={VERSION_PARTS: ", ".join(version_parts)},
             description=description,
         )
 
@@ -155,7 +165,7 @@ def publish(
     -------
     dict
         ``data_version`` and the part of ``metadata`` that each asset has:
-        ``inputs`` (versions, for planning) and ``path``.
+        ``inputs`` (versions, for planning), ``published`` (the key), and the cost.
     """
     asset = context.asset_key.path[-1]
     record = Record(
@@ -167,11 +177,13 @@ def publish(
         tools=dict(tools or {}),
         report=dict(report),
     )
+    n_bytes = weigh(tree)
     version = store.publish(tree, key, record)
     return {
         "data_version": dg.DataVersion(version),
         "metadata": {
             "inputs": dg.MetadataValue.json(dict(inputs)),
             "published": dg.MetadataValue.text(key),
+            **tell_cost(n_bytes),
         },
     }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imaging_platform.deid.session import DeidReport
     from imaging_platform.intake.drop import DropReport
     from imaging_platform.intake.session import GatheredSession
+    from imaging_platform.planning.plan import Plan
 
 Shown = dict[str, Any]  # values that dagster turns into metadata
 MOST_ROWS = 200
@@ -357,6 +358,35 @@ def report(published: PublishedZone, key: str) -> Shown:
 def tables(report: Mapping[str, Any]) -> Shown:
     """Show how many rows each table of the catalog has."""
     return {name: int(n_rows) for name, n_rows in report.items()}
+
+
+def plan(plan: Plan) -> Shown:
+    """Show how many results are in each state, why, and what they cost."""
+    from imaging_platform.planning.published import COLUMNS, list_reasons
+
+    found = plan.estimate()
+    return {
+        **{f"results {s}": n for s, n in plan.count_states().items() if n},
+        "not up to date": table(COLUMNS, list_reasons(plan)),
+        "estimated CPU hours": round(found.cpu_hours, 3),
+        "estimated bytes": found.n_bytes,
+        "never measured": ", ".join(found.unknown) or "none",
+    }
+
+
+def check_plan(plan: Plan) -> dg.AssetCheckResult:
+    """Warn when something is stale or failed."""
+    states = plan.count_states()
+    n_stale, n_failed = states["stale"], states["failed"]
+    return dg.AssetCheckResult(
+        check_name="up_to_date",
+        passed=not n_stale and not n_failed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{n_stale} result(s) are out of date, {n_failed} failed; "
+        "`imaging-platform reprocess` makes them again."
+        if n_stale or n_failed
+        else "Nothing is out of date.",
+    )
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:

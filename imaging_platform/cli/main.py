@@ -19,8 +19,10 @@ from imaging_platform.cli.import_bids import import_bids
 from imaging_platform.cli.keys import key
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
+from imaging_platform.cli.planning import plan, why
 from imaging_platform.cli.policy import policy
 from imaging_platform.cli.release import release, unrelease
+from imaging_platform.cli.reprocessing import reprocess
 from imaging_platform.cli.stages import convert, qc
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
@@ -46,6 +48,9 @@ for command in (
     attach,
     process,
     status,
+    plan,
+    why,
+    reprocess,
     where,
     release,
     unrelease,

@@ -198,6 +198,11 @@ def dataset_index(study: str) -> str:
     return f"catalog/{study}/layout"
 
 
+def processing_plan(study: str) -> str:
+    """Return the key of the state of every result of a study."""
+    return f"catalog/{study}/plan"
+
+
 def dataset_validation(study: str) -> str:
     """Return the key of what the validator said of the study's datasets."""
     return f"catalog/{study}/validation"

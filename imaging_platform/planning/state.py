@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from imaging_platform.planning.reasons import NEVER_MADE, Reason, explain_inputs
+from imaging_platform.planning.versions import explain_version
+
 
 @dataclass(frozen=True)
 class Node:
@@ -17,13 +20,17 @@ class Node:
         Its name.
     code_version
         Version of its code and settings.
+    parts
+        What the parts of `code_version` between dots stand for, such as ``code``,
+        ``parameter quality``, ``tool dcm2niix`` or ``notebook``.
     """
 
     asset: str
     code_version: str
+    parts: tuple[str, ...] = ("code",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Made:
     """
     The latest materialization of an asset.
@@ -36,20 +43,23 @@ class Made:
         Content digest of what was made.
     inputs
         Data version of each input at that time, by name.
+    policy
+        First digits of the digest of the policy in force; empty where none is.
     """
 
     code_version: str
     data_version: str
     inputs: Mapping[str, str]
+    policy: str = ""
 
 
 def find_outdated(
     nodes: Sequence[Node],
     made: Mapping[str, Made],
     inputs: Mapping[str, Mapping[str, str]],
-) -> dict[str, str]:
+) -> dict[str, tuple[Reason, ...]]:
     """
-    Return the reason of each asset that is missing or out of date.
+    Return the reasons of each asset that is missing or out of date.
 
     Staleness is not carried along: an asset behind an outdated one is named only
     when its own inputs differ, so a result that comes out the same stops there.
@@ -64,15 +74,15 @@ def find_outdated(
         Data version of each input as it is now, by asset and input name.
     """
     reasons = {
-        node.asset: _reason(node, made.get(node.asset), inputs.get(node.asset, {}))
+        node.asset: _compare(node, made.get(node.asset), inputs.get(node.asset, {}))
         for node in nodes
     }
-    return {asset: reason for asset, reason in reasons.items() if reason}
+    return {asset: found for asset, found in reasons.items() if found}
 
 
 def choose_ready(
-    outdated: Mapping[str, str], parents: Mapping[str, Sequence[str]]
-) -> dict[str, str]:
+    outdated: Mapping[str, tuple[Reason, ...]], parents: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[Reason, ...]]:
     """
     Return the outdated assets that can run now and will not have to run again.
 
@@ -82,7 +92,7 @@ def choose_ready(
     Parameters
     ----------
     outdated
-        Reason by asset, from `find_outdated`.
+        Reasons by asset, from `find_outdated`.
     parents
         Inputs of each asset, by name; those without an entry have none.
     """
@@ -102,14 +112,14 @@ def choose_ready(
     return {asset: why for asset, why in outdated.items() if not waits(asset)}
 
 
-def _reason(node: Node, made: Made | None, inputs: Mapping[str, str]) -> str:
+def _compare(
+    node: Node, made: Made | None, inputs: Mapping[str, str]
+) -> tuple[Reason, ...]:
     if made is None:
-        return "never made"
-    if made.code_version != node.code_version:
-        return f"code or settings changed: {made.code_version} to {node.code_version}"
-    names = sorted(inputs.keys() | made.inputs.keys())
-    changed = [name for name in names if inputs.get(name) != made.inputs.get(name)]
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        return f"changed input: {', '.join(changed[:3])}{more}"
-    return ""
+        return (NEVER_MADE,)
+    if made.code_version == node.code_version and made.inputs == inputs:
+        return ()
+    return (
+        *explain_version(node.parts, made.code_version, node.code_version),
+        *explain_inputs(made.inputs, inputs),
+    )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster import DagsterEventType
 
+from imaging_platform.planning.cells import HELD_CLASSES
 from imaging_platform.processing.outstanding import Order
 
 _STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
-HELD_CLASSES = ("Held", "IdentityLeak", "InvalidOutput")
 
 
 @dataclass(frozen=True)

@@ -17,33 +17,13 @@ from imaging_platform.files.digests import digest_tree
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, InvalidOutput
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.planning.state import Made
-from imaging_platform.processing.history import read_made
 from imaging_platform.provenance.record import EXISTING_DATASET, Record
 from imaging_platform.storage.store import Store
+from imaging_platform.survey.history import read_made
 from imaging_platform.tools.validator import Validation
 
 IMPORT_VERSION = "import.1"
 """Code version of an imported session; raised when an import comes out different."""
-
-NOT_RUN = ("raw_session", "anonymized_dicom", BIDS_SESSION)
-"""Assets that an imported session does not have, or that the import itself made."""
-
-
-def find_imported(made: Mapping[str | None, Made]) -> dict[str, str]:
-    """
-    Return the data version of each session whose latest BIDS tree was imported.
-
-    Parameters
-    ----------
-    made
-        Latest materialization of ``bids_session`` by session.
-    """
-    return {
-        key: one.data_version
-        for key, one in made.items()
-        if key is not None and EXISTING_DATASET in one.inputs
-    }
 
 
 def refuse_converted(store: Store, scope: Scope, key: SessionKey) -> None:

@@ -136,7 +136,9 @@ class Loop:
         return [
             order
             for scope in self._scopes
-            for order in find_cohort_orders(scope, self._instance, self._graph)
+            for order in find_cohort_orders(
+                scope, self._instance, self._graph, self._store
+            )
         ]
 
     def _not_given_up(self, orders: list[Order]) -> list[Order]:
@@ -218,19 +220,19 @@ def _identity(order: Order) -> tuple[str, str, str]:
 @contextlib.contextmanager
 def only_one(dagster_home: Path) -> Iterator[None]:
     """
-    Hold the home for one `process` at a time.
+    Hold the home for one `process` or `reprocess` at a time.
 
     Raises
     ------
     BadConfig
-        Another `process` is running on this home.
+        Another `process` or `reprocess` is running on this home.
     """
     with (dagster_home / ".process.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadConfig(
-                "Another `process` is running on this home.",
+                "Another `process` or `reprocess` is running on this home.",
                 fix="Wait until it has ended; `status` shows how far it is.",
             ) from None
         yield

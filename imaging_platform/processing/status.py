@@ -6,21 +6,16 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.scope import Scope
 from imaging_platform.intake.drop import NEED_A_PERSON
 from imaging_platform.intake.session import HeldSummary, list_held
 from imaging_platform.model.layout import ZONES, Home
-from imaging_platform.processing.history import read_made, read_members
-from imaging_platform.processing.imports import find_imported
-from imaging_platform.processing.outstanding import (
-    find_cohort_orders,
-    find_drop_orders,
-    find_session_orders,
-)
+from imaging_platform.processing.outstanding import find_drop_orders, list_orders
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.history import read_made
+from imaging_platform.survey.study import Site, survey_study
 
 
 @dataclass(frozen=True)
@@ -73,20 +68,15 @@ def read_status(home: Home, study: Study) -> Status:
     with dg.DagsterInstance.get() as instance:
         identified = IdentifiedZone(home=str(home.root))
         drops, settling = find_drop_orders(scope, instance, identified)
-        orders = [
-            *drops,
-            *find_session_orders(
-                scope, instance, graph, identified, LocalStore(home.root)
-            ),
-            *find_cohort_orders(scope, instance, graph),
-        ]
+        released = identified.released_versions(study.name)
+        site = Site(scope, graph, instance, LocalStore(home.root), released)
+        survey = survey_study(site)
+        sessions, cohort = list_orders(site, survey)
+        orders = [*drops, *sessions, *cohort]
         return Status(
             study=study.name,
             n_drops=len(read_made(instance, scope, "drop_index")),
-            n_sessions=len(
-                read_members(instance, scope).keys()
-                | find_imported(read_made(instance, scope, BIDS_SESSION)).keys()
-            ),
+            n_sessions=len(survey.members),
             n_settling=settling,
             outstanding=tuple(
                 (order.name, asset, why)

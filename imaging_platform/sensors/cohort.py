@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from imaging_platform.assets.scope import Scope
+from imaging_platform.assets.scope import STUDY_TAG, Scope
 
 INTERVAL_S = 30
 LONGEST_WAIT_S = 600
@@ -34,17 +34,22 @@ def make_cohort_sensor(scope: Scope) -> dg.SensorDefinition:
             return dg.SkipReason("No session was finished since.")
         now_s = int(time.time())
         since_s = waiting_since_s or now_s
-        filters = dg.RunsFilter(job_name=scope.session_job, statuses=RUNNING)
-        if (
-            context.instance.get_runs_count(filters)
-            and now_s - since_s < LONGEST_WAIT_S
-        ):
+        if is_busy(scope, context.instance) and now_s - since_s < LONGEST_WAIT_S:
             reason = dg.SkipReason("Sessions are still running.")
             return dg.SensorResult(skip_reason=reason, cursor=f"{done}:{since_s}")
         request = dg.RunRequest(run_key=cohort_run_key(scope, newest))
         return dg.SensorResult(run_requests=[request], cursor=f"{newest}:0")
 
     return cohort
+
+
+def is_busy(scope: Scope, instance: dg.DagsterInstance) -> bool:
+    """Return whether a run of a session, or of a backfill of the study, goes on."""
+    filters = (
+        dg.RunsFilter(job_name=scope.session_job, statuses=RUNNING),
+        dg.RunsFilter(tags={STUDY_TAG: scope.name}, statuses=RUNNING),
+    )
+    return any(instance.get_runs_count(each) for each in filters)
 
 
 def newest_report(scope: Scope, instance: dg.DagsterInstance) -> int | None:

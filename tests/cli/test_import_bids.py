@@ -23,7 +23,6 @@ from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
-from imaging_platform.processing.history import read_made
 from imaging_platform.processing.outstanding import (
     find_cohort_orders,
     find_session_orders,
@@ -32,6 +31,7 @@ from imaging_platform.provenance.record import Record
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.history import read_made
 from tests.bids.existing_dataset import make_dataset, write_image, write_json
 
 pytestmark = pytest.mark.slow
@@ -74,7 +74,9 @@ class Lab:
             orders = find_session_orders(
                 scope, instance, graph, zone, LocalStore(self.home.root)
             )
-            orders += find_cohort_orders(scope, instance, graph)
+            orders += find_cohort_orders(
+                scope, instance, graph, LocalStore(self.home.root)
+            )
         return {order.name: list(order.reasons) for order in orders}
 
 

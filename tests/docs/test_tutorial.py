@@ -66,11 +66,13 @@ def test_a_late_series_leaves_alone_what_comes_out_the_same(parts):
 def test_a_changed_limit_computes_no_image(parts):
     made = _made(parts["Change a limit"])
 
-    assert made == {"session_quality", "session_report", "catalog", "study_report"}
+    assert made == {"session_quality", "session_report", "catalog", "study_report"} | {
+        "processing_plan"
+    }
 
 
 def test_the_status_says_why_before_anything_runs(parts):
     before = parts["Change a limit"].split("done")[0]
 
     assert "session_quality" in before
-    assert "code or settings changed" in before
+    assert "settings changed: quality" in before

@@ -24,7 +24,6 @@ from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
-from imaging_platform.processing.history import read_members
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
@@ -33,6 +32,7 @@ from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.storage.proof import UNDER_WAY
+from imaging_platform.survey.history import read_members
 from tests.intake.drops import mr_bytes, write_files
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

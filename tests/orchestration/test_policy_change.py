@@ -13,7 +13,7 @@ from imaging_platform.definitions import define_home
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model.layout import Home
-from imaging_platform.processing.history import read_made, read_members
+from imaging_platform.planning.cells import State
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
@@ -21,6 +21,8 @@ from imaging_platform.processing.outstanding import (
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey import study
+from imaging_platform.survey.history import read_made, read_members
 from tests.deid.originals import make_original, save
 from tests.intake.drops import mr_bytes, write_files
 
@@ -123,6 +125,20 @@ def test_a_change_marks_the_session_that_it_concerns_and_names_the_element(site)
     (reason,) = site.reasons().values()
 
     assert reason == "policy: 1 element is treated differently, first (0018,0081)"
+
+
+def test_the_plan_says_it_in_the_same_words_and_as_data(site):
+    site.configure("remove: [EchoTime]")
+    graph = define_home(site.home).resolve_asset_graph()
+    asked = study.Site(site.scope, graph, site.instance, LocalStore(site.home.root), {})
+
+    plan = study.describe_some(asked, study.survey_study(asked).plan)
+
+    stale = [cell for cell in plan.cells if cell.state is State.STALE]
+    (reason,) = stale[0].reasons
+    assert [cell.asset for cell in stale] == ["anonymized_dicom"]
+    assert reason.kind == "policy"
+    assert reason.sentence.endswith("treated differently, first (0018,0081)")
 
 
 def test_a_session_that_was_run_again_is_up_to_date(site):

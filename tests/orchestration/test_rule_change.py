@@ -17,7 +17,6 @@ from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
-from imaging_platform.processing.history import read_made, read_members
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
@@ -25,6 +24,7 @@ from imaging_platform.processing.outstanding import (
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.history import read_made, read_members
 from tests.intake.drops import mr_bytes, write_files
 
 pytestmark = pytest.mark.slow

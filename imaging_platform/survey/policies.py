@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from imaging_platform.assets.dicom import POLICY_INPUT
@@ -9,6 +10,7 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.deid.gate import GateFacts
 from imaging_platform.deid.inventory import Inventory
 from imaging_platform.deid.outcome import describe_change, outcome_digest
+from imaging_platform.deid.policy import policy_digest
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
@@ -42,7 +44,8 @@ class PolicyWatch:
         session
             Partition key.
         made
-            The latest materialization; nothing is read when it had no policy.
+            The latest materialization; nothing is read when it had no policy, or
+            the one of today.
 
         Returns
         -------
@@ -51,6 +54,8 @@ class PolicyWatch:
         """
         if made is None or POLICY_INPUT not in made.inputs:
             return {}
+        if made.policy and self._version.startswith(made.policy):
+            return {POLICY_INPUT: made.inputs[POLICY_INPUT]}
         record = self._read(session)
         if record is None or "inventory" not in record.report:
             return {}
@@ -68,6 +73,10 @@ class PolicyWatch:
         except ValueError:
             return "policy: made with options that this version does not have"
         return describe_change(inventory, before, settings, facts)
+
+    @functools.cached_property
+    def _version(self) -> str:
+        return policy_digest(self.scope.study.deid)
 
     def _read(self, session: str) -> Record | None:
         key = layout.anonymized_dicom(self.scope.name, SessionKey.parse(session))

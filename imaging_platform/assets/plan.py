@@ -1,0 +1,54 @@
+"""The state of every result of a study, where the UI shows it."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from imaging_platform.assets import shown
+from imaging_platform.assets.explaining import explained
+from imaging_platform.assets.scope import Scope, publish
+from imaging_platform.model import layout
+from imaging_platform.planning.plan import Plan
+from imaging_platform.resources.zones import PublishedZone
+from imaging_platform.storage.local import LocalStore
+
+ReadPlan = Callable[[dg.DagsterInstance, LocalStore], Plan]
+
+
+def make_plan_assets(scope: Scope, read_plan: ReadPlan) -> list[dg.AssetsDefinition]:
+    """
+    Return ``processing_plan`` of a study.
+
+    Parameters
+    ----------
+    scope
+        The study.
+    read_plan
+        Returns the study's plan as it is when it is called.
+    """
+
+    @scope.asset(
+        name="processing_plan",
+        kinds={"table"},
+        code_version="1",
+        deps=["catalog", "bids_dataset", "study_report"],
+        checks=["up_to_date"],
+    )
+    def processing_plan(
+        context: dg.AssetExecutionContext, published: PublishedZone
+    ) -> dg.MaterializeResult:
+        """State of every asset of every session, why, and what it costs to make it."""
+        from imaging_platform.planning.published import write_plan
+
+        store, out_key = published.store(), layout.processing_plan(scope.name)
+        with explained(), store.stage(out_key) as target:
+            plan = read_plan(context.instance, store)
+            write_plan(plan, target)
+            states = plan.count_states()
+            result = publish(context, store, target, out_key, report=states, inputs={})
+        metadata = shown.plan(plan) | {
+            "page": dg.MetadataValue.url(published.link(f"{out_key}/plan.html"))
+        }
+        return shown.add(result, metadata, [shown.check_plan(plan)])
+
+    return [processing_plan]

@@ -1,0 +1,123 @@
+"""``imaging-platform plan`` and ``why``: what is out of date, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from imaging_platform.cli.printing import json_option, print_json, print_table
+from imaging_platform.model.errors import BadConfig
+from imaging_platform.model.layout import Home
+from imaging_platform.planning.cost import Estimate
+from imaging_platform.settings import enter_home, find_home
+
+if TYPE_CHECKING:
+    from imaging_platform.planning.plan import Plan
+
+
+@click.command()
+@click.option("--study", "name", help="Only this study; all when left out.")
+@click.option("--asset", "assets", multiple=True, help="Only this asset; repeatable.")
+@json_option
+def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
+    """Show what is out of date, why, and what bringing it up would cost."""
+    home = find_home()
+    enter_home(home)
+    from imaging_platform.processing.plans import read_plan
+
+    names = [name] if name else home.studies()
+    plans = [read_plan(home, each) for each in names]
+    if assets:
+        plans = [each.narrow(assets) for each in plans]
+    if as_json:
+        print_json([dump_plan(each) for each in plans])
+        return
+    for each in plans:
+        print_plan(each)
+
+
+@click.command()
+@click.argument("asset")
+@click.argument("session")
+@click.option("--study", "name", help="Name of the study; needed if there are many.")
+@json_option
+def why(asset: str, session: str, name: str | None, as_json: bool) -> None:
+    """Say how ASSET of SESSION stands, and why; `all` for the whole study."""
+    home = find_home()
+    enter_home(home)
+    from imaging_platform.processing.plans import explain_cell
+
+    cell = explain_cell(home, choose_study(home, name), asset, session)
+    if as_json:
+        print_json(dataclasses.asdict(cell))
+        return
+    state = f"{cell.state} ({cell.failure})" if cell.failure else str(cell.state)
+    click.echo(f"{cell.asset} of {cell.where} is {state}.")
+    for line in filter(None, [cell.note, *(r.sentence for r in cell.reasons)]):
+        click.echo(f"  {line}")
+
+
+def choose_study(home: Home, name: str | None) -> str:
+    """
+    Return the study that is meant: the named one, or the only one.
+
+    Raises
+    ------
+    BadConfig
+        None is named and there is not exactly one.
+    """
+    names = home.studies()
+    if name is None and len(names) != 1:
+        raise BadConfig(
+            f"There are {len(names)} studies, and none is named.",
+            fix=f"Add --study and one of: {', '.join(names) or 'none is there'}.",
+        )
+    return name or names[0]
+
+
+def print_plan(plan: Plan) -> None:
+    """Print counts, reasons and the estimate of a study."""
+    states = plan.count_states()
+    print_table(
+        f"Plan of {plan.study}",
+        ["state", "results"],
+        [(state, n) for state, n in states.items() if n],
+    )
+    if plan.frozen:
+        click.echo(f"The study is {plan.frozen}")
+    groups = plan.group()
+    if groups:
+        print_table(
+            "Not up to date",
+            ["asset", "state", "reason", "results", "why"],
+            [(g.asset, g.state_name, g.kinds, g.n_results, g.why) for g in groups],
+        )
+    click.echo(say_estimate(plan.estimate()))
+
+
+def say_estimate(found: Estimate) -> str:
+    """Return in words what it costs to make what is stale or missing."""
+    if not found.n_results:
+        return "Nothing to make."
+    known = (
+        f"about {found.cpu_hours:.3g} CPU hours and {found.n_bytes / 1e6:.1f} MB, "
+        f"from at least {found.n_measured} measurement(s) an asset"
+    )
+    unknown = f"never measured: {', '.join(found.unknown)}"
+    parts = [known] if found.n_measured else []
+    parts += [unknown] if found.unknown else []
+    return f"To make: {found.n_results} result(s); {'; '.join(parts)}."
+
+
+def dump_plan(plan: Plan) -> dict[str, object]:
+    """Return a plan for programs; results that are fresh are counted only."""
+    return {
+        "study": plan.study,
+        "frozen": plan.frozen,
+        "states": plan.count_states(),
+        "estimate": dataclasses.asdict(plan.estimate()),
+        "costs": {a: dataclasses.asdict(cost) for a, cost in plan.costs.items()},
+        "cells": [dataclasses.asdict(cell) for cell in plan.unsettled],
+    }

@@ -1,0 +1,293 @@
+"""The state of one asset of one session, with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol
+
+from imaging_platform.planning.reasons import Reason, name_some
+from imaging_platform.planning.state import Made, Node, choose_ready, find_outdated
+
+WHOLE_STUDY = "all"
+"""Stands for the session of what spans all sessions, where a person writes it."""
+
+HELD_CLASSES = ("Held", "IdentityLeak", "InvalidOutput")
+"""Failures that wait for a person."""
+
+
+class State(StrEnum):
+    """How a result stands to what would be made now."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    MISSING = "missing"
+    RUNNING = "running"
+    FAILED = "failed"
+    HELD = "held"
+    FROZEN = "frozen"
+    WAITS = "waits"
+    """Something before it is not up to date; it may then come out the same."""
+
+
+MOVING = (State.STALE, State.MISSING, State.RUNNING)
+"""What a run makes new, or is making."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    The latest attempt at a result that has not made it.
+
+    Parameters
+    ----------
+    run_id
+        The run.
+    is_running
+        Whether it may still make it.
+    failure
+        Class of the error, such as ``ToolFailed``; empty while it runs, and when it
+        ended without a word: then it counts as not tried.
+    """
+
+    run_id: str
+    is_running: bool = False
+    failure: str = ""
+
+
+_NEVER_TRIED = Attempt("")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """
+    One asset of one session.
+
+    Parameters
+    ----------
+    asset
+        Its name.
+    partition
+        Session key; empty for what spans all sessions.
+    state
+        How it stands.
+    reasons
+        Why it is not as it would be made now; empty when it is.
+    note
+        What a person decided, or why it is held.
+    failure
+        Class of the latest failure, when it is failed or held.
+    is_ready
+        Whether it is out of date and all before it is as it will be.
+    is_stopped
+        Whether it waits for something that failed or is held.
+    """
+
+    asset: str
+    partition: str
+    state: State
+    reasons: tuple[Reason, ...] = ()
+    note: str = ""
+    failure: str = ""
+    is_ready: bool = False
+    is_stopped: bool = False
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing behind it can be made until it was."""
+        return self.state in (State.FAILED, State.HELD) or self.is_stopped
+
+    @property
+    def where(self) -> str:
+        """Partition for people."""
+        return self.partition or "whole study"
+
+
+class Decisions(Protocol):
+    """What people decided about results (`imaging_platform.planning.decisions`)."""
+
+    @property
+    def frozen(self) -> str | None:
+        """Who froze the study and why; None when it is not."""
+        ...
+
+    def accepts(
+        self,
+        asset: str,
+        partition: str,
+        made: Made,
+        code_version: str,
+        inputs: Mapping[str, str],
+    ) -> str | None:
+        """Return who accepted this result as current and why; None if nobody did."""
+        ...
+
+
+class Undecided:
+    """Nobody decided anything."""
+
+    frozen: str | None = None
+
+    def accepts(
+        self,
+        asset: str,
+        partition: str,
+        made: Made,
+        code_version: str,
+        inputs: Mapping[str, str],
+    ) -> str | None:
+        """Return None."""
+        return None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """
+    What is known of all results of one partition.
+
+    Parameters
+    ----------
+    partition
+        Session key; empty for the whole study.
+    made
+        What was made last, by asset.
+    inputs
+        Data version of each input as it is now, by asset and input name.
+    attempts
+        The latest attempt by asset, where it made nothing.
+    holds
+        Why a result waits for a person, by asset.
+    interrupted
+        Assets of which an attempt never came to an end, in words.
+    moving
+        Assets of other partitions, before these, that are not up to date.
+    """
+
+    partition: str
+    made: Mapping[str, Made]
+    inputs: Mapping[str, Mapping[str, str]]
+    attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    holds: Mapping[str, str] = field(default_factory=dict)
+    interrupted: Mapping[str, str] = field(default_factory=dict)
+    moving: Collection[str] = ()
+
+
+def judge_partition(
+    nodes: Sequence[Node],
+    parents: Mapping[str, Sequence[str]],
+    facts: Facts,
+    decisions: Decisions,
+) -> list[Cell]:
+    """
+    Return the state of each asset of one partition, upstream first.
+
+    Parameters
+    ----------
+    nodes
+        The assets, upstream first.
+    parents
+        Inputs of each asset, by name.
+    facts
+        What is known.
+    decisions
+        What people decided.
+    """
+    outdated = find_outdated(nodes, facts.made, facts.inputs)
+    notes = _take_accepted(outdated, nodes, facts, decisions) if outdated else {}
+    # After acceptance: nobody can read what an interrupted attempt left.
+    for asset, why in facts.interrupted.items():
+        outdated.setdefault(asset, (Reason("interrupted", why),))
+    if not (outdated or notes or facts.attempts or facts.holds or facts.moving):
+        return [Cell(node.asset, facts.partition, State.FRESH) for node in nodes]
+    ready = {} if decisions.frozen else choose_ready(outdated, parents)
+    cells: dict[str, Cell] = {}
+    for node in nodes:
+        before = [cells[p] for p in parents.get(node.asset, ()) if p in cells]
+        moved = _find_moved(parents, node.asset, facts.moving)
+        cell = Cell(
+            node.asset,
+            facts.partition,
+            State.FRESH,
+            outdated.get(node.asset, ()),
+            notes.get(node.asset, ""),
+            is_ready=node.asset in ready,
+        )
+        cells[node.asset] = _place(cell, facts, before, moved, decisions.frozen)
+    return list(cells.values())
+
+
+def find_ancestors(parents: Mapping[str, Sequence[str]], asset: str) -> set[str]:
+    """Return all that stands before an asset."""
+    direct = set(parents.get(asset, ()))
+    return direct.union(*(find_ancestors(parents, parent) for parent in direct))
+
+
+def _find_moved(
+    parents: Mapping[str, Sequence[str]], asset: str, moving: Collection[str]
+) -> list[str]:
+    return sorted(find_ancestors(parents, asset).intersection(moving)) if moving else []
+
+
+def _take_accepted(
+    outdated: dict[str, tuple[Reason, ...]],
+    nodes: Sequence[Node],
+    facts: Facts,
+    decisions: Decisions,
+) -> dict[str, str]:
+    """Take out of `outdated` what a person accepted, and return the notes."""
+    notes: dict[str, str] = {}
+    for node in nodes:
+        made = facts.made.get(node.asset)
+        if node.asset not in outdated or made is None:
+            continue
+        inputs = facts.inputs.get(node.asset, {})
+        note = decisions.accepts(
+            node.asset, facts.partition, made, node.code_version, inputs
+        )
+        if note:
+            notes[node.asset] = note
+            del outdated[node.asset]
+    return notes
+
+
+def _place(
+    cell: Cell,
+    facts: Facts,
+    before: Sequence[Cell],
+    moved: Sequence[str],
+    frozen: str | None,
+) -> Cell:
+    """Return the cell with its state; `before` are those that it is made from."""
+    attempt = facts.attempts.get(cell.asset, _NEVER_TRIED)
+    hold = facts.holds.get(cell.asset)
+    behind = [each for each in before if each.state is not State.FRESH]
+    if attempt.is_running:
+        return replace(cell, state=State.RUNNING)
+    if frozen and (cell.reasons or hold or behind):
+        return replace(cell, state=State.FROZEN, note=frozen)
+    if hold is not None:
+        failure = attempt.failure or "Held"
+        return replace(cell, state=State.HELD, note=hold, failure=failure)
+    if cell.reasons and attempt.failure:
+        state = State.HELD if attempt.failure in HELD_CLASSES else State.FAILED
+        return replace(cell, state=state, failure=attempt.failure)
+    stopped = [each for each in behind if each.is_stopping]
+    if cell.reasons and not stopped:
+        is_made = cell.asset in facts.made
+        return replace(cell, state=State.STALE if is_made else State.MISSING)
+    names = [each.asset for each in stopped or behind] + list(moved)
+    if not names:
+        return cell
+    upstream = _explain_wait(tuple(names), is_stopped=bool(stopped))
+    return replace(
+        cell,
+        state=State.WAITS,
+        reasons=(*cell.reasons, upstream),
+        is_stopped=bool(stopped),
+    )
+
+
+def _explain_wait(names: tuple[str, ...], *, is_stopped: bool) -> Reason:
+    why = "failed or held" if is_stopped else "may come out the same"
+    return Reason("upstream", f"waits for {name_some(names)}, {why}", inputs=names)

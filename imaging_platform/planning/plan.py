@@ -1,0 +1,172 @@
+"""The state of every result of a study, and what of it can be made next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from imaging_platform.planning.cells import Cell, State
+from imaging_platform.planning.cost import Cost, Estimate, estimate
+from imaging_platform.planning.reasons import join_sentences
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    The state of every asset of every session of a study.
+
+    Parameters
+    ----------
+    study
+        Its name.
+    cells
+        One an asset and session, sessions sorted, upstream first; then those of the
+        whole study.
+    costs
+        What one materialization costs, by asset.
+    frozen
+        Who froze the study and why; empty when it is not.
+    """
+
+    study: str
+    cells: tuple[Cell, ...]
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    frozen: str = ""
+
+    @property
+    def unsettled(self) -> Iterator[Cell]:
+        """Results that are not fresh."""
+        return (cell for cell in self.cells if cell.state is not State.FRESH)
+
+    def find(self, asset: str, partition: str) -> Cell | None:
+        """Return one cell; None when there is none."""
+        return next(
+            (c for c in self.cells if c.asset == asset and c.partition == partition),
+            None,
+        )
+
+    def narrow(self, assets: Collection[str]) -> Plan:
+        """Return the plan of these assets only."""
+        cells = tuple(cell for cell in self.cells if cell.asset in assets)
+        return Plan(self.study, cells, self.costs, self.frozen)
+
+    def count_states(self) -> dict[str, int]:
+        """Return how many results are in each state."""
+        found = Counter(cell.state for cell in self.cells)
+        return {str(state): found[state] for state in State}
+
+    def group(self) -> list[Group]:
+        """Return the results that are not fresh, put together by asset and reason."""
+        groups: dict[tuple[str, State, str, str], list[Cell]] = {}
+        for cell in self.unsettled:
+            kinds = ", ".join(dict.fromkeys(r.kind for r in cell.reasons))
+            key = (cell.asset, cell.state, cell.failure, kinds)
+            groups.setdefault(key, []).append(cell)
+        return [
+            Group(asset, state, failure, kinds, len(found), found[0])
+            for (asset, state, failure, kinds), found in groups.items()
+        ]
+
+    def estimate(self) -> Estimate:
+        """Return what it costs to make all that is stale or missing."""
+        states = (State.STALE, State.MISSING)
+        wanted = Counter(c.asset for c in self.cells if c.state in states)
+        return estimate(wanted, self.costs)
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    Results of one asset in the same state for the same kind of reason.
+
+    Parameters
+    ----------
+    asset, state, failure
+        As of `Cell`.
+    kinds
+        Kinds of the reasons.
+    n_results
+        How many.
+    first
+        The first of them.
+    """
+
+    asset: str
+    state: State
+    failure: str
+    kinds: str
+    n_results: int
+    first: Cell
+
+    @property
+    def state_name(self) -> str:
+        """State and, of a failure, its class."""
+        return f"{self.state} ({self.failure})" if self.failure else str(self.state)
+
+    @property
+    def why(self) -> str:
+        """The first of them and its reason, in words."""
+        words = self.first.note or join_sentences(self.first.reasons)
+        return words if self.n_results == 1 else f"{self.first.where}: {words}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """
+    Which results of a plan a person wants made.
+
+    Parameters
+    ----------
+    states
+        All in one of these states.
+    failures
+        All whose latest attempt ended with an error of one of these classes.
+    named
+        These (asset, partition), whatever their state.
+    """
+
+    states: frozenset[State] = frozenset()
+    failures: frozenset[str] = frozenset()
+    named: frozenset[tuple[str, str]] = frozenset()
+
+    def wants(self, cell: Cell) -> bool:
+        """Return whether a result is wanted."""
+        return (
+            cell.state in self.states
+            or (bool(cell.failure) and cell.failure in self.failures)
+            or (cell.asset, cell.partition) in self.named
+        )
+
+
+def choose_frontier(
+    plan: Plan, choice: Choice, besides: Collection[tuple[str, str]] = ()
+) -> list[Cell]:
+    """
+    Return what can be made now of all that is wanted.
+
+    Named results and failures are taken as they are. Of the others, a result waits
+    until those before it are as they will be, and while a run is at work on its
+    session; what spans all sessions waits for all that is wanted of them.
+
+    Parameters
+    ----------
+    plan
+        The state now.
+    choice
+        What is wanted.
+    besides
+        (asset, partition) that were tried already.
+    """
+    busy = {cell.partition for cell in plan.cells if cell.state is State.RUNNING}
+    wanted = [
+        cell
+        for cell in plan.cells
+        if choice.wants(cell)
+        and cell.state is not State.FROZEN
+        and cell.partition not in busy
+        and (cell.asset, cell.partition) not in besides
+        and (cell.is_ready or cell.state not in choice.states)
+    ]
+    of_sessions = [cell for cell in wanted if cell.partition]
+    return of_sessions or wanted

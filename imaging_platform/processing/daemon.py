@@ -1,0 +1,122 @@
+"""What of Dagster's daemon a backfill needs, for as long as a command runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon.backfill import execute_backfill_iteration
+from dagster._daemon.controller import create_daemon_grpc_server_registry
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
+    QueuedRunCoordinatorDaemon,
+)
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import deserialize_value
+
+from imaging_platform.model.layout import product_file
+from imaging_platform.processing.backfills import REPROCESS
+from imaging_platform.processing.worker import LAUNCHED_BY
+
+LIVE_S = 90
+"""A daemon tells that it lives every 30 s."""
+REPLY_S = 5
+_NEEDED = ("BACKFILL", "QUEUED_RUN_COORDINATOR")
+_BEGUN = [
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class Daemon:
+    """
+    Starts runs of backfills and of the queue, unless the home has a daemon.
+
+    It ticks no sensor and no schedule, so nothing but what was asked for begins.
+
+    Parameters
+    ----------
+    workspace
+        Dagster's code server, which starts the runs.
+    queue
+        Takes runs from the queue, as many as may go side by side.
+    """
+
+    def __init__(
+        self, workspace: WorkspaceProcessContext, queue: QueuedRunCoordinatorDaemon
+    ) -> None:
+        self._workspace = workspace
+        self._queue = queue
+        self._logger = logging.getLogger(__name__)
+
+    def tick(self) -> None:
+        """Go one step on, if nobody else does."""
+        if is_daemon_live(self._workspace.instance):
+            return
+        for error in execute_backfill_iteration(self._workspace, self._logger):
+            if error is not None:
+                self._logger.warning("A backfill stopped: %s", error.message)
+        for error in self._queue.run_iteration(self._workspace):
+            if error is not None:
+                self._logger.warning("A run did not start: %s", error)
+
+
+@contextlib.contextmanager
+def run_daemon(instance: dg.DagsterInstance) -> Iterator[Daemon]:
+    """Give a daemon of this command's own; runs that it started come to their end."""
+    with (
+        create_daemon_grpc_server_registry(instance, "ERROR") as servers,
+        WorkspaceProcessContext(
+            instance,
+            WorkspaceFileTarget([str(product_file("workspace.yaml"))]),
+            grpc_server_registry=servers,
+        ) as workspace,
+        QueuedRunCoordinatorDaemon(interval_seconds=1) as queue,
+    ):
+        yield Daemon(workspace, queue)
+
+
+def is_daemon_live(instance: dg.DagsterInstance) -> bool:
+    """Return whether Dagster's own daemon works on this home."""
+    beats = instance.get_daemon_heartbeats()
+    newest = [beats[kind].timestamp if kind in beats else 0.0 for kind in _NEEDED]
+    return min(newest) > time.time() - LIVE_S
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> int:
+    """
+    Mark runs of `reprocess` as failed whose server is gone, and count them.
+
+    A run outlives the command that asked for it, as long as its machine does.
+    """
+    filters = dg.RunsFilter(tags={LAUNCHED_BY: REPROCESS}, statuses=_BEGUN)
+    dead = [run for run in instance.get_runs(filters) if not _is_alive(run)]
+    for run in dead:
+        instance.report_run_failed(run, "The run was interrupted.")
+    return len(dead)
+
+
+def _is_alive(run: dg.DagsterRun) -> bool:
+    if GRPC_INFO_TAG not in run.tags:
+        # Started in another way, such as a container: its own monitor knows.
+        return True
+    told = json.loads(run.tags[GRPC_INFO_TAG])
+    client = DagsterGrpcClient(
+        port=told.get("port"), socket=told.get("socket"), host=told.get("host")
+    )
+    try:
+        answer = client.can_cancel_execution(
+            CanCancelExecutionRequest(run_id=run.run_id), timeout=REPLY_S
+        )
+    except DagsterUserCodeUnreachableError:
+        return False
+    return deserialize_value(answer, CanCancelExecutionResult).can_cancel

@@ -1,0 +1,76 @@
+"""The plan of a study of a home, and why one of its results is as it is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import dagster as dg
+
+from imaging_platform.assets.scope import Scope
+from imaging_platform.model.errors import BadInput
+from imaging_platform.model.layout import Home
+from imaging_platform.planning.cells import WHOLE_STUDY, Cell
+from imaging_platform.planning.plan import Plan
+from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.settings import Study, load_study
+from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.study import (
+    Site,
+    add_costs,
+    describe,
+    describe_some,
+    survey_study,
+)
+
+
+@contextlib.contextmanager
+def open_site(home: Home, name: str) -> Iterator[Site]:
+    """Give a study with all that knows how it stands, in the home's own instance."""
+    with dg.DagsterInstance.get() as instance:
+        yield find_site(home, load_study(home, name), instance)
+
+
+def find_site(home: Home, study: Study, instance: dg.DagsterInstance) -> Site:
+    """Return a study of a home with all that knows how it stands."""
+    from imaging_platform.definitions import define_home
+
+    return Site(
+        Scope(study),
+        define_home(home).resolve_asset_graph(),
+        instance,
+        LocalStore(home.root),
+        IdentifiedZone(home=str(home.root)).released_versions(study.name),
+    )
+
+
+def read_plan(home: Home, name: str) -> Plan:
+    """Return the plan of a study with its costs; nothing is changed."""
+    with open_site(home, name) as site:
+        return add_costs(site, describe_some(site, survey_study(site).plan))
+
+
+def explain_cell(home: Home, name: str, asset: str, session: str) -> Cell:
+    """
+    Return the state of one result with its reasons in words.
+
+    Parameters
+    ----------
+    session
+        Session key, or ``all`` for what spans all sessions.
+
+    Raises
+    ------
+    BadInput
+        There is no such asset or session.
+    """
+    partition = "" if session == WHOLE_STUDY else session
+    with open_site(home, name) as site:
+        cell = survey_study(site, partition or None).plan.find(asset, partition)
+        if cell is None:
+            raise BadInput(
+                f"Study {name} has no {asset} of {session}.",
+                fix="`plan` names the assets, `status` the sessions; what spans all "
+                f"sessions is asked for as `{WHOLE_STUDY}`.",
+            )
+        return describe(site, cell)

@@ -1,0 +1,135 @@
+"""Making again what is wanted of a study, step by step, until nothing is left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from imaging_platform.model.errors import ToolFailed
+from imaging_platform.planning.cells import Cell, State
+from imaging_platform.planning.plan import Choice, Plan, choose_frontier
+from imaging_platform.processing.backfills import (
+    find_unfinished,
+    launch_backfill,
+    read_progress,
+)
+from imaging_platform.processing.daemon import Daemon, close_dead_runs
+from imaging_platform.survey.study import Site, survey_study
+
+POLL_S = 0.5
+BUSY_S = 5.0
+MOST_ATTEMPTS = 2
+"""How often one result is asked for; an interrupted run is worth a second try."""
+
+
+@dataclass
+class Reprocessed:
+    """
+    What one call of `reprocess` did.
+
+    Parameters
+    ----------
+    study
+        Name of the study.
+    backfills
+        Ids of the backfills, in that order, as Dagster's UI shows them.
+    n_asked
+        How many results were asked for.
+    attached
+        Backfills that an earlier call had begun.
+    left
+        What of the wanted is not up to date now.
+    """
+
+    study: str
+    backfills: list[str] = field(default_factory=list)
+    n_asked: int = 0
+    attached: list[str] = field(default_factory=list)
+    left: list[Cell] = field(default_factory=list)
+
+
+Tell = Callable[[int, int], None]
+
+
+class Reprocessing:
+    """
+    Launches what can be made, waits for it, and plans again.
+
+    So a re-made input that comes out the same stops what is behind it. Called again
+    after a kill, it goes on with the backfill that was begun.
+
+    Parameters
+    ----------
+    site
+        The study.
+    daemon
+        Goes on with backfills where no other daemon does.
+    tell
+        Told how many results of the current backfill are made, and of how many.
+    """
+
+    def __init__(self, site: Site, daemon: Daemon, tell: Tell) -> None:
+        self._site = site
+        self._daemon = daemon
+        self._tell = tell
+        self._asked: Counter[tuple[str, str]] = Counter()
+        self.done = Reprocessed(site.scope.name)
+
+    def run(self, choice: Choice) -> Reprocessed:
+        """
+        Make what is wanted and return what was done.
+
+        Raises
+        ------
+        ToolFailed
+            A backfill was cancelled in Dagster's UI, or broke.
+        """
+        close_dead_runs(self._site.instance)
+        for begun in find_unfinished(self._site):
+            self.done.attached.append(begun)
+            self._wait(begun)
+        plan = survey_study(self._site).plan
+        # What is in one of these states now, and leaves it for a worse one, is told.
+        wanted = {(c.asset, c.partition) for c in plan.cells if choice.wants(c)}
+        while cells := self._next(plan, choice):
+            wanted |= {(cell.asset, cell.partition) for cell in cells}
+            self._asked.update((cell.asset, cell.partition) for cell in cells)
+            self.done.n_asked += len(cells)
+            self.done.backfills.append(launch_backfill(self._site, cells))
+            self._wait(self.done.backfills[-1])
+            plan = survey_study(self._site).plan
+        self.done.left = [
+            cell for cell in plan.unsettled if (cell.asset, cell.partition) in wanted
+        ]
+        return self.done
+
+    def _next(self, plan: Plan, choice: Choice) -> list[Cell]:
+        """Return what to launch now; waits while others work on what is wanted."""
+        most = MOST_ATTEMPTS if choice.states else 1
+        while True:
+            given_up = {key for key, times in self._asked.items() if times >= most}
+            cells = choose_frontier(plan, choice, given_up)
+            is_busy = any(cell.state is State.RUNNING for cell in plan.cells)
+            if cells or not is_busy:
+                return cells
+            self._daemon.tick()
+            time.sleep(BUSY_S)
+            close_dead_runs(self._site.instance)
+            plan = survey_study(self._site).plan
+
+    def _wait(self, backfill_id: str) -> None:
+        while True:
+            self._daemon.tick()
+            progress = read_progress(self._site, backfill_id)
+            self._tell(progress.n_done, progress.n_all)
+            if progress.is_finished:
+                break
+            time.sleep(POLL_S)
+        if progress.is_cancelled or progress.error:
+            what = "was cancelled" if progress.is_cancelled else "broke"
+            raise ToolFailed(
+                f"The backfill {backfill_id} {what}. {progress.error}".strip(),
+                fix="What it made stays; `reprocess` again goes on with the rest.",
+            )

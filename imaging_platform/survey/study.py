@@ -1,0 +1,344 @@
+"""The plan of a study, from Dagster's event log, the stores and people's decisions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from imaging_platform.assets.bids import BIDS_SESSION
+from imaging_platform.assets.dicom import ANONYMIZED_DICOM
+from imaging_platform.assets.scope import VERSION_PARTS, Scope
+from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.planning.cells import (
+    MOVING,
+    Cell,
+    Decisions,
+    Facts,
+    Undecided,
+    judge_partition,
+)
+from imaging_platform.planning.plan import Plan
+from imaging_platform.planning.reasons import DECIDED, Reason
+from imaging_platform.planning.state import Made, Node
+from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
+from imaging_platform.storage.local import LocalStore
+from imaging_platform.storage.proof import UNDER_WAY
+from imaging_platform.survey.attempts import WITHOUT_PARTITION, Attempts, read_attempts
+from imaging_platform.survey.history import read_cost, read_made, read_members
+from imaging_platform.survey.policies import PolicyWatch
+from imaging_platform.survey.rules import RuleWatch
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+
+PROCESSING_PLAN = "processing_plan"
+RELEASED_INPUT = "released"
+NOT_RUN = ("raw_session", ANONYMIZED_DICOM, BIDS_SESSION)
+"""Assets that an imported session does not have, or that the import itself made."""
+
+MOST_DESCRIBED = 200
+"""Each needs the record of its session; all of one kind read much alike."""
+
+Makings = Mapping[str, Mapping[str | None, Made]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """
+    A study and all that knows how it stands.
+
+    Parameters
+    ----------
+    scope, graph
+        The study and its assets.
+    instance
+        Its event log says what is made.
+    store
+        Holds what the sessions consisted of, for the policy and rules of today.
+    released
+        Version of what a person let through the gate, by session; None where it
+        cannot be known: then it counts as it was.
+    """
+
+    scope: Scope
+    graph: BaseAssetGraph
+    instance: dg.DagsterInstance
+    store: LocalStore
+    released: Mapping[str, str] | None = None
+
+    @functools.cached_property
+    def decisions(self) -> Decisions:
+        """What people decided about results."""
+        return Undecided()
+
+    def nodes(self, partitions: dg.PartitionsDefinition | None) -> list[Node]:
+        """Return the study's assets with these partitions, upstream first."""
+        keys = [
+            key
+            for key in self.graph.toposorted_asset_keys
+            if key.path[0] == self.scope.name
+            and key.path[-1] != PROCESSING_PLAN
+            and self.graph.get(key).partitions_def == partitions
+        ]
+        return [
+            Node(
+                key.path[-1],
+                self.graph.get(key).code_version or "",
+                tuple(self.graph.get(key).metadata[VERSION_PARTS].split(", ")),
+            )
+            for key in keys
+        ]
+
+    @functools.cached_property
+    def parents(self) -> dict[str, list[str]]:
+        """Inputs of each asset of the study, by name."""
+        return {
+            key.path[-1]: sorted(p.path[-1] for p in self.graph.get(key).parent_keys)
+            for key in self.graph.toposorted_asset_keys
+            if key.path[0] == self.scope.name
+        }
+
+
+@dataclass(frozen=True)
+class Survey:
+    """
+    A plan, and what else was learned on the way.
+
+    Parameters
+    ----------
+    plan
+        The state of every result.
+    members
+        Digest of the files of each session; of an imported one, of its content.
+    """
+
+    plan: Plan
+    members: Mapping[str, str]
+
+
+def survey_study(site: Site, session: str | None = None) -> Survey:
+    """
+    Return the state of every result of a study; nothing is changed.
+
+    Parameters
+    ----------
+    site
+        The study.
+    session
+        Only this session and nothing of the whole study; all when None.
+    """
+    log = _read_log(site, session)
+    cells: list[Cell] = []
+    for facts in _gather_sessions(site, log):
+        is_imported = facts.partition not in log.members
+        nodes = [n for n in log.nodes if not is_imported or n.asset not in NOT_RUN]
+        cells += judge_partition(nodes, site.parents, facts, site.decisions)
+    if session is None:
+        cells += _judge_cohort(site, log.made, cells)
+    plan = Plan(site.scope.name, tuple(cells), frozen=site.decisions.frozen or "")
+    return Survey(plan, log.known)
+
+
+def read_facts(site: Site, session: str) -> Facts | None:
+    """Return what is known of all results of a session; None when there is none."""
+    return next(_gather_sessions(site, _read_log(site, session)), None)
+
+
+def add_costs(site: Site, plan: Plan) -> Plan:
+    """Return the plan with what each asset that is not fresh has cost before."""
+    assets = dict.fromkeys(cell.asset for cell in plan.unsettled)
+    costs = {asset: read_cost(site.instance, site.scope, asset) for asset in assets}
+    return replace(plan, costs=costs)
+
+
+def describe_some(site: Site, plan: Plan) -> Plan:
+    """Return the plan with the first of the policy and rules reasons in words."""
+    told = [cell for cell in plan.unsettled if any(map(_is_decided, cell.reasons))]
+    first = {id(cell) for cell in told[:MOST_DESCRIBED]}
+    return replace(
+        plan,
+        cells=tuple(describe(site, c) if id(c) in first else c for c in plan.cells),
+    )
+
+
+def describe(site: Site, cell: Cell) -> Cell:
+    """Return a cell whose policy and rules reasons say what is decided otherwise."""
+    told = {
+        "policy": PolicyWatch(site.scope, site.store).describe,
+        "rules": RuleWatch(site.scope, site.store).describe,
+    }
+    reasons = tuple(
+        replace(reason, sentence=told[reason.kind](cell.partition))
+        if reason.kind in told
+        else reason
+        for reason in cell.reasons
+    )
+    return replace(cell, reasons=reasons)
+
+
+def _is_decided(reason: Reason) -> bool:
+    return reason.kind in DECIDED.values()
+
+
+def find_imported(made: Mapping[str | None, Made]) -> dict[str, str]:
+    """
+    Return the data version of each session whose latest BIDS tree was imported.
+
+    Parameters
+    ----------
+    made
+        Latest materialization of ``bids_session`` by session.
+    """
+    return {
+        key: one.data_version
+        for key, one in made.items()
+        if key is not None and EXISTING_DATASET in one.inputs
+    }
+
+
+@dataclass(frozen=True)
+class _Log:
+    """
+    What the event log says of the sessions of a study.
+
+    Parameters
+    ----------
+    nodes
+        The assets of a session, upstream first.
+    made
+        Latest materialization by asset and session.
+    members
+        Digest of the files of each session that came as DICOM.
+    known
+        The same of all sessions; of an imported one, of its content.
+    attempts
+        Latest attempts that made nothing.
+    """
+
+    nodes: Sequence[Node]
+    made: Makings
+    members: Mapping[str, str]
+    known: Mapping[str, str]
+    attempts: Attempts
+
+
+def _read_log(site: Site, session: str | None) -> _Log:
+    nodes = site.nodes(site.scope.sessions)
+    only = None if session is None else [session]
+    made = {n.asset: read_made(site.instance, site.scope, n.asset, only) for n in nodes}
+    members = read_members(site.instance, site.scope)
+    known = {**find_imported(made[BIDS_SESSION]), **members}
+    if session is not None:
+        known = {key: digest for key, digest in known.items() if key == session}
+    attempts = read_attempts(site.instance, site.scope, made, only)
+    return _Log(nodes, made, members, known, attempts)
+
+
+def _gather_sessions(site: Site, log: _Log) -> Iterator[Facts]:
+    watches = (PolicyWatch(site.scope, site.store), RuleWatch(site.scope, site.store))
+    holds = _read_holds(site)
+    for key in sorted(log.known):
+        current = {a: found[key] for a, found in log.made.items() if key in found}
+        inputs = {
+            asset: {
+                parent: current[parent].data_version
+                for parent in site.parents[asset]
+                if parent in current
+            }
+            for asset in log.made
+        }
+        held = {asset: found[key] for asset, found in holds.items() if key in found}
+        if key in log.members:
+            _add_other_inputs(site, key, current, inputs, watches)
+            inputs["raw_session"] = {"drop_index": log.members[key]}
+        yield Facts(
+            key,
+            current,
+            inputs,
+            {a: found[key] for a, found in log.attempts.items() if key in found},
+            {a: why for a, why in held.items() if why != UNDER_WAY},
+            {a: why for a, why in held.items() if why == UNDER_WAY},
+        )
+
+
+def _add_other_inputs(
+    site: Site,
+    key: str,
+    current: Mapping[str, Made],
+    inputs: dict[str, dict[str, str]],
+    watches: tuple[PolicyWatch, RuleWatch],
+) -> None:
+    """Add what decides about a session and is no asset: policy, rules, people."""
+    policy, rules = watches
+    gated = current.get(ANONYMIZED_DICOM)
+    inputs[ANONYMIZED_DICOM] |= policy.inputs(key, gated)
+    inputs[BIDS_SESSION] |= rules.inputs(key, current.get(BIDS_SESSION))
+    released = site.released
+    if released is None:
+        released = {key: gated.inputs.get(RELEASED_INPUT, "")} if gated else {}
+    if released.get(key):
+        inputs[ANONYMIZED_DICOM][RELEASED_INPUT] = released[key]
+    place = layout.attachments(site.scope.name, SessionKey.parse(key))
+    brought = site.store.read(place)
+    if brought is not None:
+        inputs[BIDS_SESSION][ATTACHMENTS] = brought.data_version
+
+
+def _read_holds(site: Site) -> dict[str, dict[str, str]]:
+    """Return why a session is held, by asset and session."""
+    study = site.scope.name
+    dicom, bids = layout.anonymized_dicoms(study), f"{layout.bids_dataset(study)}/"
+    return {
+        ANONYMIZED_DICOM: {
+            place.removeprefix(dicom): why
+            for place, why in site.store.held(dicom).items()
+        },
+        BIDS_SESSION: {
+            place.removeprefix(bids).replace("/", "_"): why
+            for place, why in site.store.held(bids).items()
+        },
+    }
+
+
+def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the state of what spans all sessions; nothing while there is none."""
+    versions = {
+        f"{asset}[{key}]": one.data_version
+        for asset, found in made.items()
+        if asset != "raw_session"
+        for key, one in found.items()
+    }
+    if not versions:
+        return []
+    nodes = site.nodes(None)
+    current = {
+        node.asset: found[None]
+        for node in nodes
+        if None in (found := read_made(site.instance, site.scope, node.asset))
+    }
+    sessions = {
+        name: version
+        for name, version in versions.items()
+        if name.startswith(f"{BIDS_SESSION}[")
+    }
+    report = {
+        asset: current[asset].data_version
+        for asset in ("catalog", "bids_dataset")
+        if asset in current
+    }
+    attempts = read_attempts(
+        site.instance, site.scope, [node.asset for node in nodes], WITHOUT_PARTITION
+    )
+    facts = Facts(
+        "",
+        current,
+        {"catalog": versions, "bids_dataset": sessions, "study_report": report},
+        {asset: found[""] for asset, found in attempts.items()},
+        moving={cell.asset for cell in cells if cell.state in MOVING},
+    )
+    return judge_partition(nodes, site.parents, facts, site.decisions)

@@ -1,0 +1,96 @@
+"""The plan of 5,000 sessions, on the embedded and on the production database."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import dagster as dg
+import pytest
+
+from benchmarks import hollow
+from benchmarks.history import fill_history
+from benchmarks.hollow import DIGEST, SCOPE
+from imaging_platform.definitions import define_home
+from imaging_platform.model.layout import Home
+from imaging_platform.planning.cells import State
+from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.study import Site, survey_study
+
+pytestmark = pytest.mark.slow
+
+N_SESSIONS = 5_000
+MOST_MB = 500
+MOST_CPU_S = 10
+"""5 s on two idle cores; twice that beside other tests."""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def site(request, tmp_path):
+    """Return a study of which every result was made."""
+    home = Home(tmp_path / "home")
+    hollow.write_home(home)
+    folder = home.dagster
+    if request.param == "postgres":
+        folder = request.getfixturevalue("production")
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        graph = define_home(home).resolve_asset_graph()
+        fill_history(instance, graph, n_sessions=N_SESSIONS)
+        site = Site(SCOPE, graph, instance, LocalStore(home.root), {})
+        _make_cohort(site)
+        yield site
+
+
+def _make_cohort(site: Site) -> None:
+    assets = [n.asset for n in site.nodes(SCOPE.sessions) if n.asset != "raw_session"]
+    labels = [hollow.session_label(number) for number in range(N_SESSIONS)]
+    inputs = {
+        "catalog": {f"{a}[{label}]": DIGEST for a in assets for label in labels},
+        "bids_dataset": {f"bids_session[{label}]": DIGEST for label in labels},
+        "study_report": {"catalog": DIGEST, "bids_dataset": DIGEST},
+    }
+    for node in site.nodes(None):
+        _tell(site, node.asset, None, node.code_version, inputs[node.asset], DIGEST)
+
+
+def _tell(site, asset, partition, code_version, inputs, data_version) -> None:
+    site.instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=SCOPE.key(asset),
+            partition=partition,
+            metadata={"inputs": dg.MetadataValue.json(inputs)},
+            tags={
+                "dagster/code_version": code_version,
+                "dagster/data_version": data_version,
+            },
+        )
+    )
+
+
+def test_a_plan_of_thousands_is_quick_small_and_right_to_the_member(site):
+    first_s = time.process_time()
+    plan = survey_study(site).plan
+    took_s = time.process_time() - first_s
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    assert plan.count_states()["fresh"] == len(plan.cells) == N_SESSIONS * 10 + 3
+    assert took_s < MOST_CPU_S
+    assert peak_mb < MOST_MB
+
+    label = hollow.session_label(4_321)
+    (bids,) = [n for n in site.nodes(SCOPE.sessions) if n.asset == "bids_session"]
+    inputs = {"anonymized_dicom": DIGEST}
+    _tell(site, "bids_session", label, bids.code_version, inputs, "other")
+    found = survey_study(site).plan
+
+    catalog, dataset = found.find("catalog", ""), found.find("bids_dataset", "")
+    for cell in (catalog, dataset):
+        assert cell.state is State.STALE
+        assert cell.reasons[0].inputs == (f"bids_session[{label}]",)
+    marked = {c.asset for c in found.unsettled if c.partition}
+    assert {c.partition for c in found.unsettled} == {label, ""}
+    assert "bids_session" not in marked
+    first_s = time.process_time()
+    alone = survey_study(site, label).plan
+    assert time.process_time() - first_s < 1
+    assert alone.cells == tuple(c for c in found.cells if c.partition == label)

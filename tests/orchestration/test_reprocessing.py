@@ -1,0 +1,168 @@
+"""`reprocess`: launch what is ready, wait, plan again, go on after a kill."""
+
+import dagster as dg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus
+
+from imaging_platform.cli.studies import create_study
+from imaging_platform.model.errors import ToolFailed
+from imaging_platform.model.layout import Home
+from imaging_platform.planning.cells import State
+from imaging_platform.planning.plan import Choice, choose_frontier
+from imaging_platform.processing.backfills import find_unfinished, launch_backfill
+from imaging_platform.processing.daemon import is_daemon_live
+from imaging_platform.processing.reprocessing import Reprocessing
+from tests.orchestration.hollow_site import HollowSite
+
+SESSIONS = ["sub-01_ses-1", "sub-02_ses-1"]
+STALE = Choice(frozenset({State.STALE}))
+
+
+class HollowDaemon:
+    """Makes at once what a backfill wants; can be told to die first, or to cancel."""
+
+    def __init__(self, site: HollowSite) -> None:
+        self.site = site
+        self.status = BulkActionStatus.COMPLETED_SUCCESS
+        self.lazy = False
+        self.asked: list[set[tuple[str, str]]] = []
+
+    def tick(self) -> None:
+        graph = self.site.site().graph
+        for backfill_id in find_unfinished(self.site.site()):
+            backfill = self.site.instance.get_backfill(backfill_id)
+            wanted = backfill.get_asset_backfill_data(graph).target_subset
+            results = {
+                (key.asset_key.path[-1], key.partition_key or "")
+                for key in wanted.iterate_asset_partitions()
+            } - {("processing_plan", "")}
+            self.asked.append(results)
+            for session in {partition for _, partition in results}:
+                assets = [a for a, partition in results if partition == session]
+                if not self.lazy:
+                    self.site.run(session, assets)
+            self.site.instance.update_backfill(backfill.with_status(self.status))
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    home = Home(tmp_path_factory.mktemp("reprocessing") / "home")
+    create_study(home, "demo")
+    with dg.DagsterInstance.ephemeral() as instance:
+        site = HollowSite(home, instance)
+        for session in SESSIONS:
+            site.deliver(session, "first")
+        site.reprocess(Choice(frozenset({State.MISSING, State.STALE})))
+        yield site
+
+
+@pytest.fixture
+def site(made_once):
+    """Two sessions up to date, before and after each test."""
+    yield made_once
+    made_once.failing.clear()
+    made_once.reprocess(Choice(frozenset({State.STALE})))
+    assert list(made_once.plan().unsettled) == []
+
+
+def reprocess(site: HollowSite, daemon: HollowDaemon, choice: Choice = STALE):
+    return Reprocessing(site.site(), daemon, lambda done, total: None).run(choice)
+
+
+def test_what_comes_out_the_same_stops_what_is_behind_it(site):
+    site.codes["brain_mask"] = "cosmetic"
+    daemon = HollowDaemon(site)
+
+    done = reprocess(site, daemon)
+
+    assert daemon.asked == [{("brain_mask", key) for key in SESSIONS}]
+    assert (done.n_asked, done.left) == (2, [])
+
+
+def test_what_comes_out_otherwise_brings_what_is_behind_it_step_by_step(site):
+    site.codes["session_quality"] = "other"
+    site.meanings["session_quality"] = "other"
+    daemon = HollowDaemon(site)
+
+    done = reprocess(site, daemon)
+
+    steps = [{asset for asset, _ in results} for results in daemon.asked]
+    assert steps == [
+        {"session_quality"},
+        {"session_report"},
+        {"catalog"},
+        {"study_report"},
+    ]
+    assert done.left == []
+
+
+def test_it_goes_on_with_the_backfill_that_it_had_begun(site):
+    site.codes["motion"] = "begun"
+    begun = launch_backfill(site.site(), choose_frontier(site.plan(), STALE))
+    daemon = HollowDaemon(site)
+
+    done = reprocess(site, daemon)
+
+    assert done.attached == [begun]
+    assert (done.backfills, done.n_asked) == ([], 0)
+    assert daemon.asked == [{("motion", key) for key in SESSIONS}]
+
+
+def test_what_failed_is_told_and_not_asked_for_again(site):
+    site.codes["motion"] = "failing"
+    site.failing.add(("motion", SESSIONS[0]))
+
+    done = reprocess(site, HollowDaemon(site))
+
+    (left,) = [cell for cell in done.left if cell.asset == "motion"]
+    assert (left.partition, left.state) == (SESSIONS[0], State.FAILED)
+    assert done.n_asked == 2
+    site.failing.clear()
+    site.run(SESSIONS[0], ["motion"])
+
+
+def test_what_never_comes_to_an_end_is_asked_for_twice_and_then_left(site):
+    site.codes["motion"] = "lazy"
+    daemon = HollowDaemon(site)
+    daemon.lazy = True
+
+    done = reprocess(site, daemon)
+
+    assert len(daemon.asked) == 2
+    assert {cell.partition for cell in done.left if cell.reasons} == set(SESSIONS)
+
+
+def test_what_was_cancelled_in_the_ui_ends_the_command_and_says_how_to_go_on(site):
+    site.codes["motion"] = "cancelled"
+    daemon = HollowDaemon(site)
+    daemon.status = BulkActionStatus.CANCELED
+
+    with pytest.raises(ToolFailed) as caught:
+        reprocess(site, daemon)
+
+    assert "goes on with the rest" in caught.value.fix
+
+
+def test_a_named_result_is_made_once_even_if_it_is_fresh(site):
+    daemon = HollowDaemon(site)
+    named = ("motion", SESSIONS[1])
+
+    done = reprocess(site, daemon, Choice(named=frozenset({named})))
+
+    assert daemon.asked == [{named}]
+    assert done.left == []
+
+
+def test_a_backfill_shows_whose_it_is(site):
+    site.codes["motion"] = "shown"
+
+    begun = launch_backfill(site.site(), choose_frontier(site.plan(), STALE))
+
+    backfill = site.instance.get_backfill(begun)
+    assert backfill.tags["imaging/study"] == "demo"
+    assert backfill.title == "reprocess demo"
+    HollowDaemon(site).tick()
+
+
+def test_a_home_without_a_daemon_is_known(site):
+    assert not is_daemon_live(site.instance)

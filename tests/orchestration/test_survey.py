@@ -1,0 +1,200 @@
+"""What the event log tells of results, failures and cost, read in bulk."""
+
+import os
+import time
+
+import dagster as dg
+import pytest
+
+from imaging_platform.assets.explaining import FAILED_TAG, explained
+from imaging_platform.assets.metering import CPU_S, metered, tell_cost
+from imaging_platform.cli.studies import create_study
+from imaging_platform.definitions import define_home
+from imaging_platform.model.errors import ToolFailed
+from imaging_platform.model.layout import Home
+from imaging_platform.planning.cells import State
+from imaging_platform.planning.plan import Choice
+from imaging_platform.planning.versions import split_version
+from imaging_platform.resources.zones import PublishedZone
+from imaging_platform.sensors.reprocessing import (
+    MOST_RUNS_A_TICK,
+    find_position,
+    request_stale,
+)
+from imaging_platform.survey.attempts import read_attempts
+from imaging_platform.survey.history import read_cost, read_made
+from tests.orchestration.hollow_site import HollowSite
+
+SESSIONS = ["sub-01_ses-1", "sub-02_ses-1"]
+NEW = Choice(frozenset({State.MISSING, State.STALE}))
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("survey")
+    home = Home(folder / "home")
+    create_study(home, "demo")
+    with dg.DagsterInstance.ephemeral() as instance:
+        site = HollowSite(home, instance)
+        for session in SESSIONS:
+            site.deliver(session, "first")
+        site.reprocess(NEW)
+        yield site
+
+
+@pytest.fixture
+def site(made_once):
+    yield made_once
+    made_once.codes.clear()
+    made_once.failing.clear()
+
+
+def test_events_read_in_bulk_say_what_dagster_says(site):
+    made = read_made(site.instance, site.scope, "brain_mask")
+
+    page = site.instance.fetch_materializations(site.scope.key("brain_mask"), limit=10)
+    told = {r.partition_key: r.asset_materialization for r in page.records}
+    assert {k: one.data_version for k, one in made.items()} == {
+        key: one.tags["dagster/data_version"] for key, one in told.items()
+    }
+    assert {k: one.code_version for k, one in made.items()} == {
+        key: one.tags["dagster/code_version"] for key, one in told.items()
+    }
+    assert {k: dict(one.inputs) for k, one in made.items()} == {
+        key: one.metadata["inputs"].value for key, one in told.items()
+    }
+
+
+def test_what_has_no_partition_is_read_too(site):
+    made = read_made(site.instance, site.scope, "catalog")
+
+    assert list(made) == [None]
+    assert "bids_session[sub-01_ses-1]" in made[None].inputs
+
+
+def test_a_failed_attempt_is_named_by_its_class(site):
+    site.codes["motion"] = "2"
+    site.failing.add(("motion", SESSIONS[0]))
+
+    site.run(SESSIONS[0], ["motion"])
+
+    (attempts,) = read_attempts(site.instance, site.scope, ["motion"]).values()
+    assert attempts[SESSIONS[0]].failure == "RuntimeError"
+    assert site.plan().find("motion", SESSIONS[0]).state is State.FAILED
+    site.failing.clear()
+    site.run(SESSIONS[0], ["motion"])
+    assert read_attempts(site.instance, site.scope, ["motion"]) == {}
+
+
+def test_an_expected_error_is_a_tag_of_the_run():
+    @dg.asset
+    def broken() -> None:
+        with explained():
+            raise ToolFailed("It broke.", fix="Try again.")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([broken], instance=instance, raise_on_error=False)
+        run = instance.get_run_by_id(result.run_id)
+
+    assert run.tags[f"{FAILED_TAG}broken"] == "ToolFailed"
+
+
+def test_one_session_is_read_alone_and_says_the_same(site):
+    from imaging_platform.survey.study import survey_study
+
+    site.codes["motion"] = "3"
+
+    alone = survey_study(site.site(), SESSIONS[1]).plan.cells
+
+    everything = site.plan().cells
+    assert alone == tuple(c for c in everything if c.partition == SESSIONS[1])
+
+
+def test_the_time_of_processes_that_were_waited_for_counts():
+    with metered():
+        if (child := os.fork()) == 0:
+            end_s = time.process_time() + 0.3
+            while time.process_time() < end_s:
+                continue
+            os._exit(0)
+        os.waitpid(child, 0)
+        told = tell_cost(7)
+
+    assert told[CPU_S] >= 0.3
+    assert told["bytes published"] == 7
+
+
+def test_outside_of_a_step_no_time_is_told():
+    assert tell_cost(7) == {"bytes published": 7}
+
+
+def test_a_cost_that_was_never_told_is_unknown(site):
+    assert read_cost(site.instance, site.scope, "motion").n_measured == 0
+
+
+def test_every_code_version_has_the_parts_that_its_asset_names(site):
+    for node in (*site.site().nodes(site.scope.sessions), *site.site().nodes(None)):
+        assert len(split_version(node.parts, node.code_version)) == len(node.parts)
+
+
+def test_the_plan_asset_is_no_part_of_the_plan(site):
+    assert site.plan().find("processing_plan", "") is None
+
+
+def test_the_sensor_is_off_until_a_person_switches_it_on(site):
+    sensors = {sensor.name: sensor for sensor in define_home(site.home).sensors or ()}
+
+    status = sensors["demo_reprocess_stale"].default_status
+
+    assert status is dg.DefaultSensorStatus.STOPPED
+
+
+def test_a_tick_after_which_nothing_happened_looks_at_nothing(site):
+    definitions = define_home(site.home)
+    (sensor,) = [s for s in definitions.sensors or () if "reprocess" in s.name]
+    published = PublishedZone(home=str(site.home.root), reports_url="")
+
+    def tick(cursor: str | None):
+        context = dg.build_sensor_context(
+            instance=site.instance,
+            cursor=cursor,
+            repository_def=definitions.get_repository_def(),
+            resources={"published": published},
+        )
+        return sensor(context)
+
+    first = tick(None)
+    again = tick(first.cursor)
+
+    assert isinstance(first, dg.SensorResult)
+    assert isinstance(again, dg.SkipReason)
+
+
+def test_the_sensor_asks_for_the_frontier_and_twice_for_the_same(site):
+    site.codes["motion"] = "4"
+    position = find_position(site.scope, site.instance)
+
+    requests = request_stale(site.site(), position)
+
+    assert [r.partition_key for r in requests] == SESSIONS
+    assert all(r.asset_selection == [site.scope.key("motion")] for r in requests)
+    again = request_stale(site.site(), position)
+    assert [r.run_key for r in again] == [r.run_key for r in requests]
+
+
+def test_the_sensor_asks_for_a_bounded_number_of_runs(site, monkeypatch):
+    monkeypatch.setattr("imaging_platform.sensors.reprocessing.MOST_RUNS_A_TICK", 1)
+    site.codes["motion"] = "5"
+
+    assert len(request_stale(site.site(), "1:a")) == 1
+    assert MOST_RUNS_A_TICK > 1
+
+
+def test_the_sensor_leaves_what_failed_alone(site):
+    site.codes["motion"] = "6"
+    site.failing.add(("motion", SESSIONS[0]))
+    site.run(SESSIONS[0], ["motion"])
+
+    requests = request_stale(site.site(), "1:a")
+
+    assert [r.partition_key for r in requests] == SESSIONS[1:]
