@@ -58,6 +58,6 @@ class IntakeSettings(Section):
         ge=1,
         description=(
             "Files in one arrival from which headers are read by several "
-            "processes; below, starting them costs more than it saves."
+            "processes; below, one process of limited memory reads them all."
         ),
     )
