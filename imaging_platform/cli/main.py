@@ -20,6 +20,7 @@ from imaging_platform.cli.keys import key
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
 from imaging_platform.cli.policy import policy
+from imaging_platform.cli.receive import receive
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.stages import convert, qc
 from imaging_platform.cli.studies import study
@@ -42,6 +43,7 @@ for command in (
     policy,
     bids,
     ingest,
+    receive,
     import_bids,
     attach,
     process,
