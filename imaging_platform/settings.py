@@ -18,7 +18,7 @@ from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_text
-from imaging_platform.intake.settings import IntakeSettings
+from imaging_platform.intake.settings import IntakeSettings, ReceiveSettings
 from imaging_platform.model.config import Section
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
@@ -46,6 +46,10 @@ class Study(Section):
     intake: IntakeSettings = Field(
         default_factory=IntakeSettings,
         description="How drops arrive and when they settle.",
+    )
+    receive: ReceiveSettings = Field(
+        default_factory=ReceiveSettings,
+        description="Who may send over the DICOM network, and under which title.",
     )
     labels: LabelSettings = Field(
         default_factory=LabelSettings,

@@ -21,6 +21,7 @@ from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
 from imaging_platform.cli.planning import plan, why
 from imaging_platform.cli.policy import policy
+from imaging_platform.cli.receive import receive
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.reprocessing import reprocess
 from imaging_platform.cli.stages import convert, qc
@@ -44,6 +45,7 @@ for command in (
     policy,
     bids,
     ingest,
+    receive,
     import_bids,
     attach,
     process,

@@ -13,6 +13,7 @@ import errno
 import gzip
 import io
 import lzma
+import os
 import stat
 import struct
 import tarfile
@@ -46,6 +47,7 @@ class ArchiveReason(StrEnum):
     LARGE = "archive unpacks beyond the limit"
     RATIO = "archive unpacks to too many times its size"
     HEADER = "archive has an oversized header"
+    UNREADABLE = "archive that its reader did not survive"
 
 
 class BadArchive(BadInput):
@@ -79,11 +81,15 @@ class UnpackingCaps:
         Sum of the sizes of the files written.
     max_ratio
         Bytes written for a byte of archive; not asked of the first 16 MiB.
+    room_bytes
+        Bytes that may be written before the disk counts as full; None for no
+        such bound. Beyond it, unpacking ends with `OSError`.
     """
 
     max_members: int = 200_000
     max_bytes: int = 200 << 30
     max_ratio: float = 200.0
+    room_bytes: int | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,6 +150,8 @@ def unpack_archive(
     ------
     BadArchive
         The archive is damaged, cut off, encrypted, no archive, or beyond a cap.
+    OSError
+        The disk is full, or refuses.
     """
     writer = _Writer(target, archive.stat().st_size, caps or UnpackingCaps())
     name = archive.name.lower()
@@ -226,6 +234,9 @@ class _Writer:
             raise BadArchive(ArchiveReason.LARGE)
         if self.n_bytes > self.ratio_bytes:
             raise BadArchive(ArchiveReason.RATIO)
+        room_bytes = self.caps.room_bytes
+        if room_bytes is not None and self.n_bytes > room_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _unpack_zip(archive: Path, writer: _Writer) -> None:

@@ -207,7 +207,7 @@ def put_in_inbox(source: Path, inbox: Path) -> Path:
         (staged / MARKER_NAME).touch()
         staged.chmod(stat.S_IMODE(inbox.stat().st_mode))
         name = source.resolve().name.lstrip(".") or "drop"
-        return _rename_to_free_name(staged, inbox, name)
+        return rename_to_free_name(staged, inbox, name)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
@@ -339,7 +339,8 @@ def _copy_drop(source: Path, staged: Path, *, is_folder: bool) -> int:
     return n_files
 
 
-def _rename_to_free_name(staged: Path, inbox: Path, name: str) -> Path:
+def rename_to_free_name(staged: Path, inbox: Path, name: str) -> Path:
+    """Give a whole drop its name in the inbox, with a number when that is taken."""
     for number in itertools.count(1):
         target = inbox / (name if number == 1 else f"{name}-{number}")
         if os.path.lexists(target):

@@ -15,8 +15,8 @@ from imaging_platform.files.unpacking import (
     BadArchive,
     UnpackingCaps,
     is_archive_name,
-    unpack_archive,
 )
+from imaging_platform.intake.archives import unpack_apart
 from imaging_platform.intake.arrivals import MARKER_NAME, walk_entries
 from imaging_platform.intake.zone import DropFolder
 from imaging_platform.model.errors import Held
@@ -94,9 +94,9 @@ def claim_arrivals(
         try:
             arrival.rename(place / arrival.name)
         except OSError as error:
+            place.rmdir()
             if error.errno != errno.EXDEV:
                 raise
-            place.rmdir()
             _claim_by_copy(arrival, place, drop)
         number += 1
 
@@ -160,7 +160,7 @@ def _unpack(
 ) -> list[FoundFile]:
     target.mkdir(parents=True)
     try:
-        unpacked = unpack_archive(archive, target, caps=caps)
+        unpacked = unpack_apart(archive, target, caps=caps)
     except BadArchive as error:
         shutil.rmtree(target)
         return [FoundFile(archive, name, str(error.reason))]

@@ -21,6 +21,11 @@ from imaging_platform.dicom.structure import Reason
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.unpacking import UnpackingCaps
 from imaging_platform.files.writing import write_text
+from imaging_platform.intake.admission import (
+    check_admission,
+    free_bytes,
+    giving_back,
+)
 from imaging_platform.intake.claims import (
     FoundFile,
     claim_arrivals,
@@ -158,10 +163,12 @@ def index_drop(
     BadInput
         The identifier has another form, or a label is none.
     Held
-        An arrival is still being written, or the disk refuses. Nothing is lost.
+        An arrival is still being written, may not be read, or the disk is full or
+        refuses. Nothing is lost: the arrival stays in the inbox or goes back there.
     """
     drop = drop_folder(zone, drop_id)
-    with _without_paths(), locked(drop.lock):
+    check_admission(arrivals, zone, reserve_bytes=limits.min_free_bytes)
+    with _without_paths(), locked(drop.lock), giving_back(drop, arrivals):
         done = {line.arrival for line in read_receipt(drop)}
         _remove_done(drop, done)
         claimed = {number for number, _ in list_claimed(drop)}
@@ -243,7 +250,7 @@ def _index_arrival(
     done = {line.arrival for line in before}
     kept_rows = [row for row in read_index(drop) if row.arrival in done]
     with _scratch(drop) as scratch:
-        found = find_files(place, scratch, caps=_caps(limits))
+        found = find_files(place, scratch, caps=_caps(limits, zone))
         paths = [file.path for file in found if file.path is not None]
         examined = examine_files(paths, settings=limits, jobs=jobs)
         for path, facts in zip(paths, examined, strict=True):
@@ -353,11 +360,12 @@ def _verdict_of(
     return Verdict.ACCEPTED, ""
 
 
-def _caps(limits: IntakeSettings) -> UnpackingCaps:
+def _caps(limits: IntakeSettings, zone: Path) -> UnpackingCaps:
     return UnpackingCaps(
         max_members=limits.max_archive_members,
         max_bytes=limits.max_archive_bytes,
         max_ratio=limits.max_archive_ratio,
+        room_bytes=max(0, free_bytes(zone) - limits.min_free_bytes),
     )
 
 

@@ -16,7 +16,7 @@ from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.tools.isolated import call_isolated
 
-_READER_DATA_BYTES = 2 << 30
+_READER_DATA_BYTES = 896 << 20
 _SLOWEST_BYTES_PER_S = 5e6
 _LARGEST_BATCH = 20_000
 
@@ -49,7 +49,7 @@ def examine_files(
     paths: Sequence[Path], *, settings: IntakeSettings, jobs: int
 ) -> list[Examined]:
     """
-    Examine files, with many of them in `jobs` processes of limited memory.
+    Examine files in a process of limited memory; many of them in `jobs` such.
 
     Parameters
     ----------
@@ -75,8 +75,10 @@ def examine_files(
         max_elements=settings.max_elements,
         max_inflated_bytes=settings.max_inflated_bytes,
     )
+    if not paths:
+        return []
     if len(paths) < settings.parallel_from_files:
-        return [_examine(path, limits) for path in paths]
+        return _examine_apart(paths, limits)
     n_batches = max(jobs, -(-len(paths) // _LARGEST_BATCH))
     # Dealt like cards: neighbours are alike in size, so each batch gets its share.
     batches = [paths[start::n_batches] for start in range(n_batches)]

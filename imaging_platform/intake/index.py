@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imaging_platform.dicom.headers import Header
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_bytes
-from imaging_platform.intake.zone import DropFolder, drop_folders
+from imaging_platform.intake.zone import DropFolder, drop_folders, store_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,6 +87,26 @@ def read_members(zone: Path, *, session_keys: frozenset[str]) -> dict[str, set[s
         for record in table.to_pylist():
             members[record["session_key"]].add(record["sha256"])
     return members
+
+
+def find_instances(zone: Path, sop_uids: Iterable[str]) -> frozenset[str]:
+    """Return which SOP instances were accepted and lie in the store, newest first."""
+    import pyarrow.parquet as pq
+
+    wanted, found = set(sop_uids), set[str]()
+    indexes = [drop.index for drop in drop_folders(zone) if drop.index.exists()]
+    for index in sorted(indexes, key=lambda path: -path.stat().st_mtime_ns):
+        if not wanted:
+            break
+        only = [("sop_uid", "in", wanted)]
+        table = pq.read_table(index, columns=["sop_uid", "sha256"], filters=only)
+        found |= {
+            record["sop_uid"]
+            for record in table.to_pylist()
+            if store_path(zone, record["sha256"]).exists()
+        }
+        wanted -= found
+    return frozenset(found)
 
 
 def digest_members(digests: Sequence[str] | set[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from imaging_platform.model.config import Section
 
@@ -37,6 +39,15 @@ class IntakeSettings(Section):
             "first 16 MiB are free, so that small empty images pass."
         ),
     )
+    min_free_bytes: int = Field(
+        default=256 << 20,
+        ge=0,
+        description=(
+            "Bytes that stay free on the disk of the identified zone. A drop that "
+            "would leave less, also by what its archives unpack to, waits in the "
+            "inbox."
+        ),
+    )
     max_depth: int = Field(
         default=16,
         ge=1,
@@ -58,6 +69,34 @@ class IntakeSettings(Section):
         ge=1,
         description=(
             "Files in one arrival from which headers are read by several "
-            "processes; below, starting them costs more than it saves."
+            "processes; below, one process of limited memory reads them all."
+        ),
+    )
+
+
+AeTitle = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,16}$")]
+"""An application entity title (PS3.5 section 6.2, VR AE), without spaces."""
+
+
+class ReceiveSettings(Section):
+    """Receiving over the network, ``receive:`` in ``study.yaml``."""
+
+    called_titles: tuple[AeTitle, ...] = Field(
+        default=(),
+        description=(
+            "AE titles by which a scanner or archive sends to this study; each "
+            "belongs to one study only. None: nothing is received."
+        ),
+    )
+    calling_titles: tuple[AeTitle, ...] = Field(
+        default=(),
+        description="AE titles of those who may send; everybody else is refused.",
+    )
+    idle_s: float = Field(
+        default=30.0,
+        ge=0,
+        description=(
+            "Seconds after the last association of a sender after which what it "
+            "sent is one drop. Longer than a scanner pauses between two series."
         ),
     )

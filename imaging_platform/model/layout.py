@@ -74,6 +74,11 @@ class Home:
         folders = (study_folder, self.zone("identified", study))
         return tuple(folder / "key.fingerprint" for folder in folders)
 
+    @property
+    def receive_lock(self) -> Path:
+        """The file that `imaging-platform receive` holds while it runs."""
+        return self.root / "inbox" / ".receive.lock"
+
     def studies(self) -> list[str]:
         """Return the names of the studies that have a study file, sorted."""
         return sorted(f.parent.name for f in self.root.glob("studies/*/study.yaml"))

@@ -588,6 +588,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int, *, after: bool) -> None:
         monkeypatch.setattr(os, name, dying(getattr(os, name)))
 
 
+@pytest.mark.usefixtures("in_one_process")
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("is_far", [False, True])
 def test_killed_at_any_step_and_run_again_everything_is_there_exactly_once(
@@ -646,6 +647,7 @@ def test_killed_at_any_step_and_run_again_everything_is_there_exactly_once(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@pytest.mark.usefixtures("in_one_process")
 def test_whatever_is_sent_is_stored_and_counted_exactly_once(
     sendings: list[dict[str, int]], tmp_path_factory: pytest.TempPathFactory
 ):

@@ -1,0 +1,354 @@
+"""
+A DICOM storage service (C-STORE, C-ECHO, storage commitment; PS3.4 B, A, J).
+
+Data sets are written to disk as they come, byte for byte as the peer encoded
+them: nothing is decoded, so memory is bounded and no value is ever looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+from imaging_platform.model.errors import BadConfig, Held
+
+PART_PREFIX = ".part-"
+"""How the name of a file begins that is not whole."""
+
+_SUCCESS, _OUT_OF_RESOURCES = 0x0000, 0xA700
+_NO_SUCH_INSTANCE = 0x0112
+_COMMITTED, _FAILURES = 1, 2
+_BUFFER_BYTES = 1 << 20
+_HANDSHAKE_S = 10
+_MOST_ASSOCIATIONS = 32
+_SILENT_S = 60
+
+
+class Refusal(Enum):
+    """Why an association is refused: result, source, diagnostic (PS3.8 section 9.3.4)."""
+
+    CALLED = (1, 1, 7)
+    CALLING = (1, 1, 3)
+    NO_ROOM = (2, 3, 2)
+
+
+class Storage(Protocol):
+    """What the service asks of whoever keeps the files; called by many threads."""
+
+    def refusal(self, called: str, calling: str) -> Refusal | None:
+        """Return why an association is refused."""
+        ...
+
+    def begin(self, called: str, calling: str) -> Path:
+        """Return the folder for the files of a new association."""
+        ...
+
+    def keep(self, called: str, calling: str, part: Path, sop_uid: str) -> None:
+        """Take a file that is whole; raise `Held` or `OSError` to refuse it."""
+        ...
+
+    def end(self, called: str, calling: str) -> None:
+        """Note that an association is over."""
+        ...
+
+    def safe(self, called: str, sop_uids: Iterable[str]) -> frozenset[str]:
+        """Return which instances will not be lost."""
+        ...
+
+
+@dataclass(frozen=True)
+class Listening:
+    """
+    Where and how the service listens.
+
+    Parameters
+    ----------
+    host, port
+        Address; port 0 takes a free one.
+    tls
+        Certificate and key for connections by TLS (PS3.15 section B); None for
+        plain ones.
+    max_file_bytes
+        Largest data set that is taken.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    max_file_bytes: int = 16 << 30
+
+
+def make_tls(certificate: Path, key: Path, authorities: Path | None) -> ssl.SSLContext:
+    """
+    Return settings for TLS 1.2 or newer.
+
+    Parameters
+    ----------
+    certificate, key
+        PEM files of the service.
+    authorities
+        PEM file of those who may sign the certificate of a peer, which then must
+        show one; None asks for none.
+
+    Raises
+    ------
+    BadConfig
+        A file cannot be read or does not fit.
+    """
+    context = _PatientContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+        if authorities:
+            context.load_verify_locations(authorities)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        raise BadConfig(
+            f"The TLS certificate or key cannot be used: {error.strerror or 'no PEM'}.",
+            fix="Name PEM files that belong together and that this user may read.",
+        ) from None
+    return context
+
+
+@contextlib.contextmanager
+def serve_storage(storage: Storage, listening: Listening) -> Iterator[int]:
+    """
+    Receive in threads until the context ends; yield the port.
+
+    Raises
+    ------
+    BadConfig
+        The address is taken or not ours, or pynetdicom is not installed.
+    """
+    try:
+        from pynetdicom import AE, evt
+    except ImportError:
+        raise BadConfig(
+            "Receiving over the network needs pynetdicom, which is not installed.",
+            fix="Install it: pip install 'imaging_platform[receive]'",
+        ) from None
+    _configure()
+    service = _Service(storage, listening.max_file_bytes)
+    ae = AE()
+    ae.maximum_pdu_size = 0
+    ae.maximum_associations = _MOST_ASSOCIATIONS
+    ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = _SILENT_S
+    _support(ae)
+    handlers = [
+        (evt.EVT_REQUESTED, service.request),
+        (evt.EVT_C_STORE, service.store),
+        (evt.EVT_N_ACTION, service.commit),
+        (evt.EVT_CONN_CLOSE, service.close),
+    ]
+    try:
+        server = ae.start_server(
+            (listening.host, listening.port),
+            block=False,
+            ssl_context=listening.tls,
+            evt_handlers=handlers,
+        )
+    except OSError as error:
+        raise BadConfig(
+            f"Cannot listen at port {listening.port}: {error.strerror}.",
+            fix="Choose another --port, or end the program that has it.",
+        ) from None
+    try:
+        yield server.server_address[1]
+    finally:
+        ae.shutdown()
+
+
+class _PatientContext(ssl.SSLContext):
+    """TLS that does not wait for ever for a peer who opens a connection in silence."""
+
+    def wrap_socket(self, sock: Any, *arguments: Any, **rest: Any) -> Any:  # ssl's own
+        sock.settimeout(_HANDSHAKE_S)
+        wrapped = super().wrap_socket(sock, *arguments, **rest)
+        wrapped.settimeout(None)
+        return wrapped
+
+
+class _Part:
+    """
+    A data set on its way to disk; takes the place of pynetdicom's temporary file.
+
+    A write that fails, or exceeds the limit, is remembered and not raised: the
+    peer shall be told by a status, and not by a connection that breaks.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        handle, self.name = tempfile.mkstemp(prefix=PART_PREFIX, dir=folder)
+        self._file = os.fdopen(handle, "wb", buffering=_BUFFER_BYTES)
+        self._left = max_bytes
+        self.has_failed = False
+
+    @property
+    def file(self) -> _Part:
+        """Return what pynetdicom flushes after each fragment: nothing is to be done."""
+        return self
+
+    def write(self, data: bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            self.has_failed = True
+        if not self.has_failed:
+            try:
+                self._file.write(data)
+            except OSError:
+                self.has_failed = True
+        return len(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Keep the buffer: a fragment is a few kilobytes."""
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            self.has_failed = True
+
+
+class _Transfer:
+    """The data sets of one association; at most one of them is on its way."""
+
+    def __init__(self, folder: Path, max_file_bytes: int) -> None:
+        self._folder = folder
+        self._max_file_bytes = max_file_bytes
+        self._part: _Part | None = None
+
+    def open_part(self) -> _Part:
+        self._part = _Part(self._folder, self._max_file_bytes)
+        return self._part
+
+    def discard(self) -> None:
+        """Remove what is not whole; what was kept has another name by now."""
+        if self._part is not None:
+            self._part.close()
+            Path(self._part.name).unlink(missing_ok=True)
+
+
+class _Service:
+    """The answers to what peers ask; each association has a thread of its own."""
+
+    def __init__(self, storage: Storage, max_file_bytes: int) -> None:
+        self.storage = storage
+        self.max_file_bytes = max_file_bytes
+
+    def request(self, event: Any) -> None:
+        """Refuse whom the storage does not know; prepare a folder for others."""
+        assoc = event.assoc
+        refusal = self.storage.refusal(*_titles(assoc))
+        if refusal is not None:
+            assoc.acse.send_reject(*refusal.value)
+            assoc.kill()
+            return
+        # Not when established: a peer may send before that event is told.
+        folder = self.storage.begin(*_titles(assoc))
+        assoc.transfer = _Transfer(folder, self.max_file_bytes)
+
+    def store(self, event: Any) -> int:
+        """Keep a data set that is whole, or say that there is no room."""
+        part: _Part = event.request._dataset_file
+        part.close()
+        if part.has_failed:
+            return _OUT_OF_RESOURCES
+        sop_uid = str(event.request.AffectedSOPInstanceUID)
+        try:
+            self.storage.keep(*_titles(event.assoc), Path(part.name), sop_uid)
+        except (OSError, Held):
+            return _OUT_OF_RESOURCES
+        return _SUCCESS
+
+    def commit(self, event: Any) -> tuple[int, None]:
+        """Take a request for storage commitment; the answer is an event of its own."""
+        wanted = event.action_information
+        threading.Thread(
+            target=_report_commitment,
+            args=(event.assoc, self.storage, wanted),
+            daemon=True,
+        ).start()
+        return _SUCCESS, None
+
+    def close(self, event: Any) -> None:
+        """Note the end of an association, by release, abort or a cut line."""
+        transfer = event.assoc.__dict__.pop("transfer", None)
+        if transfer is not None:
+            transfer.discard()
+            self.storage.end(*_titles(event.assoc))
+
+
+def _report_commitment(assoc: Any, storage: Storage, wanted: Any) -> None:
+    """Tell the peer which instances are safe (PS3.4 section J.3.3)."""
+    from pydicom.dataset import Dataset
+    from pynetdicom.sop_class import (
+        StorageCommitmentPushModel,
+        StorageCommitmentPushModelInstance,
+    )
+
+    asked = list(wanted.get("ReferencedSOPSequence", []))
+    called, _ = _titles(assoc)
+    safe = storage.safe(called, [str(item.ReferencedSOPInstanceUID) for item in asked])
+    failed = [item for item in asked if str(item.ReferencedSOPInstanceUID) not in safe]
+    report = Dataset()
+    report.TransactionUID = wanted.TransactionUID
+    report.ReferencedSOPSequence = [item for item in asked if item not in failed]
+    if failed:
+        for item in failed:
+            item.FailureReason = _NO_SUCH_INSTANCE
+        report.FailedSOPSequence = failed
+    if assoc.is_established:
+        assoc.send_n_event_report(
+            report,
+            _FAILURES if failed else _COMMITTED,
+            StorageCommitmentPushModel,
+            StorageCommitmentPushModelInstance,
+        )
+
+
+def _titles(assoc: Any) -> tuple[str, str]:
+    """Return called and calling AE title of an association."""
+    asked = assoc.requestor.primitive
+    return asked.called_ae_title.strip(), asked.calling_ae_title.strip()
+
+
+def _support(ae: Any) -> None:
+    from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
+    from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
+
+    for context in AllStoragePresentationContexts:
+        ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+    ae.add_supported_context(Verification)
+    ae.add_supported_context(StorageCommitmentPushModel)
+
+
+def _configure() -> None:
+    """Make pynetdicom write as it receives, into our folders, and log no value."""
+    from pynetdicom import _config, dimse_messages
+
+    _config.STORE_RECV_CHUNKED_DATASET = True
+    _config.UNRESTRICTED_STORAGE_SERVICE = True
+    _config.LOG_HANDLER_LEVEL = "none"
+    for name in ("pynetdicom", "pydicom"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+    # Its own would lie in the folder for temporary files, which is everybody's.
+    dimse_messages.NamedTemporaryFile = _open_part
+
+
+def _open_part(**_: Any) -> _Part:
+    """Open a file of the association whose thread of the upper layer this is."""
+    thread: Any = threading.current_thread()
+    return thread.assoc.transfer.open_part()
