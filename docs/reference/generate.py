@@ -252,6 +252,10 @@ def _home() -> str:
     home = layout.Home(Path("home"))
     files = [
         (home.study_file("STUDY"), "The study file."),
+        (
+            home.decisions_file("STUDY"),
+            "Accepted results and freezes, with author and reason; back it up.",
+        ),
         (home.secret_file("STUDY"), "The study's secret key, mode 0600; back it up."),
         (
             home.released_file("STUDY"),

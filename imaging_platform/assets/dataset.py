@@ -13,6 +13,7 @@ from imaging_platform import __version__
 from imaging_platform.assets.scope import publish
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
+from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.tools import dcm2niix
@@ -49,6 +50,7 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
     )
     from imaging_platform.derivatives.motion import BIDSIGNORE
 
+    refuse_frozen(store.root, study.name)
     root = store.path(layout.bids_dataset(study.name))
     facts = DatasetFacts(
         versions={"imaging_platform": __version__, "dcm2niix": dcm2niix.version()}

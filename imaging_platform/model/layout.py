@@ -52,6 +52,10 @@ class Home:
         """Return the path of a study's ``study.yaml``."""
         return self.root / "studies" / study / "study.yaml"
 
+    def decisions_file(self, study: str) -> Path:
+        """Return the path of the list of accepted results and freezes of a study."""
+        return self.root / "studies" / study / "decisions.jsonl"
+
     def secret_file(self, study: str) -> Path:
         """Return the path of a study's secret key, outside every data tree."""
         return self.root / "keys" / f"{study}.key"
@@ -59,6 +63,11 @@ class Home:
     def guard_file(self, study: str, key: SessionKey) -> Path:
         """Return the path of what must not be found in what is made of a session."""
         return self.zone("identified", study) / "guard" / f"{key}.json"
+
+    def guard_files(self, study: str, partition: str = "") -> list[Path]:
+        """Return what must not be found of one session, or of all, as far as known."""
+        folder = self.zone("identified", study) / "guard"
+        return sorted(folder.glob(f"{partition or '*'}.json"))
 
     def released_file(self, study: str) -> Path:
         """Return the path of the list of series that a person let through."""

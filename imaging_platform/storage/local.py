@@ -14,6 +14,7 @@ from imaging_platform.files.staging import publish_tree, recover_target, staged_
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.errors import BadConfig, MissingInput
 from imaging_platform.model.layout import ZONES
+from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.provenance.record import Record, read_record, write_record
 from imaging_platform.storage.proof import refuse_held, refuse_unproved
 
@@ -70,11 +71,13 @@ class LocalStore:
     @contextlib.contextmanager
     def stage(self, key: str) -> Iterator[Path]:
         """Give a folder in the study's own staging area; see `Store.stage`."""
+        self._refuse_frozen(key)
         with staged_tree(self._study_folder(key), _name_in_study(key)) as tree:
             yield tree
 
     def publish(self, tree: Path, key: str, record: Record) -> str:
         """Exchange the staged folder with the published one; see `Store.publish`."""
+        self._refuse_frozen(key)
         version = digest_tree(tree)
         write_record(tree, dataclasses.replace(record, data_version=version))
         publish_tree(tree, self.path(key))
@@ -94,6 +97,9 @@ class LocalStore:
         files = sorted((self._study_folder(prefix) / HOLDS).glob("*.json"))
         holds = [json.loads(file.read_text()) for file in files]
         return {h["key"]: h["reason"] for h in holds if h["key"].startswith(prefix)}
+
+    def _refuse_frozen(self, key: str) -> None:
+        refuse_frozen(self.root, key.split("/")[1])
 
     def _read_hold(self, key: str) -> str | None:
         try:
