@@ -98,6 +98,8 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 report=dataclasses.asdict(report),
                 inputs=inputs,
                 tools={"dcm2niix": dcm2niix.version()},
+                tool_digests={"dcm2niix": dcm2niix.digest()},
+                parameters=settings.model_dump(mode="json"),
             )
         checks = [shown.check_valid(validation), *shown.check_series(report)]
         metadata = shown.converted(report, validation) | shown.attached(attached)

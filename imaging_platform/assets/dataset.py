@@ -92,6 +92,7 @@ def index_dataset(
 ) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
     """Publish the pybids index of the dataset and what the validator said."""
     from imaging_platform.bids.layout_index import DATABASE, build_index
+    from imaging_platform.bids.settings import DATASET_FIELDS
     from imaging_platform.catalog.tables import write_issues
 
     key = layout.dataset_index(study.name)
@@ -107,6 +108,7 @@ def index_dataset(
             key,
             report={"sessions": len(described.members)},
             inputs={f"bids_session[{m}]": v for m, v in described.members.items()},
+            parameters=study.bids.model_dump(mode="json", include={*DATASET_FIELDS}),
         )
 
 

@@ -116,6 +116,7 @@ def _execute(
             out_key,
             report=dataclasses.asdict(executed),
             inputs=read_versions(store, keys),
+            parameters=parameters,
         )
 
 

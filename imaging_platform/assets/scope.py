@@ -134,6 +134,8 @@ def publish(
     report: Mapping[str, Any],
     inputs: Mapping[str, str],
     tools: Mapping[str, str] | None = None,
+    tool_digests: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
     """
     Publish a staged tree with its record and return what Dagster is told of it.
@@ -148,8 +150,10 @@ def publish(
         The stage's report; no identity.
     inputs
         Data version of each input by asset name.
-    tools
-        Version of each outside tool.
+    tools, tool_digests
+        Version, and digest of the program, of each outside tool.
+    parameters
+        The settings that the tree depends on; no identity.
 
     Returns
     -------
@@ -165,6 +169,8 @@ def publish(
         or "",
         inputs=dict(inputs),
         tools=dict(tools or {}),
+        tool_digests=dict(tool_digests or {}),
+        parameters=dict(parameters or {}),
         report=dict(report),
     )
     version = store.publish(tree, key, record)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_platform.files.digests import digest_tree
 from imaging_platform.files.staging import publish_tree, recover_target, staged_tree
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.errors import BadConfig, MissingInput
 from imaging_platform.model.layout import ZONES
 from imaging_platform.planning.decisions import refuse_frozen
-from imaging_platform.provenance.record import Record, read_record, write_record
+from imaging_platform.provenance.record import (
+    Record,
+    read_record,
+    seal_record,
+    write_record,
+)
 from imaging_platform.storage.proof import refuse_held, refuse_unproved
 
 HOLDS = ".holds"
@@ -78,11 +81,11 @@ class LocalStore:
     def publish(self, tree: Path, key: str, record: Record) -> str:
         """Exchange the staged folder with the published one; see `Store.publish`."""
         self._refuse_frozen(key)
-        version = digest_tree(tree)
-        write_record(tree, dataclasses.replace(record, data_version=version))
+        sealed = seal_record(tree, record)
+        write_record(tree, sealed)
         publish_tree(tree, self.path(key))
         self._hold_file(key).unlink(missing_ok=True)
-        return version
+        return sealed.data_version
 
     def read(self, key: str) -> Record | None:
         """Return the record at `key`; see `Store.read`."""
