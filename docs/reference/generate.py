@@ -287,7 +287,8 @@ def _home() -> str:
             _table(["path", "is"], others),
             "## Published trees\n",
             "A tree holds `.record.json`: asset, partition, code version, inputs, "
-            "tools, report and data version.",
+            "tools, settings, software, report and data version; `.outputs.json`: the "
+            "content digest of each file.",
             "Hidden beside the trees of a study lie `.staging` (what is being built) "
             "and `.holds` (what waits for a person).\n",
             _table(["path", "is"], trees),

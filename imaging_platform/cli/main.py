@@ -21,6 +21,7 @@ from imaging_platform.cli.keys import key
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
 from imaging_platform.cli.policy import policy
+from imaging_platform.cli.rebuild import rebuild_index
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.stages import convert, qc
 from imaging_platform.cli.studies import study
@@ -46,6 +47,7 @@ for command in (
     import_bids,
     attach,
     process,
+    rebuild_index,
     status,
     where,
     release,
