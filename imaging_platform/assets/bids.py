@@ -139,7 +139,7 @@ def _dataset_version(scope: Scope) -> str:
     from imaging_platform.bids.settings import DATASET_FIELDS
 
     told = scope.study.bids.model_dump(mode="json", include={*DATASET_FIELDS})
-    return f"3.{digest_json([told, scope.study.title])[:12]}.{__version__}"
+    return f"4.{digest_json([told, scope.study.title])[:12]}.{__version__}"
 
 
 def _publish_evidence(

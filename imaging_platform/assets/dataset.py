@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,11 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
 
     refuse_frozen(store.root, study.name)
     root = store.path(layout.bids_dataset(study.name))
+    dicom = store.path(layout.anonymized_dicoms(study.name))
     facts = DatasetFacts(
-        versions={"imaging_platform": __version__, "dcm2niix": dcm2niix.version()}
+        versions={"imaging_platform": __version__, "dcm2niix": dcm2niix.version()},
+        # A dataset that was imported has no DICOM here.
+        source=os.path.relpath(dicom, root) if any(dicom.glob("sub-*")) else "",
     )
     with rebuilding(root) as keys:
         records = {

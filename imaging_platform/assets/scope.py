@@ -11,6 +11,7 @@ import dagster as dg
 
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.provenance.record import Record
+from imaging_platform.provenance.stamps import Stamp, digest_origin
 from imaging_platform.settings import Study
 from imaging_platform.storage.store import Store
 
@@ -125,6 +126,14 @@ def read_versions(store: Store, inputs: Mapping[str, str]) -> dict[str, str]:
     return {asset: r.data_version for asset, r in records.items() if r is not None}
 
 
+def make_stamp(context: dg.AssetExecutionContext, inputs: Mapping[str, str]) -> Stamp:
+    """Return what says in a figure of this asset where it comes from."""
+    study, asset = context.asset_key.path
+    partition = context.partition_key if context.has_partition_key else ""
+    origin = digest_origin(_code_version(context), inputs)
+    return Stamp(study, asset, partition, origin)
+
+
 def publish(
     context: dg.AssetExecutionContext,
     store: Store,
@@ -165,8 +174,7 @@ def publish(
     record = Record(
         asset=asset,
         partition=context.partition_key if context.has_partition_key else "",
-        code_version=context.assets_def.specs_by_key[context.asset_key].code_version
-        or "",
+        code_version=_code_version(context),
         inputs=dict(inputs),
         tools=dict(tools or {}),
         tool_digests=dict(tool_digests or {}),
@@ -181,3 +189,7 @@ def publish(
             "published": dg.MetadataValue.text(key),
         },
     }
+
+
+def _code_version(context: dg.AssetExecutionContext) -> str:
+    return context.assets_def.specs_by_key[context.asset_key].code_version or ""

@@ -247,6 +247,12 @@ BESIDE = frozenset({"deid_report", "attachments", "bids_evidence"})
 """Trees that are no asset of their own: they stand beside one, or people bring them."""
 
 
+def dataset_files(study: str) -> tuple[str, ...]:
+    """Return patterns of the files that ``bids_dataset`` writes beside its sessions."""
+    top, derived = bids_dataset(study), derivative_dataset(study, "*")
+    return f"{top}/*.*", f"{top}/sub-*/*.*", f"{derived}/*.*"
+
+
 def tree_key(study: str, name: str, partition: str) -> str:
     """
     Return the key of a tree by its name.

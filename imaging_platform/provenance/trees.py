@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,15 @@ def tree_id(name: str, partition: str) -> str:
     return f"{name}[{partition}]" if partition else name
 
 
+def sees_originals(home: Path, study: str) -> bool:
+    """Return whether this process may read the identified zone of a study."""
+    return os.access(Home(home).zone("identified", study), os.R_OK | os.X_OK)
+
+
 def read_tree(home: Path, study: str, name: str, partition: str) -> Tree | None:
-    """Return one tree of a study; None when it is not published."""
+    """Return one tree of a study; None when it is not published, or not to be read."""
+    if name == "raw_session" and not sees_originals(home, study):
+        return None
     key = layout.tree_key(study, name, partition)
     record = read_record(home / key)
     return Tree(name, partition, key, record) if record else None
