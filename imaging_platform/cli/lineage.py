@@ -132,7 +132,9 @@ def impact(
     home = find_home()
     study, by, starts = _starts(home, _studies(home, name), target, series)
     load_study(home, study)
-    trees = read_trees(home.root, study)
+    # Sessions do not depend on each other but through what spans them all.
+    partitions = {each.partition("[")[2].rstrip("]") for each in starts}
+    trees = read_trees(home.root, study, partitions)
     known = {each: files for each, files in starts.items() if each in trees}
     if not known:
         raise MissingInput(

@@ -64,7 +64,9 @@ def _read_scope(home: Home, study: Study, session: str | None) -> _Scope:
     key = str(SessionKey.parse(session)) if session else ""
     trees = {
         name: tree
-        for name, tree in read_trees(home.root, study.name).items()
+        for name, tree in read_trees(
+            home.root, study.name, [key] if key else None
+        ).items()
         if not key or tree.partition == key
     }
     if not trees:

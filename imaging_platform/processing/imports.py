@@ -111,6 +111,7 @@ def publish_import(
     validation = _validate(tree, key, scope)
     if not is_same:
         store.publish(tree, place, record)
+    instance.add_dynamic_partitions(scope.sessions.name or "", [str(key)])
     tell_made(
         instance,
         scope,

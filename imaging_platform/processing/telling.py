@@ -32,15 +32,13 @@ def tell_made(
     asset
         Name of the asset without the study.
     record
-        Of the published tree; its partition is a session, or empty.
+        Of the published tree; its partition is a session that Dagster knows, or
+        empty.
     key
         Where the tree stands.
     description, metadata
         Shown beside the versions.
     """
-    if record.partition:
-        name = scope.sessions.name or ""
-        instance.add_dynamic_partitions(name, [record.partition])
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
             asset_key=scope.key(asset),

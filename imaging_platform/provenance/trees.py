@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +72,28 @@ def read_tree(home: Path, study: str, name: str, partition: str) -> Tree | None:
     return Tree(name, partition, key, record) if record else None
 
 
-def read_trees(home: Path, study: str) -> dict[str, Tree]:
+def read_trees(
+    home: Path, study: str, partitions: Iterable[str] | None = None
+) -> dict[str, Tree]:
     """
-    Return every tree of a study, sessions first, upstream first.
+    Return the trees of a study, sessions first, upstream first.
 
     Originals are among them when the caller may read the identified zone.
+
+    Parameters
+    ----------
+    home
+        The imaging home.
+    study
+        Name of the study.
+    partitions
+        Only these sessions, beside the trees of the whole study; None for all.
     """
-    sessions = [str(key) for key in list_sessions(home, study)]
+    sessions = (
+        [str(key) for key in list_sessions(home, study)]
+        if partitions is None
+        else sorted(filter(None, partitions))
+    )
     wanted = [(n, key) for key in sessions for n in layout.SESSION_TREES]
     wanted += [(name, "") for name in layout.STUDY_TREES]
     trees = (read_tree(home, study, *each) for each in wanted)

@@ -121,12 +121,24 @@ def _place(lineage: Lineage) -> dict[str, tuple[int, int]]:
                 moved = True
         if not moved:
             break
+    _move_beside_users(lineage, depth)
     rows: defaultdict[int, int] = defaultdict(int)
     places = {}
     for name, column in depth.items():
         places[name] = column, rows[column]
         rows[column] += 1
     return places
+
+
+def _move_beside_users(lineage: Lineage, depth: dict[str, int]) -> None:
+    """Move what was made from nothing right beside the first that used it."""
+    made = {edge.target for edge in lineage.edges}
+    users: defaultdict[str, list[int]] = defaultdict(list)
+    for edge in lineage.edges:
+        users[edge.source].append(depth[edge.target])
+    for name, columns in users.items():
+        if name not in made:
+            depth[name] = min(columns) - 1
 
 
 def _draw(lineage: Lineage, places: Mapping[str, tuple[int, int]]) -> str:
@@ -165,6 +177,8 @@ def _draw_node(node: Node, place: tuple[int, int], lineage: Lineage) -> str:
     below = rest.rstrip("]")
     if "results" in node.details:
         below = f"{len(node.details['results'])} of them"
+    elif node.kind == "series":
+        below = str(node.details.get("description", ""))
     elif len(node.files) == 1:
         below = node.files[0].rpartition("/")[2]
     edge = "#111827" if node.id in lineage.start else "#9ca3af"
