@@ -87,7 +87,7 @@ def rebuild_index(
             tree.record,
             key=tree.key,
             description=REBUILT,
-            metadata={},
+            metadata=_read_policy(tree),
         )
         told[tree.name] += 1
     return Rebuilt(scope.name, len(reports), len(sessions), dict(sorted(told.items())))
@@ -103,6 +103,12 @@ def _untold(
         for tree in own:
             if not is_told(tree.record, made.get(tree.partition or None)):
                 yield tree
+
+
+def _read_policy(tree: Tree) -> dict[str, str]:
+    """Return what `shown.anonymized` says of the policy: a plan looks there first."""
+    policy = tree.record.report.get("policy_digest", "")
+    return {"policy": policy[:12]} if policy else {}
 
 
 def _tell_drop(

@@ -36,17 +36,29 @@ LATER = {
 }
 
 
-@pytest.fixture
-def site(tmp_path):
-    """A home with one session from DICOM and one imported, and its Dagster."""
-    home = Home(tmp_path / "home")
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A home with one session from DICOM and one imported, and its Dagster; read."""
+    folder = tmp_path_factory.mktemp("site")
+    home = Home(folder / "home")
     create_study(home, "demo")
-    source = write_files(tmp_path / "drop", {"IM_0001": mr_bytes(patient_id="A")})
+    source = write_files(folder / "drop", {"IM_0001": mr_bytes(patient_id="A")})
     put_in_inbox(source, home.zone("inbox", "demo"))
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+    with dg.instance_for_test(temp_dir=str(folder)) as instance:
         site = Site(home, instance)
         key = site.index()
         assert site.run("process_session", key, "raw_session", "anonymized_dicom")
+        _publish_imported(site)
+        yield site
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """A home with one imported session, and its Dagster."""
+    home = Home(tmp_path / "home")
+    create_study(home, "demo")
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        site = Site(home, instance)
         _publish_imported(site)
         yield site
 
@@ -163,10 +175,10 @@ def test_killed_while_it_tells_it_goes_on(site, lost, monkeypatch, told_before):
     assert plan_of(site, lost) == plan_of(site, site.instance)
 
 
-def test_a_tree_that_was_published_and_never_told_is_told(site):
-    _publish_again_untold(site)
+def test_a_tree_that_was_published_and_never_told_is_told(imported):
+    _publish_again_untold(imported)
 
-    assert rebuild(site, site.instance) == {"motion": 1}
+    assert rebuild(imported, imported.instance) == {"motion": 1}
 
 
 def _publish_again_untold(site: Site) -> None:
