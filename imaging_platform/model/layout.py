@@ -298,7 +298,9 @@ def find_tree(key: str) -> tuple[str, str, str] | None:
             found = study, "anonymized_dicom", session
         case ["bids", study, subject, session, *_] if session.startswith("ses-"):
             found = study, "bids_session", f"{subject}_{session}"
-        case ["derivatives", study, pipeline, subject, session, *_]:
+        case ["derivatives", study, pipeline, subject, session, *_] if (
+            pipeline in PIPELINES
+        ):
             found = study, pipeline, f"{subject}_{session}"
         case ["catalog", study, "quality", session, *_]:
             found = study, "session_quality", session

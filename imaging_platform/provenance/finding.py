@@ -142,6 +142,11 @@ def _find_by_place(home: Path, file: Path) -> Found | None:
 
 def _found_by_stamp(stamp: Stamp) -> Found:
     where = stamp.study, stamp.asset, stamp.partition
+    if stamp.asset not in (*layout.SESSION_TREES, *layout.STUDY_TREES):
+        raise MissingInput(
+            f"The file says that it is of {stamp.asset}, which is not known here.",
+            fix="Ask a home of the version that made it.",
+        )
     return Found(*where, frozenset(), "stamp", stamp)
 
 

@@ -125,3 +125,22 @@ def test_a_row_that_names_no_session_is_refused(study, tmp_path):
         find_row(study.home.root, [STUDY], tmp_path / "table.csv", 1)
 
     assert "session_key" in caught.value.fix
+
+
+def test_a_stamp_of_a_result_that_this_version_does_not_have_is_refused(study):
+    with pytest.raises(MissingInput, match="fog_map") as caught:
+        find(study, f"imaging-platform:demo/fog_map[{ONE}]@{'0' * 64}")
+
+    assert "version" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "path", ["derivatives/demo/fog_map/sub-A/ses-1/x.tsv", "studies/demo/study.yaml"]
+)
+def test_a_file_of_the_home_that_no_result_holds_is_refused(study, path):
+    file = study.home.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("nothing that was published")
+
+    with pytest.raises(MissingInput):
+        find(study, file)
