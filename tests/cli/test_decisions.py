@@ -18,7 +18,7 @@ from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.processing.history import read_made
-from imaging_platform.provenance.record import Record
+from imaging_platform.provenance.record import EXISTING_DATASET, Record
 from imaging_platform.settings import enter_home, load_study
 from imaging_platform.storage.local import LocalStore
 
@@ -37,8 +37,8 @@ def home(tmp_path, monkeypatch) -> Home:
     words = Identifiers(frozenset({"kestrel"}), none, none, none)
     save_identifiers(home.guard_file("demo", KEY), words)
     enter_home(home)
-    for asset, version in {"bids_session": "b2", "motion": "m1"}.items():
-        _report(asset, version, inputs={"bids_session": "b1"})
+    _report("bids_session", "b2", inputs={EXISTING_DATASET: "e"})
+    _report("motion", "m1", inputs={"bids_session": "b1"})
     return home
 
 
