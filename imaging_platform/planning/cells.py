@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
 
+from imaging_platform.planning.decisions import Decisions
 from imaging_platform.planning.reasons import Reason, name_some
 from imaging_platform.planning.state import Made, Node, choose_ready, find_outdated
 
@@ -102,43 +102,6 @@ class Cell:
     def where(self) -> str:
         """Partition for people."""
         return self.partition or "whole study"
-
-
-class Decisions(Protocol):
-    """What people decided about results (`imaging_platform.planning.decisions`)."""
-
-    @property
-    def frozen(self) -> str | None:
-        """Who froze the study and why; None when it is not."""
-        ...
-
-    def accepts(
-        self,
-        asset: str,
-        partition: str,
-        made: Made,
-        code_version: str,
-        inputs: Mapping[str, str],
-    ) -> str | None:
-        """Return who accepted this result as current and why; None if nobody did."""
-        ...
-
-
-class Undecided:
-    """Nobody decided anything."""
-
-    frozen: str | None = None
-
-    def accepts(
-        self,
-        asset: str,
-        partition: str,
-        made: Made,
-        code_version: str,
-        inputs: Mapping[str, str],
-    ) -> str | None:
-        """Return None."""
-        return None
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,7 @@ def meta_for(syntax: bytes, body: bytes) -> bytes:
     rest = META[144:]
     start = rest.index(b"\x02\x00\x10\x00")
     length = struct.unpack_from("<H", rest, start + 6)[0]
-    rest = (
-        rest[:start]
-        + element(2, 0x10, b"UI", padded)
-        + rest[start + 8 + length :]
-    )
+    rest = rest[:start] + element(2, 0x10, b"UI", padded) + rest[start + 8 + length :]
     return META[:140] + struct.pack("<I", len(rest)) + rest + body
 
 
@@ -90,9 +86,7 @@ def big_endian_claim() -> bytes:
     return meta_for(b"1.2.840.10008.1.2.2", BODY)
 
 
-def zip_of(
-    files: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED
-) -> bytes:
+def zip_of(files: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """Return a zip archive."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
@@ -129,7 +123,14 @@ def zip_overlapping(n_members: int, kernel: bytes) -> bytes:
     directory = entry * n_members
     tail = struct.pack(
         "<4sHHHHIIH",
-        b"PK\x05\x06", 0, 0, n_members, n_members, len(directory), at, 0,
+        b"PK\x05\x06",
+        0,
+        0,
+        n_members,
+        n_members,
+        len(directory),
+        at,
+        0,
     )
     return single[:at] + directory + tail
 

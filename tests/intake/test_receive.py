@@ -62,9 +62,7 @@ class Running:
 
     def settle(self, after_s: float = 60) -> dict[str, int]:
         """Let the time pass and the drops move."""
-        wait_until(
-            lambda: not any(g.n_open for g in self.reception._growing.values())
-        )
+        wait_until(lambda: not any(g.n_open for g in self.reception._growing.values()))
         self.clock.now_s += after_s
         return self.reception.settle()
 
@@ -81,7 +79,9 @@ def dcmtk(program: str, *arguments: object) -> int:
     if not shutil.which(program):
         pytest.skip(f"DCMTK's {program} is not installed")
     argv = [program, *map(str, arguments)]
-    return subprocess.run(argv, capture_output=True, timeout=120, check=False).returncode
+    return subprocess.run(
+        argv, capture_output=True, timeout=120, check=False
+    ).returncode
 
 
 def wait_until(is_so: Callable[[], bool], timeout_s: float = 30) -> None:
@@ -98,7 +98,9 @@ def running(site: Site) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def serving(site: Site, *, min_free_bytes: int = 0, **listening: Any) -> Iterator[Running]:
+def serving(
+    site: Site, *, min_free_bytes: int = 0, **listening: Any
+) -> Iterator[Running]:
     route = Route(
         study="memory",
         inbox=site.inbox,
@@ -134,7 +136,9 @@ def test_what_is_sent_becomes_one_drop_when_the_sender_is_idle(
 
     assert moved == {"memory": 3}
     assert running.in_inbox() == ["received"]
-    report = running.site.index(running.site.drop_id_of(running.site.inbox / "received"))
+    report = running.site.index(
+        running.site.drop_id_of(running.site.inbox / "received")
+    )
     assert report.verdicts["accepted"] == 3
 
 
@@ -206,9 +210,7 @@ def test_who_is_not_listed_is_refused_and_leaves_nothing(
 
 
 def test_an_echo_is_answered_and_makes_no_drop(running: Running):
-    code = dcmtk(
-        "echoscu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", running.port
-    )
+    code = dcmtk("echoscu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", running.port)
 
     assert code == 0
     assert running.settle() == {}
@@ -242,9 +244,7 @@ def associate(port: int, *contexts: str, handlers: Any = ()) -> Any:
     ae = AE(ae_title=SCANNER)
     for context in contexts:
         ae.add_requested_context(context)
-    return ae.associate(
-        "127.0.0.1", port, ae_title=STUDY, evt_handlers=list(handlers)
-    )
+    return ae.associate("127.0.0.1", port, ae_title=STUDY, evt_handlers=list(handlers))
 
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -288,8 +288,10 @@ def test_a_sender_that_dies_in_the_middle_of_a_file_leaves_what_was_whole(
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait_until(
-            lambda: bool(list(running.site.inbox.glob(".receiving-*/.part-*")))
-            or sender.poll() is not None
+            lambda: (
+                bool(list(running.site.inbox.glob(".receiving-*/.part-*")))
+                or sender.poll() is not None
+            )
         )
         sender.kill()
         sender.wait()
@@ -468,8 +470,9 @@ def test_a_certificate_that_is_none_is_refused(tmp_path: Path):
 
 
 def test_a_port_that_is_taken_is_told(running: Running):
-    with pytest.raises(BadConfig) as caught, serve_storage(
-        running.reception, Listening("127.0.0.1", running.port)
+    with (
+        pytest.raises(BadConfig) as caught,
+        serve_storage(running.reception, Listening("127.0.0.1", running.port)),
     ):
         pytest.fail("two programs cannot listen at one port")
 
@@ -543,9 +546,7 @@ def test_the_command_receives_until_it_is_ended(tmp_path: Path, files: list[Path
     assert command.stdout is not None
     said = command.stdout.readline()
     port = int(said.rstrip(".\n").split()[-1])
-    sent = dcmtk(
-        "storescu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", port, *files
-    )
+    sent = dcmtk("storescu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", port, *files)
     command.send_signal(signal.SIGTERM)
 
     assert command.wait(30) == 0

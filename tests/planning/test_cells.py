@@ -10,10 +10,10 @@ from imaging_platform.planning.cells import (
     Cell,
     Facts,
     State,
-    Undecided,
     find_ancestors,
     judge_partition,
 )
+from imaging_platform.planning.decisions import Decisions
 from imaging_platform.planning.reasons import Reason
 from imaging_platform.planning.state import Made, Node
 
@@ -45,7 +45,7 @@ class Decided:
 
 
 def judge(facts: Facts, decisions=None) -> dict[str, Cell]:
-    cells = judge_partition(NODES, PARENTS, facts, decisions or Undecided())
+    cells = judge_partition(NODES, PARENTS, facts, decisions or Decisions())
     return {cell.asset: cell for cell in cells}
 
 
