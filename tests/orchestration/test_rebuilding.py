@@ -121,7 +121,7 @@ def plan_of(site: Site, instance: dg.DagsterInstance) -> dict[str, Mapping[str, 
     orders = [
         *drops,
         *find_session_orders(site.scope, instance, graph, zone, store),
-        *find_cohort_orders(site.scope, instance, graph),
+        *find_cohort_orders(site.scope, instance, graph, store),
     ]
     return {f"{o.job} {o.partition}": o.reasons for o in orders}
 
