@@ -11,6 +11,7 @@ import dagster as dg
 
 from imaging_platform import __version__
 from imaging_platform.assets import shown
+from imaging_platform.assets.attachments import left_out_of
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.files.digests import digest_json
@@ -43,7 +44,11 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         code_version=_session_version(),
         partitions=scope.sessions,
         deps=["anonymized_dicom"],
-        checks=["every_series_named", "every_instance_accounted_for"],
+        checks=[
+            "every_series_named",
+            "every_instance_accounted_for",
+            "everything_attached",
+        ],
         blocking=["valid_bids"],
     )
     def bids_session(
@@ -99,7 +104,12 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 inputs=inputs,
                 tools={"dcm2niix": dcm2niix.version()},
             )
-        checks = [shown.check_valid(validation), *shown.check_series(report)]
+        left_out = left_out_of(store.read(attachments_key))
+        checks = [
+            shown.check_valid(validation),
+            *shown.check_series(report),
+            shown.check_attached(attached, left_out, key),
+        ]
         metadata = shown.converted(report, validation) | shown.attached(attached)
         return shown.add(result, metadata, checks)
 

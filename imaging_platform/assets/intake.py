@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from imaging_platform.assets import shown
+from imaging_platform.assets.attachments import bring_late
 from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import MissingInput
 from imaging_platform.model.ids import parse_drop_id
-from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 
 if TYPE_CHECKING:
     from imaging_platform.intake.drop import DropReport
@@ -32,9 +33,13 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         checks=["every_file_accounted_for"],
     )
     def drop_index(
-        context: dg.AssetExecutionContext, identified: IdentifiedZone
+        context: dg.AssetExecutionContext,
+        identified: IdentifiedZone,
+        published: PublishedZone,
+        echo_guard: EchoGuard,
     ) -> dg.MaterializeResult:
         """Receipt and header index of one drop: each file accepted, or why not."""
+        from imaging_platform.bids.attachments import name_session
         from imaging_platform.intake.arrivals import find_settled
         from imaging_platform.intake.drop import index_drop
 
@@ -54,9 +59,17 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 label_study=labels.of_study,
                 label_version=labels.version,
                 limits=scope.study.intake,
+                name_companion=name_session,
                 jobs=JOBS,
             )
             _refuse_empty(report)
+            bring_late(
+                scope.name,
+                report.attached_to,
+                identified=identified,
+                published=published,
+                echo_guard=echo_guard,
+            )
         return dg.MaterializeResult(
             metadata=shown.drop(report),
             data_version=dg.DataVersion(report.data_version),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imaging_platform.deid.session import DeidReport
     from imaging_platform.intake.drop import DropReport
     from imaging_platform.intake.session import GatheredSession
+    from imaging_platform.model.ids import SessionKey
 
 Shown = dict[str, Any]  # values that dagster turns into metadata
 MOST_ROWS = 200
@@ -64,7 +65,7 @@ def check_drop(report: DropReport) -> dg.AssetCheckResult:
         metadata={"files": report.n_files, "with a verdict": counted},
         description=f"{refused} file(s) cannot be used and are kept; see the reasons."
         if refused
-        else "Each file is accepted, a duplicate, or ignored for a reason.",
+        else "Each file is accepted, attached, a duplicate, or ignored for a reason.",
     )
 
 
@@ -76,6 +77,7 @@ def raw_session(report: GatheredSession) -> Shown:
         "drops": report.n_drops,
         "duplicates": report.n_duplicates,
         "set aside": report.n_set_aside,
+        "to attach": report.n_companions,
     }
 
 
@@ -188,6 +190,26 @@ def attached(report: Attached) -> Shown:
         "attached": table(["file"], [(name,) for name in report.files]),
         "not attached": table(["file", "why"], report.waiting.items()),
     }
+
+
+def check_attached(
+    report: Attached, left_out: Mapping[str, int], key: SessionKey
+) -> dg.AssetCheckResult:
+    """State whether all that people brought stands beside a run, and what to do."""
+    n_waiting = len(report.waiting) + sum(left_out.values())
+    return dg.AssetCheckResult(
+        check_name="everything_attached",
+        passed=not n_waiting,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{n_waiting} file(s) are not attached. Correct or rename them as "
+        f"the reasons say, then: imaging-platform attach <study> {key} <folder>."
+        if n_waiting
+        else "All events, answers and recordings that came are attached.",
+        metadata={
+            "fit no run": table(["file", "why"], report.waiting.items()),
+            "left out": table(["why", "files"], left_out.items()),
+        },
+    )
 
 
 def check_valid(validation: Validation) -> dg.AssetCheckResult:

@@ -9,6 +9,7 @@ Where things lie in the identified zone of a study, and who may write when.
     <zone>/waiting/<drop_id>                files wait for labels; version last tried
     <zone>/drops/<drop_id>/receipt.jsonl    what became of each file
     <zone>/drops/<drop_id>/index.parquet    header facts of the accepted files
+    <zone>/drops/<drop_id>/companions.jsonl files that can be attached, if it has any
 """
 
 from __future__ import annotations
@@ -70,6 +71,11 @@ class DropFolder:
     def index(self) -> Path:
         """Header facts of the accepted files."""
         return self.path / "index.parquet"
+
+    @property
+    def companions(self) -> Path:
+        """Files that can be attached to a session; absent when there are none."""
+        return self.path / "companions.jsonl"
 
     @property
     def lock(self) -> Path:

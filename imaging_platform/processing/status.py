@@ -8,8 +8,8 @@ import dagster as dg
 
 from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.scope import Scope
-from imaging_platform.intake.drop import NEED_A_PERSON
 from imaging_platform.intake.session import HeldSummary, list_held
+from imaging_platform.intake.verdicts import NEED_A_PERSON
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.processing.history import read_made, read_members
 from imaging_platform.processing.imports import find_imported
