@@ -223,13 +223,20 @@ def check_valid(validation: Validation) -> dg.AssetCheckResult:
 
 
 def check_series(report: ConversionReport) -> list[dg.AssetCheckResult]:
-    """State which series need a rule, and that each instance is in one series."""
+    """State which series need a rule, and that each instance has one fate."""
+    from imaging_platform.bids.accounting import OUTCOMES
+
+    fates = [
+        (row.series_number, row.description, *row.count_fates().values())
+        for row in report.series
+    ]
     open_rows = [
         (row.series_number, row.description, row.outcome, row.why)
         for row in report.series
         if row.outcome in ("unknown", "incomplete", "failed")
     ]
     counted = sum(row.instances for row in report.series)
+    with_fate = sum(sum(numbers) for _, _, *numbers in fates)
     unreadable = sum(report.unreadable.values())
     return [
         dg.AssetCheckResult(
@@ -249,8 +256,12 @@ def check_series(report: ConversionReport) -> list[dg.AssetCheckResult]:
         ),
         dg.AssetCheckResult(
             check_name="every_instance_accounted_for",
-            passed=counted == report.instances and not unreadable,
-            metadata={"instances": report.instances, "in a series": counted},
+            passed=counted == with_fate == report.instances and not unreadable,
+            metadata={
+                "instances": report.instances,
+                "in a series": counted,
+                "instances by fate": table(["#", "description", *OUTCOMES], fates),
+            },
         ),
     ]
 
