@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,11 +13,12 @@ from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import MissingInput
-from imaging_platform.model.ids import parse_drop_id
+from imaging_platform.model.ids import SessionKey, parse_drop_id
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 
 if TYPE_CHECKING:
     from imaging_platform.intake.drop import DropReport
+    from imaging_platform.storage.store import Store
 
 JOBS = 2
 """Processes that read headers side by side, when a drop is large."""
@@ -60,6 +62,9 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 label_version=labels.version,
                 limits=scope.study.intake,
                 name_companion=name_session,
+                imported=list_imported(
+                    scope.name, identified.folder(scope.name), published.store()
+                ),
                 jobs=JOBS,
             )
             _refuse_empty(report)
@@ -116,6 +121,15 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [drop_index, raw_session]
+
+
+def list_imported(study: str, zone: Path, store: "Store") -> list[SessionKey]:
+    """Return the sessions whose BIDS tree came from an existing dataset, and stands."""
+    from imaging_platform.intake.ledger import read_imported
+
+    keys = sorted(read_imported(zone))
+    records = ((key, store.read(layout.bids_session(study, key))) for key in keys)
+    return [key for key, record in records if record and record.is_imported]
 
 
 def _refuse_empty(report: "DropReport") -> None:

@@ -132,6 +132,7 @@ def index_drop(
     label_study: LabelStudy,
     limits: IntakeSettings,
     name_companion: NameCompanion = name_none,
+    imported: Collection[SessionKey] = (),
     label_version: str = "",
     jobs: int = 1,
 ) -> DropReport:
@@ -157,6 +158,8 @@ def index_drop(
         Settings of the intake.
     name_companion
         Tells files that can be attached to a session from others that are no DICOM.
+    imported
+        Sessions that came from an existing dataset; their labels are taken.
     label_version
         Changes with what `label_study` answers. Noted while files wait for labels
         (`waiting_drops`), so that they are tried again when it is another.
@@ -171,7 +174,7 @@ def index_drop(
         An arrival is still being written, or the disk refuses. Nothing is lost.
     """
     drop = drop_folder(zone, drop_id)
-    how = _How(zone, label_study, name_companion, limits, jobs)
+    how = _How(zone, label_study, imported, name_companion, limits, jobs)
     with _without_paths(), locked(drop.lock):
         done = {line.arrival for line in read_receipt(drop)}
         _remove_done(drop, done)
@@ -254,12 +257,20 @@ class _How:
 
     zone: Path
     label_study: LabelStudy
+    imported: Collection[SessionKey]
     name_companion: NameCompanion
     limits: IntakeSettings
     jobs: int
 
     def examine(self, paths: Sequence[Path]) -> list[Examined]:
         return examine_files(paths, settings=self.limits, jobs=self.jobs)
+
+    def place(
+        self, examined: Sequence[Examined]
+    ) -> dict[tuple[str, str], SessionKey | LabelProblem]:
+        return place_sessions(
+            examined, self.zone, self.label_study, imported=self.imported
+        )
 
 
 def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> None:
@@ -278,7 +289,7 @@ def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> Non
                 modified_ns=facts.modified_ns,
             )
     facts_of = dict(zip(paths, examined, strict=True))
-    places = place_sessions(examined, how.zone, how.label_study)
+    places = how.place(examined)
     companions = [row for row in read_companions(drop) if row.arrival in done]
     judge = Judge(number, places, _known(how.zone), how.name_companion)
     judge.remember(before, companions)
@@ -299,7 +310,7 @@ def _place_waiting(drop: DropFolder, how: _How) -> None:
     waiting = _wait_for_labels(drop)
     paths = [store_path(how.zone, line.sha256) for line in waiting]
     examined = how.examine(paths)
-    places = place_sessions(examined, how.zone, how.label_study)
+    places = how.place(examined)
     rows, lines = [], []
     for line, facts in zip(waiting, examined, strict=True):
         header = facts.header

@@ -4,6 +4,7 @@ Where things lie in the identified zone of a study, and who may write when.
 ::
 
     <zone>/ledger.jsonl                     sessions in order of arrival
+    <zone>/imported.json                    sessions that an import brought
     <zone>/store/<aa>/<sha256>              every file that ever arrived, by content
     <zone>/incoming/<drop_id>/<n>/          the n-th arrival, until it is indexed
     <zone>/waiting/<drop_id>                files wait for labels; version last tried
@@ -130,6 +131,11 @@ def store_path(zone: Path, sha256: str) -> Path:
 def ledger_path(zone: Path) -> Path:
     """Return the list of sessions in order of arrival."""
     return zone / "ledger.jsonl"
+
+
+def imported_path(zone: Path) -> Path:
+    """Return the list of sessions that came from existing datasets."""
+    return zone / "imported.json"
 
 
 @contextmanager
