@@ -10,6 +10,7 @@ import pytest
 from imaging_platform.bids.converter import count_used
 from imaging_platform.bids.session import convert_session
 from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.bids.source import link_files, read_source
 from imaging_platform.files.digests import digest_file, sorted_files
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.model.ids import SessionKey
@@ -126,3 +127,21 @@ def test_the_converter_s_own_count_is_read_with_and_without_its_place():
     )
 
     assert count_used(printed) == {"7_1.2.3": 150, "701_1.4_e1a": 544}
+
+
+def test_one_link_stands_for_a_folder_of_which_all_files_are_wanted(two_runs, tmp_path):
+    whole = convert(two_runs, tmp_path / "whole")
+    (two_runs / "mr_0004" / "half.dcm").write_bytes(
+        sorted_files(two_runs / "mr_0004")[0].read_bytes()[:2000]
+    )
+    intake = read_source(two_runs)
+
+    link_files(intake.converted, tmp_path / "seen", folders=intake.folders)
+    report = convert(two_runs, tmp_path / "both")
+
+    links = sorted((tmp_path / "seen").iterdir())
+    assert [link.is_dir() for link in links].count(True) == 1
+    assert len(links) == 151
+    assert sum(intake.unreadable.values()) == 1
+    assert report.series == whole.series
+    assert digests(tmp_path / "both") == digests(tmp_path / "whole")
