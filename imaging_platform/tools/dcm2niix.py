@@ -35,6 +35,7 @@ def convert_folder(source: Path, target: Path, *, timeout_s: float = 3600) -> Co
     """
     # -ba n: the input is already de-identified and the sidecar allow-list follows;
     # -z n: what is kept is compressed later, for a quarter of what it costs here.
+    # -w 2: images without number and UID of their series have one name; none is lost.
     options = [
         "-b",
         "y",
@@ -47,7 +48,7 @@ def convert_folder(source: Path, target: Path, *, timeout_s: float = 3600) -> Co
         "-d",
         "9",
         "-w",
-        "1",
+        "2",
     ]
     return run(
         [program(), *options, "-o", str(target), str(source)],

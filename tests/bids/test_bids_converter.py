@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from imaging_platform.bids.converter import count_used
@@ -145,3 +146,19 @@ def test_one_link_stands_for_a_folder_of_which_all_files_are_wanted(two_runs, tm
     assert sum(intake.unreadable.values()) == 1
     assert report.series == whole.series
     assert digests(tmp_path / "both") == digests(tmp_path / "whole")
+
+
+def test_images_of_series_without_number_and_uid_do_not_replace_each_other(
+    shared_data, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    for name in ("20180918GE/mr_0004", "20180918Si/mr_0003"):
+        folder = shared_data / "dicom/dcm_qa_nih/In" / name
+        ds = pydicom.dcmread(sorted(folder.glob("*.dcm"))[0])
+        del ds.SeriesInstanceUID, ds.SeriesNumber
+        ds.save_as(tmp_path / "in" / name.replace("/", "-"))
+
+    dcm2niix.convert_folder(tmp_path / "in", tmp_path / "out")
+
+    assert len(list((tmp_path / "out").glob("*.nii"))) == 2
