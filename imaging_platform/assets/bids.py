@@ -11,6 +11,7 @@ import dagster as dg
 
 from imaging_platform import __version__
 from imaging_platform.assets import shown
+from imaging_platform.assets.attachments import left_out_of
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.files.digests import digest_json
@@ -44,7 +45,11 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         version_parts=["code", "code", "tool dcm2niix"],
         partitions=scope.sessions,
         deps=["anonymized_dicom"],
-        checks=["every_series_named", "every_instance_accounted_for"],
+        checks=[
+            "every_series_named",
+            "every_instance_accounted_for",
+            "everything_attached",
+        ],
         blocking=["valid_bids"],
     )
     def bids_session(
@@ -102,7 +107,12 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 tool_digests={"dcm2niix": dcm2niix.digest()},
                 parameters=settings.model_dump(mode="json"),
             )
-        checks = [shown.check_valid(validation), *shown.check_series(report)]
+        left_out = left_out_of(store.read(attachments_key))
+        checks = [
+            shown.check_valid(validation),
+            *shown.check_series(report),
+            shown.check_attached(attached, left_out, key),
+        ]
         metadata = shown.converted(report, validation) | shown.attached(attached)
         return shown.add(result, metadata, checks)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from imaging_platform.assets import shown
+from imaging_platform.assets.attachments import bring_attachments
 from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak
-from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
+from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.storage.proof import attempted
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         identified: IdentifiedZone,
         published: PublishedZone,
+        echo_guard: EchoGuard,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
         """DICOM of one session with every identifying element removed or replaced."""
         with sealed():
@@ -48,6 +50,13 @@ def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             except IdentityLeak as leak:
                 yield shown.check_leak(leak)
                 raise
+            bring_attachments(
+                scope.name,
+                session_key(context),
+                identified=identified,
+                published=published,
+                echo_guard=echo_guard,
+            )
         checks = [shown.check_proved(report), shown.check_anonymized(report)]
         yield shown.add(result, shown.anonymized(report), checks)
 

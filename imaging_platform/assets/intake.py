@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from imaging_platform.assets import shown
+from imaging_platform.assets.attachments import bring_late
 from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.metering import tell_cost
 from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import MissingInput
-from imaging_platform.model.ids import parse_drop_id
+from imaging_platform.model.ids import SessionKey, parse_drop_id
 from imaging_platform.planning.decisions import refuse_frozen
-from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 
 if TYPE_CHECKING:
     from imaging_platform.intake.drop import DropReport
+    from imaging_platform.storage.store import Store
 
 JOBS = 2
 """Processes that read headers side by side, when a drop is large."""
@@ -36,9 +38,13 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         checks=["every_file_accounted_for"],
     )
     def drop_index(
-        context: dg.AssetExecutionContext, identified: IdentifiedZone
+        context: dg.AssetExecutionContext,
+        identified: IdentifiedZone,
+        published: PublishedZone,
+        echo_guard: EchoGuard,
     ) -> dg.MaterializeResult:
         """Receipt and header index of one drop: each file accepted, or why not."""
+        from imaging_platform.bids.attachments import name_session
         from imaging_platform.intake.arrivals import find_settled
         from imaging_platform.intake.drop import index_drop
 
@@ -59,9 +65,20 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 label_study=labels.of_study,
                 label_version=labels.version,
                 limits=scope.study.intake,
+                name_companion=name_session,
+                imported=list_imported(
+                    scope.name, identified.folder(scope.name), published.store()
+                ),
                 jobs=JOBS,
             )
             _refuse_empty(report)
+            bring_late(
+                scope.name,
+                report.attached_to,
+                identified=identified,
+                published=published,
+                echo_guard=echo_guard,
+            )
         return dg.MaterializeResult(
             metadata=shown.drop(report) | tell_cost(report.n_bytes),
             data_version=dg.DataVersion(report.data_version),
@@ -108,6 +125,15 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [drop_index, raw_session]
+
+
+def list_imported(study: str, zone: Path, store: "Store") -> list[SessionKey]:
+    """Return the sessions whose BIDS tree came from an existing dataset, and stands."""
+    from imaging_platform.intake.ledger import read_imported
+
+    keys = sorted(read_imported(zone))
+    records = ((key, store.read(layout.bids_session(study, key))) for key in keys)
+    return [key for key, record in records if record and record.is_imported]
 
 
 def _refuse_empty(report: "DropReport") -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imaging_platform.deid.session import DeidReport
     from imaging_platform.intake.drop import DropReport
     from imaging_platform.intake.session import GatheredSession
+    from imaging_platform.model.ids import SessionKey
     from imaging_platform.planning.plan import Plan
 
 Shown = dict[str, Any]  # values that dagster turns into metadata
@@ -65,7 +66,7 @@ def check_drop(report: DropReport) -> dg.AssetCheckResult:
         metadata={"files": report.n_files, "with a verdict": counted},
         description=f"{refused} file(s) cannot be used and are kept; see the reasons."
         if refused
-        else "Each file is accepted, a duplicate, or ignored for a reason.",
+        else "Each file is accepted, attached, a duplicate, or ignored for a reason.",
     )
 
 
@@ -77,6 +78,7 @@ def raw_session(report: GatheredSession) -> Shown:
         "drops": report.n_drops,
         "duplicates": report.n_duplicates,
         "set aside": report.n_set_aside,
+        "to attach": report.n_companions,
     }
 
 
@@ -191,6 +193,26 @@ def attached(report: Attached) -> Shown:
     }
 
 
+def check_attached(
+    report: Attached, left_out: Mapping[str, int], key: SessionKey
+) -> dg.AssetCheckResult:
+    """State whether all that people brought stands beside a run, and what to do."""
+    n_waiting = len(report.waiting) + sum(left_out.values())
+    return dg.AssetCheckResult(
+        check_name="everything_attached",
+        passed=not n_waiting,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{n_waiting} file(s) are not attached. Correct or rename them as "
+        f"the reasons say, then: imaging-platform attach <study> {key} <folder>."
+        if n_waiting
+        else "All events, answers and recordings that came are attached.",
+        metadata={
+            "fit no run": table(["file", "why"], report.waiting.items()),
+            "left out": table(["why", "files"], left_out.items()),
+        },
+    )
+
+
 def check_valid(validation: Validation) -> dg.AssetCheckResult:
     """State what the official validator says of the session."""
     return dg.AssetCheckResult(
@@ -202,13 +224,20 @@ def check_valid(validation: Validation) -> dg.AssetCheckResult:
 
 
 def check_series(report: ConversionReport) -> list[dg.AssetCheckResult]:
-    """State which series need a rule, and that each instance is in one series."""
+    """State which series need a rule, and that each instance has one fate."""
+    from imaging_platform.bids.accounting import OUTCOMES
+
+    fates = [
+        (row.series_number, row.description, *row.count_fates().values())
+        for row in report.series
+    ]
     open_rows = [
         (row.series_number, row.description, row.outcome, row.why)
         for row in report.series
         if row.outcome in ("unknown", "incomplete", "failed")
     ]
     counted = sum(row.instances for row in report.series)
+    with_fate = sum(sum(numbers) for _, _, *numbers in fates)
     unreadable = sum(report.unreadable.values())
     return [
         dg.AssetCheckResult(
@@ -228,8 +257,12 @@ def check_series(report: ConversionReport) -> list[dg.AssetCheckResult]:
         ),
         dg.AssetCheckResult(
             check_name="every_instance_accounted_for",
-            passed=counted == report.instances and not unreadable,
-            metadata={"instances": report.instances, "in a series": counted},
+            passed=counted == with_fate == report.instances and not unreadable,
+            metadata={
+                "instances": report.instances,
+                "in a series": counted,
+                "instances by fate": table(["#", "description", *OUTCOMES], fates),
+            },
         ),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -114,6 +114,13 @@ class SeriesRow:
     why: str
     scans: tuple[ScanRow, ...] = field(default=())
     fates: tuple[Fate, ...] = field(default=())
+
+    def count_fates(self) -> dict[str, int]:
+        """Return how many instances had each outcome, in order of `OUTCOMES`."""
+        counts = Counter[str]()
+        for fate in self.fates:
+            counts[fate.outcome] += len(fate.instances)
+        return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@ Files that people bring to a session: events, answers, and recordings of the bod
 
 Names say to what a file belongs: by entities, ``task-rest_run-1_events.tsv``, or by
 the number of the series, ``series-5_events.tsv``. A recording whose name says
-neither belongs to the run that began at its clock.
+neither belongs to the run that began at its clock. Names may begin with the labels
+of the session, ``sub-01_ses-1_task-rest_events.tsv``.
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ CLOCK_TOLERANCE_S = 5.0
 
 _TABLES = {"events": ("onset", "duration"), "beh": ()}
 _TABLE = re.compile(
-    r"(?P<name>(?:[a-z]+-[A-Za-z0-9]+_)+)(?P<suffix>events|beh)\.tsv", re.ASCII
+    r"(?P<name>(?:[a-z]+-[A-Za-z0-9]+_)*)(?P<suffix>events|beh)\.tsv", re.ASCII
 )
 _LOG = re.compile(r"(?P<run>.*)_(?P<kind>Info|PULS|RESP|ECG|EXT)\.log", re.DOTALL)
 _NAMED = re.compile(r"((?:(?:series|task|acq|dir|run|rec)-[A-Za-z0-9]+_)+)", re.ASCII)
+_SUBJECT = re.compile(r"(?:^|[/_])sub-([A-Za-z0-9]{1,32})(?=[/_])", re.ASCII)
+_SESSION = re.compile(r"(?:^|[/_])ses-([A-Za-z0-9]{1,32})(?=[/_])", re.ASCII)
+_LABELS = re.compile(r"(?:^|(?<=_))(?:sub|ses)-[A-Za-z0-9]+_", re.ASCII)
 _KEPT_ENTITIES = ("task", "acq", "ce", "rec", "dir", "run")
 
 
@@ -51,11 +55,14 @@ class Received:
     files
         Names that were written.
     left_out
-        Name of a file, or part of it -> why; for the terminal only.
+        Name of a file -> why it is not; for the terminal only.
+    thinned
+        Name of a table and how many columns of it -> why these are not.
     """
 
     files: tuple[str, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    thinned: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,28 @@ class Attached:
     waiting: Mapping[str, str] = field(default_factory=dict)
 
 
-def receive_attachments(source: Path, target: Path) -> Received:
+def name_session(name: str) -> tuple[str, str] | None:
+    """
+    Return the subject and session label that the name of an attachment gives.
+
+    Labels are "" where there is none; None when it is no events, answers or log of
+    the body. Recordings in DICOM are not told by their names.
+
+    Examples
+    --------
+    >>> name_session("sub-01/ses-2/task-rest_events.tsv")
+    ('01', '2')
+    >>> name_session("run-1_events.tsv"), name_session("notes.txt")
+    (('', ''), None)
+    """
+    last = name.rpartition("/")[2]
+    if not _TABLE.fullmatch(last) and not _LOG.fullmatch(last):
+        return None
+    subjects, sessions = _SUBJECT.findall(name), _SESSION.findall(name)
+    return (subjects or [""])[-1], (sessions or [""])[-1]
+
+
+def receive_attachments(source: Path, target: Path, key: SessionKey) -> Received:
     """
     Write what of a folder can be attached, without what might tell of a person.
 
@@ -86,18 +114,25 @@ def receive_attachments(source: Path, target: Path) -> Received:
     target
         Existing empty folder; gets tables and recordings under names made of
         entities, series numbers or clocks alone.
+    key
+        The session; what names another one is left out.
     """
     left_out: dict[str, str] = {}
+    thinned: dict[str, str] = {}
     runs: dict[str, list[Path]] = defaultdict(list)
     for path in sorted_files(source):
         place = path.relative_to(source).as_posix()
+        if not _is_of(place, key):
+            left_out[place] = "its name says another subject or session"
+            continue
         log = _LOG.fullmatch(place)
         if log:
             runs[log["run"]].append(path)
             continue
         try:
             if path.suffix == ".tsv":
-                left_out |= _receive_table(path, target, place)
+                columns = _receive_table(path, target)
+                thinned |= {f"{place}, {n} column(s)": w for w, n in columns.items()}
             elif path.suffix.lower() in (".dcm", ".ima"):
                 _write_recording(read_physio_dicom(path), target, path.name)
             else:
@@ -111,26 +146,45 @@ def receive_attachments(source: Path, target: Path) -> Received:
         except BadInput as error:
             left_out[f"{run}_*.log"] = str(error)
     files = tuple(p.relative_to(target).as_posix() for p in sorted_files(target))
-    return Received(files, left_out)
+    return Received(files, left_out, thinned)
 
 
-def _receive_table(path: Path, target: Path, place: str) -> dict[str, str]:
-    """Write a table; return why parts of it are left out."""
-    match = _TABLE.fullmatch(path.name)
+def _is_of(place: str, key: SessionKey) -> bool:
+    """Return whether each label in a name is that of the session."""
+    return set(_SUBJECT.findall(place)) <= {key.subject} and (
+        set(_SESSION.findall(place)) <= {key.session}
+    )
+
+
+def _receive_table(path: Path, target: Path) -> Mapping[str, int]:
+    """
+    Write a table; return how many of its columns are left out, by reason.
+
+    Raises
+    ------
+    BadInput
+        All of it is left out.
+    """
+    name = _LABELS.sub("", path.name)
+    match = _TABLE.fullmatch(name)
     if match is None:
-        return {place: "its name is not, for example, task-rest_run-1_events.tsv"}
+        raise _unfit("its name is not, for example, task-rest_run-1_events.tsv")
     text = path.read_text(encoding="utf-8", errors="replace")
     cleaned = clean_table(text, required=_TABLES[match["suffix"]])
     if not cleaned.columns:
-        return {place: "no column of it may pass"}
-    if (target / path.name).exists():
-        return {place: "a file of this name came twice; the first one counts"}
-    write_text(target / path.name, cleaned.text)
-    return {f"{place}, {n} column(s)": reason for reason, n in cleaned.left_out.items()}
+        raise _unfit("no column of it may pass")
+    if (target / name).exists():
+        raise _unfit("a file of this name came twice; the first one counts")
+    write_text(target / name, cleaned.text)
+    return cleaned.left_out
+
+
+def _unfit(why: str) -> BadInput:
+    return BadInput(why, fix="Rename or correct the file, and attach it again.")
 
 
 def _write_recording(physio: Physio, target: Path, name: str) -> None:
-    named = _NAMED.match(name)
+    named = _NAMED.match(_LABELS.sub("", name))
     stem = named.group(1).rstrip("_") if named else f"clock-{physio.clock_s * 1000:.0f}"
     write_physio(physio, target, stem)
 
@@ -162,6 +216,9 @@ def attach_files(attachments: Path, session_tree: Path, key: SessionKey) -> Atta
             waiting[path.name] = place.why
             continue
         target = session_tree / place
+        if target.exists():
+            waiting[path.name] = "another file is attached to this run"
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
         files.append(place)

@@ -83,7 +83,7 @@ def _convert_files(
     files = intake.converted
     if not intake.is_clean:
         source = folder.with_name("whole")
-        link_files(files, source)
+        link_files(files, source, folders=intake.folders)
     made = folder.with_name("together")
     made.mkdir()
     try:

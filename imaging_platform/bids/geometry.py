@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import math
+import os
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class Geometry:
 
 def read_geometry(image: Path) -> Geometry:
     """
-    Read the grid of a compressed NIfTI-1 image (nifti1.h of the NIfTI standard).
+    Read the grid of a NIfTI-1 image (nifti1.h of the NIfTI standard).
 
     The affine is the sform, else the qform, else the voxel sizes alone around the
     middle of the grid, as nibabel takes them.
@@ -65,13 +65,14 @@ def read_geometry(image: Path) -> Geometry:
     Raises
     ------
     InvalidOutput
-        The file is no gzip, is cut off, or holds no NIfTI-1 header.
+        The file is cut off, or holds no NIfTI-1 header.
     """
     try:
-        with gzip.open(image, "rb") as file:
+        with image.open("rb") as file:
             header = file.read(_HEADER_BYTES)
-    except (OSError, EOFError, zlib.error):
-        header = b""
+            n_bytes = file.seek(0, os.SEEK_END)
+    except OSError:
+        header, n_bytes = b"", 0
     order = next(
         (o for o in "<>" if header[:4] == struct.pack(o + "i", _HEADER_BYTES)), ""
     )
@@ -84,6 +85,13 @@ def read_geometry(image: Path) -> Geometry:
     pixdim = struct.unpack_from(order + "8f", header, 76)
     rank = min(max(dims[0], 0), 7)
     shape = tuple(int(n) for n in dims[1 : rank + 1])
+    (n_bits,) = struct.unpack_from(order + "h", header, 72)
+    (start,) = struct.unpack_from(order + "f", header, 108)
+    if n_bytes < start + math.prod(shape) * n_bits // 8:
+        raise InvalidOutput(
+            "A converted image ends before its last voxel.",
+            fix="Look at the space on the disk, and convert the session again.",
+        )
     zooms = tuple(round(float(z), 6) for z in pixdim[1 : rank + 1])
     return Geometry(shape, zooms, _read_affine(header, order, shape, pixdim))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -87,11 +88,14 @@ class ImportedSession:
         Name below the session -> why; for the terminal only.
     keys_left_out
         Sidecar key -> in how many sidecars it was left out.
+    values_left_out
+        Sidecar key -> what it said; never shown, only searched for.
     """
 
     report: ConversionReport
     left_out: Mapping[str, str]
     keys_left_out: Mapping[str, int]
+    values_left_out: Mapping[str, frozenset[str]] = field(repr=False)
 
 
 def import_session(
@@ -141,6 +145,7 @@ class _Importer:
         self._fields = self._rename_fields()
         self.left_out: dict[str, str] = {}
         self.keys: Counter[str] = Counter()
+        self.values: dict[str, set[str]] = defaultdict(set)
         self.images: dict[str, dict[str, object]] = {}
 
     def run(self, participant: Mapping[str, str]) -> ImportedSession:
@@ -156,7 +161,8 @@ class _Importer:
         self._write_scans()
         write_fragment(self._target, clean_columns(participant))
         self._refuse_old_label()
-        return ImportedSession(self._report(), self.left_out, dict(self.keys))
+        values = {key: frozenset(found) for key, found in self.values.items()}
+        return ImportedSession(self._report(), self.left_out, dict(self.keys), values)
 
     def _write(self, file: BidsFile) -> str:
         """Write one image or table; return why it is left out, empty when not."""
@@ -255,6 +261,7 @@ class _Importer:
                 kept[key] = value
             else:
                 self.keys[key] += 1
+                self.values[key] |= {str(one) for one in _as_list(value)}
         return kept
 
     def _may_pass(self, value: object) -> bool:
@@ -262,7 +269,7 @@ class _Importer:
             return all(self._may_pass(one) for one in value)
         if isinstance(value, str):
             return self._rules.is_technical(value)
-        return isinstance(value, bool | int | float)
+        return isinstance(value, bool | int | float) and not _reads_as_day(value)
 
     def _intended(self, value: object) -> list[str]:
         """Return the images of this session that a sidecar points to, as BIDS URIs."""
@@ -397,6 +404,14 @@ def _scan_row(name: str) -> ScanRow:
 def _series_number(sidecar: Mapping[str, object]) -> int:
     value = sidecar.get("SeriesNumber")
     return value if isinstance(value, int) else 0
+
+
+def _reads_as_day(value: float) -> bool:
+    """Return whether a number is a day of our time, written YYYYMMDD."""
+    try:
+        return date.fromisoformat(f"{value:.0f}").year in range(1900, 2100)
+    except ValueError:
+        return False
 
 
 def _as_list(value: object) -> list[object]:

@@ -88,10 +88,9 @@ def read_scratch(folder: Path) -> Scratch:
     outputs: list[Output] = []
     orphans: list[str] = []
     unreadable: list[str] = []
-    for image in sorted([*folder.glob("*.nii.gz"), *folder.glob("*.nii")]):
-        stem = image.name.removesuffix(".gz").removesuffix(".nii")
-        sidecar = folder / f"{stem}.json"
-        if sidecar.exists() and image.name.endswith(".nii.gz"):
+    for image in sorted(folder.glob("*.nii")):
+        sidecar = folder / f"{image.name.removesuffix('.nii')}.json"
+        if sidecar.exists():
             output = _read_output(image, sidecar)
             if output is None:
                 unreadable.append(image.name)
@@ -129,7 +128,7 @@ def _in_order(outputs: Sequence[Output], folder: Path) -> list[Output]:
     keys = {output.stem: sort_key(output) for output in outputs}
     twice = _repeated(list(keys.values()))
     digests = {
-        stem: digest_file(folder / f"{stem}.nii.gz") if key in twice else ""
+        stem: digest_file(folder / f"{stem}.nii") if key in twice else ""
         for stem, key in keys.items()
     }
     return sorted(outputs, key=lambda o: (keys[o.stem], digests[o.stem]))

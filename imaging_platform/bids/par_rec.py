@@ -9,7 +9,6 @@ scanners since 2007.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import itertools
 import json
@@ -307,15 +306,16 @@ def name_outputs(pair: Pair, made: Path, folder: Path) -> None:
         if ending == "json":
             facts = json.loads(path.read_text(encoding="utf-8", errors="replace"))
             write_json(path, {**pair.sidecar, **facts})
-        elif ending == "nii.gz":
+        elif ending == "nii":
             _set_volume_time(path, pair.sidecar.get("RepetitionTime"))
         path.rename(folder / f"{pair.number}_{pair.uid}_{stem}.{ending}")
 
 
 def _set_volume_time(image: Path, volume_s: object) -> None:
     """Write pixdim[4] of a NIfTI-1 image when it is 0."""
-    content = bytearray(gzip.decompress(image.read_bytes()))
-    (said,) = _VOLUME_TIME.unpack_from(content, _VOLUME_TIME_OFFSET)
-    if said == 0 and isinstance(volume_s, float):
-        _VOLUME_TIME.pack_into(content, _VOLUME_TIME_OFFSET, volume_s)
-        image.write_bytes(gzip.compress(content, 3, mtime=0))
+    with image.open("r+b") as file:
+        file.seek(_VOLUME_TIME_OFFSET)
+        (said,) = _VOLUME_TIME.unpack(file.read(_VOLUME_TIME.size))
+        if said == 0 and isinstance(volume_s, float):
+            file.seek(_VOLUME_TIME_OFFSET)
+            file.write(_VOLUME_TIME.pack(volume_s))

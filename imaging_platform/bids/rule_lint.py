@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from imaging_platform.bids.decisions import ENTITY_ORDER
+from imaging_platform.bids.metadata import OPEN
 from imaging_platform.bids.rule_overlap import find_same_names, find_shadowed
 from imaging_platform.bids.settings import DATATYPES, BidsSettings, StudyRule
 from imaging_platform.bids.stored import STORED_KEYS
@@ -352,6 +353,13 @@ def _lint_metadata(
         near = find_nearest(key, words.metadata)
         fix = f"Did you mean {near}?" if near else "Keep it if it is your own."
         yield Finding("risk", place, f"BIDS has no sidecar key {key}.", fix)
+    if OPEN in (value if isinstance(value, list) else [value]):
+        yield Finding(
+            "risk",
+            place,
+            f"{key} has no value yet: {OPEN} counts as none.",
+            "Write the value, or leave the key out.",
+        )
     yield from _lint_times(key, [value], place)
 
 

@@ -16,7 +16,7 @@ from imaging_platform.bids.conversion_report import (
 from imaging_platform.bids.converter import run_converter
 from imaging_platform.bids.decisions import Decision
 from imaging_platform.bids.metadata import expand_volume_types, repetition_to_write
-from imaging_platform.bids.nifti_header import set_repetition_time
+from imaging_platform.bids.nifti_header import pack_image
 from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.planned import UNCLASSIFIED, Planned, plan_session
 from imaging_platform.bids.settings import BidsSettings
@@ -161,20 +161,21 @@ def _write_session(
             files.append(())
             continue
         write_json(place.target / f"{one.base}.json", dict(one.sidecar))
-        files.append(_write_image(output, one.decision, place, one.base))
-        repetition_s = repetition_to_write(one.decision, output, one.sidecar)
-        if repetition_s is not None:
-            set_repetition_time(place.target / f"{one.base}.nii.gz", repetition_s)
+        files.append(_write_image(output, one, place))
     _write_scans_table(outputs, [one.decision for one in planned], place)
     return tuple(files)
 
 
-def _write_image(
-    output: Output, decision: Decision, place: _Place, base: str
-) -> tuple[str, ...]:
-    """Move the image and what belongs to it; return all paths, the sidecar's too."""
+def _write_image(output: Output, one: Planned, place: _Place) -> tuple[str, ...]:
+    """Write the image and what belongs to it; return all paths, the sidecar's too."""
+    decision, base = one.decision, one.base
     written = [f"{base}.json", f"{base}.nii.gz"]
-    _move(place.converted / f"{output.stem}.nii.gz", place.target / f"{base}.nii.gz")
+    image, target = place.converted / f"{output.stem}.nii", f"{base}.nii.gz"
+    (place.target / target).parent.mkdir(parents=True, exist_ok=True)
+    repetition_s = repetition_to_write(decision, output, one.sidecar)
+    pack_image(image, place.target / target, repetition_s=repetition_s)
+    # At once: a session's images lie there whole, several times their size.
+    image.unlink()
     with_gradients = (
         not decision.is_converted
         or f"{decision.datatype}/{decision.suffix}" in _GRADIENT_LABELS

@@ -6,7 +6,7 @@ import functools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imaging_platform.bids.accounting import SeriesFacts
@@ -50,6 +50,8 @@ class Intake:
         PAR/REC pairs; each counts as one instance of a series of its own.
     has_pair_files
         Whether there is any PAR or REC file, be it readable or not.
+    folders
+        Path of each folder without folders in it -> how many files it has.
     """
 
     files: tuple[SourceFile, ...]
@@ -59,6 +61,7 @@ class Intake:
     others: int
     pairs: tuple[Pair, ...] = ()
     has_pair_files: bool = False
+    folders: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
@@ -131,7 +134,18 @@ def read_source(source: Path) -> Intake:
         others=others,
         pairs=pairs.pairs,
         has_pair_files=bool(in_pairs),
+        folders=_count_leaves(listed),
     )
+
+
+def _count_leaves(paths: Sequence[str]) -> dict[str, int]:
+    """Return the number of files of each folder that has no folder with files in it."""
+    counts = Counter(path.rpartition("/")[0] for path in paths)
+    above: set[str] = set()
+    for folder in counts:
+        while (folder := folder.rpartition("/")[0]) and folder not in above:
+            above.add(folder)
+    return {folder: n for folder, n in counts.items() if folder not in above}
 
 
 def _find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
@@ -181,11 +195,28 @@ def list_files(folder: Path) -> Iterator[str]:
                     yield entry.path
 
 
-def link_files(files: Sequence[SourceFile], folder: Path) -> None:
-    """Fill the new `folder` with links to files, whose paths are absolute."""
+def link_files(
+    files: Sequence[SourceFile],
+    folder: Path,
+    *,
+    folders: Mapping[str, int] | None = None,
+) -> None:
+    """
+    Fill the new `folder` with links to files, whose paths are absolute.
+
+    A link costs as much as converting a small file, so one stands for all files of
+    a folder of `folders` (path -> how many files it has) that are all wanted.
+    """
     folder.mkdir()
-    for number, file in enumerate(files):
-        (folder / f"{number:07d}.dcm").symlink_to(file.path)
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        wanted[file.path.rpartition("/")[0]].append(file.path)
+    targets: list[str] = []
+    for parent, paths in sorted(wanted.items()):
+        is_whole = (folders or {}).get(parent) == len(paths)
+        targets += [parent] if is_whole else paths
+    for number, target in enumerate(targets):
+        (folder / f"{number:07d}").symlink_to(target)
 
 
 def _first_copy(group: Sequence[SourceFile]) -> SourceFile:

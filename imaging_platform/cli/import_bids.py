@@ -19,6 +19,7 @@ from imaging_platform.deid.vocabulary import is_technical
 from imaging_platform.model.errors import BadConfig, PlatformError
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.decisions import refuse_frozen
+from imaging_platform.processing.import_guard import LAST_MOVED_YEAR
 from imaging_platform.resources.keys import read_secret
 from imaging_platform.settings import Study, enter_home, find_home, load_study
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from imaging_platform.assets.scope import Scope
     from imaging_platform.bids.existing import ExistingDataset, ExistingSession
     from imaging_platform.bids.importing import ImportRules
-    from imaging_platform.storage.local import LocalStore
-
-LAST_MOVED_YEAR = 1925
-"""A date of this year or earlier was moved already (BIDS, scans file)."""
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(T\d\d:\d\d:\d\d(?:\.\d{1,6})?)?Z?")
 
@@ -96,8 +93,9 @@ def import_bids(
     study = load_study(home, name)
     refuse_frozen(home.root, name)
     rules = _rules(home, study, metadata_file)
-    dataset = read_existing(folder, _read_labels(labels_file) if labels_file else {})
-    done = _import_all(home, study, dataset, rules)
+    labels = _read_labels(labels_file) if labels_file else {}
+    dataset = read_existing(folder, labels)
+    done = _import_all(home, study, dataset, rules, labels)
     if as_json:
         print_json(dataclasses.asdict(done))
     else:
@@ -106,17 +104,20 @@ def import_bids(
 
 
 def _import_all(
-    home: Home, study: Study, dataset: ExistingDataset, rules: ImportRules
+    home: Home,
+    study: Study,
+    dataset: ExistingDataset,
+    rules: ImportRules,
+    labels: Mapping[str, str],
 ) -> Imported:
     enter_home(home)
     import dagster as dg
 
     from imaging_platform.assets.scope import Scope
-    from imaging_platform.storage.local import LocalStore
 
     done = Imported(left_out=dict(dataset.left_out))
     with dg.DagsterInstance.get() as instance:
-        target = _Target(instance, LocalStore(home.root), Scope(study), rules)
+        target = _Target(instance, home, Scope(study), rules, labels)
         for session in dataset.sessions:
             key = str(session.key)
             participant = dataset.participants.get(session.subject, {})
@@ -133,31 +134,49 @@ class _Target:
     """Where sessions go, and by which rules."""
 
     instance: DagsterInstance
-    store: LocalStore
+    home: Home
     scope: Scope
     rules: ImportRules
+    labels: Mapping[str, str]
 
     def take(
         self, session: ExistingSession, participant: Mapping[str, str], done: Imported
     ) -> str:
         """Import one session; return ``new``, ``changed`` or ``unchanged``."""
         from imaging_platform.bids.importing import import_session
+        from imaging_platform.intake.ledger import note_imported
         from imaging_platform.model import layout
+        from imaging_platform.processing.import_guard import (
+            refuse_identity,
+            refuse_known,
+        )
         from imaging_platform.processing.imports import publish_import, refuse_converted
+        from imaging_platform.storage.local import LocalStore
 
-        key = session.key
-        refuse_converted(self.store, self.scope, key)
-        with self.store.stage(layout.bids_session(self.scope.name, key)) as tree:
+        key, store = session.key, LocalStore(self.home.root)
+        zone = self.home.zone("identified", self.scope.name)
+        refuse_known(zone, key, subject=session.subject, named=self.labels)
+        refuse_converted(store, self.scope, key)
+        with store.stage(layout.bids_session(self.scope.name, key)) as tree:
             found = import_session(
                 session, tree, participant=participant, rules=self.rules
             )
+            refuse_identity(
+                found,
+                tree,
+                key,
+                participant=participant,
+                dates_stay=self.scope.study.deid.dates == "full",
+            )
+            # Before it is published: a drop that comes meanwhile must know.
+            note_imported(zone, key)
             done.left_out |= {f"{key}: {k}": v for k, v in found.left_out.items()}
             for name, count in found.keys_left_out.items():
                 done.keys_left_out[name] = done.keys_left_out.get(name, 0) + count
             done.images[str(key)] = len(found.report.series)
             return publish_import(
                 self.instance,
-                self.store,
+                store,
                 self.scope,
                 key,
                 tree=tree,

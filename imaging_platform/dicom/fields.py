@@ -24,6 +24,23 @@ def is_keyword(name: str) -> bool:
     return tag_for_keyword(name) is not None
 
 
+def element_of(keyword: str) -> tuple[int, str] | None:
+    """
+    Return tag and value representation of a keyword of the dictionary (PS3.6).
+
+    Examples
+    --------
+    >>> element_of("PatientName")
+    (1048592, 'PN')
+    >>> element_of("TaskName") is None
+    True
+    """
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+    tag = tag_for_keyword(keyword)
+    return None if tag is None else (tag, dictionary_VR(tag))
+
+
 def read_fields(path: Path, keywords: Iterable[str]) -> dict[str, object]:
     """
     Return elements of one file by keyword, in DICOM's own units.

@@ -82,7 +82,9 @@ class Heads:
     tails: list[bytes]
 
 
-def read_heads(paths: Sequence[str], width: int, guess: int) -> Heads:
+def read_heads(
+    paths: Sequence[str], width: int, guess: int, buffer: bytearray
+) -> Heads:
     """
     Read the first bytes of each file, and 12 where its pixel data may begin.
 
@@ -93,9 +95,11 @@ def read_heads(paths: Sequence[str], width: int, guess: int) -> Heads:
     width
         Bytes of each.
     guess
-        Length of the pixel data, as in the file before.
+        Length of the pixel data, as in the files before.
+    buffer
+        Where the heads are put, at least ``len(paths) * width + 16`` bytes; what was
+        in it before is not looked at.
     """
-    buffer = bytearray(len(paths) * width + 16)
     content = memoryview(buffer)
     lengths, sizes, tails = [], [], []
     for n, path in enumerate(paths):

@@ -143,10 +143,12 @@ class _Reader:
 
     def __init__(self) -> None:
         self._guess = 0
+        # One buffer for all batches: fresh memory costs more than what is read into it.
+        self._buffer = bytearray(_BATCH_BYTES + 16)
 
     def read(self, paths: Sequence[str], width: int) -> list[Instance | None]:
         """Return the facts of each file; None for one that needs a closer look."""
-        heads = read_heads(paths, width, self._guess)
+        heads = read_heads(paths, width, self._guess, self._buffer)
         walk = Walk(heads)
         walk.walk()
         columns = _Columns(heads, walk)
@@ -185,7 +187,8 @@ class _Columns:
 
     def __init__(self, heads: Heads, walk: Walk) -> None:
         # One text of all heads: a slice of it is several times as cheap as decoding.
-        self._content = str(heads.content, "latin-1")
+        n_bytes = len(heads.sizes) * heads.width
+        self._content = str(heads.content[:n_bytes], "latin-1")
         self._words = heads.words
         self._walk = walk
 

@@ -2,9 +2,9 @@
 One drop, from the inbox to receipt, store and index.
 
 The order makes every step repeatable after a kill at any line: claim (rename),
-unpack (scratch, made anew), store (by content), ledger (by study), index (one
-rename), receipt (one rename), and only then removal. An arrival counts as
-indexed when the receipt names its number; until then its rows in the index are
+unpack (scratch, made anew), store (by content), ledger (by study), index and list
+of companions (one rename each), receipt (one rename), and only then removal. An
+arrival counts as indexed when the receipt names its number; until then its rows are
 made again, the same.
 """
 
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imaging_platform.dicom.structure import Reason
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.unpacking import UnpackingCaps
 from imaging_platform.files.writing import write_text
@@ -27,11 +26,20 @@ from imaging_platform.intake.admission import (
     giving_back,
 )
 from imaging_platform.intake.claims import (
-    FoundFile,
     claim_arrivals,
     find_files,
     list_claimed,
     remove_claimed,
+)
+from imaging_platform.intake.companions import (
+    NO_SESSION,
+    Companion,
+    NameCompanion,
+    choose_session,
+    companion_digests,
+    name_none,
+    read_companions,
+    write_companions,
 )
 from imaging_platform.intake.examination import Examined, examine_files
 from imaging_platform.intake.index import (
@@ -42,8 +50,10 @@ from imaging_platform.intake.index import (
     read_placed,
     write_index,
 )
+from imaging_platform.intake.ledger import read_ledger
 from imaging_platform.intake.placing import LabelStudy, place_sessions
 from imaging_platform.intake.receipt import (
+    USED,
     ReceiptLine,
     Verdict,
     extend_receipt,
@@ -52,6 +62,7 @@ from imaging_platform.intake.receipt import (
 )
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.store import keep_content
+from imaging_platform.intake.verdicts import PLACED_LATER, Judge, settle
 from imaging_platform.intake.zone import (
     DropFolder,
     drop_folder,
@@ -62,13 +73,6 @@ from imaging_platform.intake.zone import (
 from imaging_platform.model.errors import Held
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem
-
-NO_PATIENT_ID = "no patient id"
-NO_STUDY_UID = "no study uid"
-SEEN_BEFORE = "same content as an earlier file"
-PLACED_LATER = "placed after it had waited"
-NEED_A_PERSON = frozenset({NO_PATIENT_ID, NO_STUDY_UID, *map(str, LabelProblem)})
-"""Reasons of files that would be used if somebody said whose they are."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,13 @@ class DropReport:
     verdicts
         Files by verdict; the counts add up to `n_files`.
     reasons
-        Files that were not accepted, by reason.
+        Files that were not accepted or attached, by reason.
     n_waiting
         Contents in quarantine, each counted once.
     sessions
-        Sessions with an accepted file of this drop, in order of key.
+        Sessions that a file of this drop belongs to, in order of key.
+    attached_to
+        Those of them to which it brought events, answers or recordings, sorted.
     data_version
         Digest over what was accepted, and where it belongs.
     """
@@ -126,6 +132,7 @@ class DropReport:
     reasons: Mapping[str, int]
     n_waiting: int
     sessions: tuple[SessionMembers, ...]
+    attached_to: tuple[str, ...]
     data_version: str
 
 
@@ -136,6 +143,8 @@ def index_drop(
     zone: Path,
     label_study: LabelStudy,
     limits: IntakeSettings,
+    name_companion: NameCompanion = name_none,
+    imported: Collection[SessionKey] = (),
     label_version: str = "",
     jobs: int = 1,
 ) -> DropReport:
@@ -159,6 +168,10 @@ def index_drop(
         drop, with or without arrivals, tries to place them again.
     limits
         Settings of the intake.
+    name_companion
+        Tells files that can be attached to a session from others that are no DICOM.
+    imported
+        Sessions that came from an existing dataset; their labels are taken.
     label_version
         Changes with what `label_study` answers. Noted while files wait for labels
         (`waiting_drops`), so that they are tried again when it is another.
@@ -174,6 +187,7 @@ def index_drop(
         refuses. Nothing is lost: the arrival stays in the inbox or goes back there.
     """
     drop = drop_folder(zone, drop_id)
+    how = _How(zone, label_study, imported, name_companion, limits, jobs)
     check_admission(arrivals, zone, reserve_bytes=limits.min_free_bytes)
     with _without_paths(), locked(drop.lock), giving_back(drop, arrivals):
         done = {line.arrival for line in read_receipt(drop)}
@@ -181,10 +195,10 @@ def index_drop(
         claimed = {number for number, _ in list_claimed(drop)}
         claim_arrivals(arrivals, drop, first_number=1 + max(done | claimed, default=0))
         for number, place in list_claimed(drop):
-            _index_arrival(number, place, drop, zone, label_study, limits, jobs)
+            _index_arrival(number, place, drop, how)
             remove_claimed(place)
         drop.incoming.rmdir()
-        _place_waiting(drop, zone, label_study, limits, jobs)
+        _place_waiting(drop, how)
         _note_waiting(drop, label_version)
         return report_drop(zone, drop_id)
 
@@ -198,35 +212,47 @@ def report_drop(zone: Path, drop_id: str) -> DropReport:
     BadInput
         The identifier has another form.
     """
-    drop = drop_folder(zone, drop_id)
-    placed = read_placed(drop)
-    keys = frozenset(session_key for _, session_key in placed)
-    return _report(drop, placed, read_members(zone, session_keys=keys))
+    drop, known = drop_folder(zone, drop_id), _known(zone)
+    contributed = _contributed(drop, known)
+    members = read_members(zone, session_keys=frozenset(key for _, key in contributed))
+    for key, digests in companion_digests(zone, members).items():
+        members[key] |= digests
+    return _report(drop, contributed, members, known)
 
 
 def report_drops(zone: Path) -> Iterator[DropReport]:
     """Yield what became of each drop that was indexed, as `report_drop` does."""
+    known = _known(zone)
     drops = [drop for drop in drop_folders(zone) if drop.receipt.exists()]
-    indexes = [read_placed(drop) for drop in drops]
+    contributions = [_contributed(drop, known) for drop in drops]
     members: defaultdict[str, set[str]] = defaultdict(set)
-    for placed in indexes:
-        for sha256, session_key in placed:
+    for contributed in contributions:
+        for sha256, session_key in contributed:
             members[session_key].add(sha256)
-    for drop, placed in zip(drops, indexes, strict=True):
-        keys = {session_key for _, session_key in placed}
-        yield _report(drop, placed, {key: members[key] for key in keys})
+    for drop, contributed in zip(drops, contributions, strict=True):
+        keys = {session_key for _, session_key in contributed}
+        yield _report(drop, contributed, {key: members[key] for key in keys}, known)
+
+
+def _contributed(
+    drop: DropFolder, known: Collection[SessionKey]
+) -> list[tuple[str, str]]:
+    """Return digest and session key of all that a drop brought to known sessions."""
+    companions = _companions_of_known(drop, known)
+    return read_placed(drop) + [(row.sha256, row.session_key) for row in companions]
 
 
 def _report(
     drop: DropFolder,
-    placed: Sequence[tuple[str, str]],
+    contributed: Sequence[tuple[str, str]],
     members: Mapping[str, set[str]],
+    known: Collection[SessionKey],
 ) -> DropReport:
     every_line = read_receipt(drop)
     later = {line.sha256 for line in every_line if line.reason == PLACED_LATER}
     lines = [
         line
-        for line in every_line
+        for line in settle(every_line, read_companions(drop), known)
         if line.sha256 not in later or line.verdict is not Verdict.QUARANTINED
     ]
     return DropReport(
@@ -241,9 +267,7 @@ def _report(
         reasons=dict(
             sorted(
                 Counter(
-                    line.reason
-                    for line in lines
-                    if line.verdict is not Verdict.ACCEPTED
+                    line.reason for line in lines if line.verdict not in USED
                 ).items()
             )
         ),
@@ -252,8 +276,18 @@ def _report(
             SessionMembers(key, len(digests), digest_members(digests))
             for key, digests in sorted(members.items())
         ),
-        data_version=digest_json(sorted(placed)),
+        attached_to=tuple(
+            sorted({row.session_key for row in _companions_of_known(drop, known)})
+        ),
+        data_version=digest_json(sorted(contributed)),
     )
+
+
+def _companions_of_known(
+    drop: DropFolder, known: Collection[SessionKey]
+) -> list[Companion]:
+    keys = set(map(str, known))
+    return [row for row in read_companions(drop) if row.session_key in keys]
 
 
 def _remove_done(drop: DropFolder, done: set[int]) -> None:
@@ -263,49 +297,66 @@ def _remove_done(drop: DropFolder, done: set[int]) -> None:
             remove_claimed(place)
 
 
-def _index_arrival(
-    number: int,
-    place: Path,
-    drop: DropFolder,
-    zone: Path,
-    label_study: LabelStudy,
-    limits: IntakeSettings,
-    jobs: int,
-) -> None:
+@dataclass(frozen=True)
+class _How:
+    """What is the same for all arrivals of a drop."""
+
+    zone: Path
+    label_study: LabelStudy
+    imported: Collection[SessionKey]
+    name_companion: NameCompanion
+    limits: IntakeSettings
+    jobs: int
+
+    def examine(self, paths: Sequence[Path]) -> list[Examined]:
+        return examine_files(paths, settings=self.limits, jobs=self.jobs)
+
+    def place(
+        self, examined: Sequence[Examined]
+    ) -> dict[tuple[str, str], SessionKey | LabelProblem]:
+        return place_sessions(
+            examined, self.zone, self.label_study, imported=self.imported
+        )
+
+
+def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> None:
     before = read_receipt(drop)
     done = {line.arrival for line in before}
-    kept_rows = [row for row in read_index(drop) if row.arrival in done]
     with _scratch(drop) as scratch:
-        found = find_files(place, scratch, caps=_caps(limits, zone))
+        found = find_files(place, scratch, caps=_caps(how.limits, how.zone))
         paths = [file.path for file in found if file.path is not None]
-        examined = examine_files(paths, settings=limits, jobs=jobs)
+        examined = how.examine(paths)
         for path, facts in zip(paths, examined, strict=True):
             keep_content(
                 path,
-                zone,
+                how.zone,
                 sha256=facts.sha256,
                 n_bytes=facts.n_bytes,
                 modified_ns=facts.modified_ns,
             )
     facts_of = dict(zip(paths, examined, strict=True))
-    places = place_sessions(examined, zone, label_study)
-    rows, lines = _judge(number, found, facts_of, places, before)
-    write_index(drop, [*kept_rows, *rows])
-    extend_receipt(drop, lines)
+    places = how.place(examined)
+    companions = [row for row in read_companions(drop) if row.arrival in done]
+    judge = Judge(number, places, _known(how.zone), how.name_companion)
+    judge.remember(before, companions)
+    for file in found:
+        judge.judge(file, facts_of[file.path] if file.path else None)
+    kept_rows = [row for row in read_index(drop) if row.arrival in done]
+    write_index(drop, [*kept_rows, *judge.rows])
+    write_companions(drop, [*companions, *judge.companions])
+    extend_receipt(drop, judge.lines)
 
 
-def _place_waiting(
-    drop: DropFolder,
-    zone: Path,
-    label_study: LabelStudy,
-    limits: IntakeSettings,
-    jobs: int,
-) -> None:
+def _known(zone: Path) -> frozenset[SessionKey]:
+    return frozenset(read_ledger(zone).values())
+
+
+def _place_waiting(drop: DropFolder, how: _How) -> None:
     """Accept files that waited for labels which there are now."""
     waiting = _wait_for_labels(drop)
-    paths = [store_path(zone, line.sha256) for line in waiting]
-    examined = examine_files(paths, settings=limits, jobs=jobs)
-    places = place_sessions(examined, zone, label_study)
+    paths = [store_path(how.zone, line.sha256) for line in waiting]
+    examined = how.examine(paths)
+    places = how.place(examined)
     rows, lines = [], []
     for line, facts in zip(waiting, examined, strict=True):
         header = facts.header
@@ -320,7 +371,38 @@ def _place_waiting(
     placed = {row.sha256 for row in rows}
     kept = [row for row in read_index(drop) if row.sha256 not in placed]
     write_index(drop, [*kept, *rows])
-    extend_receipt(drop, lines)
+    extend_receipt(drop, [*lines, *_place_companions(drop, how, besides=placed)])
+
+
+def _place_companions(
+    drop: DropFolder, how: _How, *, besides: set[str]
+) -> list[ReceiptLine]:
+    """Give companions the sessions that their drop has now; return their lines."""
+    keys = {row.session_key for row in read_index(drop)}
+    # While other images wait, a file might belong to them.
+    still_waits = {line.sha256 for line in _wait_for_labels(drop)} - besides
+    here = [] if still_waits else [SessionKey.parse(key) for key in keys]
+    rows = [
+        replace(row, session_key=row.session_key or _session_of(row, here, how))
+        for row in read_companions(drop)
+    ]
+    write_companions(drop, rows)
+    lines = read_receipt(drop)
+    placed = {row.sha256 for row in rows if row.session_key}
+    told = {(line.arrival, line.name) for line in lines if line.verdict in USED}
+    return [
+        replace(line, verdict=Verdict.ATTACHED, reason=PLACED_LATER)
+        for line in lines
+        if line.reason == NO_SESSION
+        and line.sha256 in placed
+        and (line.arrival, line.name) not in told
+    ]
+
+
+def _session_of(row: Companion, here: Collection[SessionKey], how: _How) -> str:
+    named = how.name_companion(row.name)
+    known = _known(how.zone)
+    return choose_session(named, here=here, known=known) if named else ""
 
 
 def _wait_for_labels(drop: DropFolder) -> list[ReceiptLine]:
@@ -333,57 +415,6 @@ def _note_waiting(drop: DropFolder, label_version: str) -> None:
         write_text(drop.waiting, label_version, mode=0o640)
     else:
         drop.waiting.unlink(missing_ok=True)
-
-
-def _judge(
-    number: int,
-    found: Sequence[FoundFile],
-    facts_of: Mapping[Path, Examined],
-    places: Mapping[tuple[str, str], SessionKey | LabelProblem],
-    before: Sequence[ReceiptLine],
-) -> tuple[list[IndexRow], list[ReceiptLine]]:
-    """Give each file its verdict; return rows of the index and lines of the receipt."""
-    seen = {
-        (line.sha256, line.verdict, line.reason.replace(PLACED_LATER, ""))
-        for line in before
-        if line.sha256
-    }
-    rows, lines = [], []
-    for file in found:
-        facts = facts_of[file.path] if file.path else None
-        verdict, reason = _verdict_of(file, facts, places)
-        sha256, n_bytes = (facts.sha256, facts.n_bytes) if facts else ("", 0)
-        if (sha256, verdict, reason) in seen:
-            verdict, reason = Verdict.DUPLICATE, SEEN_BEFORE
-        elif sha256:
-            seen.add((sha256, verdict, reason))
-        lines.append(ReceiptLine(number, file.name, sha256, n_bytes, verdict, reason))
-        if verdict is Verdict.ACCEPTED and facts and facts.header:
-            key = str(places[facts.header.patient_id, facts.header.study_uid])
-            rows.append(IndexRow(number, sha256, n_bytes, key, facts.header))
-    return rows, lines
-
-
-def _verdict_of(
-    file: FoundFile,
-    facts: Examined | None,
-    places: Mapping[tuple[str, str], SessionKey | LabelProblem],
-) -> tuple[Verdict, str]:
-    if file.is_litter:
-        return Verdict.IGNORED, file.reason
-    if file.reason or facts is None:
-        return Verdict.QUARANTINED, file.reason
-    if facts.header is None:
-        is_directory = facts.reason == Reason.DIRECTORY
-        return Verdict.IGNORED if is_directory else Verdict.QUARANTINED, facts.reason
-    if not facts.header.has_patient:
-        return Verdict.QUARANTINED, NO_PATIENT_ID
-    if not facts.header.study_uid:
-        return Verdict.QUARANTINED, NO_STUDY_UID
-    place = places[facts.header.patient_id, facts.header.study_uid]
-    if isinstance(place, LabelProblem):
-        return Verdict.QUARANTINED, str(place)
-    return Verdict.ACCEPTED, ""
 
 
 def _caps(limits: IntakeSettings, zone: Path) -> UnpackingCaps:

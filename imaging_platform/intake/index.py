@@ -45,14 +45,20 @@ class IndexRow:
     header: Header = dataclasses.field(repr=False)
 
 
-def read_index(drop: DropFolder, *, session_key: str = "") -> tuple[IndexRow, ...]:
+def read_index(
+    drop: DropFolder, *, session_key: str = "", only_without_pixels: bool = False
+) -> tuple[IndexRow, ...]:
     """Return the rows of a drop's index, only those of one session when it is given."""
     if not drop.index.exists():
         return ()
     import pyarrow.parquet as pq
 
-    only = [("session_key", "==", session_key)] if session_key else None
-    table = pq.read_table(drop.index, filters=only)
+    only: list[tuple[str, str, object]] = []
+    if session_key:
+        only.append(("session_key", "==", session_key))
+    if only_without_pixels:
+        only.append(("has_pixels", "==", False))
+    table = pq.read_table(drop.index, filters=only or None)
     return tuple(_row_of(record) for record in table.to_pylist())
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from imaging_platform.files.digests import digest_bytes
-from imaging_platform.intake.zone import ledger_path, locked
+from imaging_platform.files.writing import write_json
+from imaging_platform.intake.zone import imported_path, ledger_path, locked
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem, WantedLabels
 
@@ -51,7 +52,10 @@ class StudyOfPatient:
 
 
 def place_studies(
-    zone: Path, studies: Iterable[StudyOfPatient]
+    zone: Path,
+    studies: Iterable[StudyOfPatient],
+    *,
+    imported: Collection[SessionKey] = (),
 ) -> dict[Identity, SessionKey | LabelProblem]:
     """
     Return the session of each study, writing down the new ones.
@@ -65,6 +69,8 @@ def place_studies(
         The study's identified zone.
     studies
         Studies to place, each once or more.
+    imported
+        Sessions that came from an existing dataset (`read_imported`).
 
     Returns
     -------
@@ -73,12 +79,12 @@ def place_studies(
     """
     wanted = list(studies)
     known = read_ledger(zone)
-    placed = assign_sessions(known, wanted)
+    placed = assign_sessions(known, wanted, imported=imported)
     if not _new_keys(known, placed):
         return placed
     with locked(ledger_path(zone)) as handle:
         known = _take_back_torn_line(handle)
-        placed = assign_sessions(known, wanted)
+        placed = assign_sessions(known, wanted, imported=imported)
         lines = [
             json.dumps(
                 {"session": str(key), "study": study, "patient": patient},
@@ -93,14 +99,19 @@ def place_studies(
 
 
 def assign_sessions(
-    known: Mapping[Identity, SessionKey], studies: Iterable[StudyOfPatient]
+    known: Mapping[Identity, SessionKey],
+    studies: Iterable[StudyOfPatient],
+    *,
+    imported: Collection[SessionKey] = (),
 ) -> dict[Identity, SessionKey | LabelProblem]:
     """
     Return the session of each study beside those that are known; nothing is written.
 
     A known study keeps its key, whatever it asks for now. A patient has one
     subject label, and a label one patient; labels that differ only in case are the
-    same. Sessions that the site names come first, then the others by date.
+    same. Sessions that the site names come first, then the others by date. Nobody
+    knows who an imported subject is: a patient gets the same label only when the
+    site names the session, too.
 
     Raises
     ------
@@ -108,6 +119,8 @@ def assign_sessions(
         A label is not 1 to 32 letters and digits.
     """
     book = _Book()
+    for key in imported:
+        book.imported[key.subject.casefold()].add(key.session.casefold())
     for (patient, _), key in known.items():
         book.add(patient, key)
     placed: dict[Identity, SessionKey | LabelProblem] = {}
@@ -129,6 +142,21 @@ def read_ledger(zone: Path) -> dict[Identity, SessionKey]:
     return _parse(path.read_bytes()) if path.exists() else {}
 
 
+def note_imported(zone: Path, key: SessionKey) -> None:
+    """Write down that a session came from an existing dataset; twice is once."""
+    path = imported_path(zone)
+    with locked(path.with_suffix(".lock")):
+        keys = {str(each) for each in read_imported(zone)} | {str(key)}
+        write_json(path, sorted(keys), mode=0o640)
+
+
+def read_imported(zone: Path) -> frozenset[SessionKey]:
+    """Return the sessions that ever came from an existing dataset."""
+    path = imported_path(zone)
+    texts = json.loads(path.read_text()) if path.exists() else []
+    return frozenset(map(SessionKey.parse, texts))
+
+
 def subjects_of_patients(zone: Path) -> dict[str, str]:
     """Return the subject label of each patient with a session, by pseudonym."""
     return {patient: key.subject for (patient, _), key in read_ledger(zone).items()}
@@ -141,6 +169,9 @@ class _Book:
     subjects: dict[str, str] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     sessions: defaultdict[str, set[str]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
+    imported: defaultdict[str, set[str]] = field(
         default_factory=lambda: defaultdict(set)
     )
 
@@ -157,10 +188,16 @@ class _Book:
             return LabelProblem.SUBJECT_CHANGED
         if self.owners.get(subject.casefold(), labels.patient) != labels.patient:
             return LabelProblem.SUBJECT_TAKEN
+        is_new = labels.patient not in self.subjects
+        imported = self.imported[subject.casefold()]
+        if imported and is_new and not labels.session:
+            return LabelProblem.SUBJECT_IMPORTED
+        if labels.session.casefold() in imported:
+            return LabelProblem.SESSION_IMPORTED
         used = self.sessions[labels.patient]
         if labels.session.casefold() in used:
             return LabelProblem.SESSION_TAKEN
-        key = SessionKey(subject, labels.session or _next_number(used))
+        key = SessionKey(subject, labels.session or _next_number(used | imported))
         self.add(labels.patient, key)
         return key
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,11 @@ LABEL_FIELDS = (
 
 
 def place_sessions(
-    examined: Sequence[Examined], zone: Path, label_study: LabelStudy
+    examined: Sequence[Examined],
+    zone: Path,
+    label_study: LabelStudy,
+    *,
+    imported: Collection[SessionKey] = (),
 ) -> dict[tuple[str, str], SessionKey | LabelProblem]:
     """
     Return the session of each study of each patient, or why it has none.
@@ -42,6 +46,8 @@ def place_sessions(
         The study's identified zone, whose ledger numbers new sessions.
     label_study
         Labels that a study asks for.
+    imported
+        Sessions that came from an existing dataset.
 
     Returns
     -------
@@ -55,7 +61,7 @@ def place_sessions(
     """
     headers = [facts.header for facts in examined if facts.header]
     studies = studies_of(headers, label_study)
-    sessions = place_studies(zone, studies.values())
+    sessions = place_studies(zone, studies.values(), imported=imported)
     return {named: sessions[study.identity] for named, study in studies.items()}
 
 

@@ -15,9 +15,14 @@ class Verdict(StrEnum):
     """What was done with a file."""
 
     ACCEPTED = "accepted"
+    ATTACHED = "attached"
     DUPLICATE = "duplicate"
     IGNORED = "ignored"
     QUARANTINED = "quarantined"
+
+
+USED = frozenset({Verdict.ACCEPTED, Verdict.ATTACHED})
+"""Verdicts of files that belong to a session."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,14 @@ def extend_receipt(drop: DropFolder, lines: Sequence[ReceiptLine]) -> None:
 
 
 def list_waiting(lines: Sequence[ReceiptLine]) -> dict[str, ReceiptLine]:
-    """Return the last quarantine line of each content that was never accepted."""
+    """Return the last quarantine line of each content that was never used."""
     accepted = {line.sha256 for line in lines if line.verdict is Verdict.ACCEPTED}
+    # By name: files of several sessions may have one content.
+    attached = {(x.arrival, x.name) for x in lines if x.verdict is Verdict.ATTACHED}
     return {
         line.sha256 or f"{line.arrival}/{line.name}": line
         for line in lines
-        if line.verdict is Verdict.QUARANTINED and line.sha256 not in accepted
+        if line.verdict is Verdict.QUARANTINED
+        and line.sha256 not in accepted
+        and (line.arrival, line.name) not in attached
     }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imaging_platform.intake.companions import companion_digests, read_companions
 from imaging_platform.intake.drop import DropReport, report_drop
 from imaging_platform.intake.index import (
     IndexRow,
@@ -16,6 +17,7 @@ from imaging_platform.intake.index import (
 from imaging_platform.intake.ledger import read_ledger
 from imaging_platform.intake.receipt import list_waiting, read_receipt
 from imaging_platform.intake.store import place_content
+from imaging_platform.intake.verdicts import settle
 from imaging_platform.intake.zone import drop_folder, drop_folders, interrupted_drops
 from imaging_platform.model.errors import BadInput, Held, MissingInput
 from imaging_platform.model.ids import SessionKey
@@ -57,8 +59,10 @@ class GatheredSession:
     n_set_aside
         Files left out because their instance, which is no image, came with
         several contents.
+    n_companions
+        Events, answers and recordings that came for it, no part of the tree.
     members_digest
-        Digest over the content digests of the files.
+        Digest over the content digests of all files, companions among them.
     series
         The series in order of number.
     """
@@ -69,6 +73,7 @@ class GatheredSession:
     n_drops: int
     n_duplicates: int
     n_set_aside: int
+    n_companions: int
     members_digest: str
     series: tuple[SeriesOfSession, ...]
 
@@ -180,6 +185,7 @@ def gather_session(key: SessionKey, *, zone: Path, target: Path) -> GatheredSess
     for row in used:
         place_content(zone, row.sha256, target / _file_name(row))
     series = _series_of(used)
+    companions = companion_digests(zone, [str(key)])[str(key)]
     return GatheredSession(
         session_key=str(key),
         n_instances=len(used),
@@ -187,7 +193,8 @@ def gather_session(key: SessionKey, *, zone: Path, target: Path) -> GatheredSess
         n_drops=len(by_drop),
         n_duplicates=sum(len(found) for found in by_drop) - len(rows),
         n_set_aside=len(aside),
-        members_digest=digest_members({row.sha256 for row in rows}),
+        n_companions=len(companions),
+        members_digest=digest_members({row.sha256 for row in rows} | companions),
         series=series,
     )
 
@@ -196,8 +203,10 @@ def list_held(zone: Path) -> HeldSummary:
     """Return what waits for a person in a zone; an absent zone holds nothing."""
     files = []
     contents: dict[str, dict[str, set[str]]] = {}
+    known = frozenset(read_ledger(zone).values())
     for drop in drop_folders(zone):
-        waiting = list_waiting(read_receipt(drop))
+        lines = settle(read_receipt(drop), read_companions(drop), known)
+        waiting = list_waiting(lines)
         counts = Counter(line.reason for line in waiting.values())
         files += [HeldFiles(drop.drop_id, *count) for count in sorted(counts.items())]
         for row in read_index(drop):

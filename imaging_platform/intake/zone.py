@@ -4,11 +4,13 @@ Where things lie in the identified zone of a study, and who may write when.
 ::
 
     <zone>/ledger.jsonl                     sessions in order of arrival
+    <zone>/imported.json                    sessions that an import brought
     <zone>/store/<aa>/<sha256>              every file that ever arrived, by content
     <zone>/incoming/<drop_id>/<n>/          the n-th arrival, until it is indexed
     <zone>/waiting/<drop_id>                files wait for labels; version last tried
     <zone>/drops/<drop_id>/receipt.jsonl    what became of each file
     <zone>/drops/<drop_id>/index.parquet    header facts of the accepted files
+    <zone>/drops/<drop_id>/companions.jsonl files that can be attached, if it has any
 """
 
 from __future__ import annotations
@@ -72,6 +74,11 @@ class DropFolder:
         return self.path / "index.parquet"
 
     @property
+    def companions(self) -> Path:
+        """Files that can be attached to a session; absent when there are none."""
+        return self.path / "companions.jsonl"
+
+    @property
     def lock(self) -> Path:
         """Held while the drop is being indexed."""
         return self.path / "lock"
@@ -124,6 +131,11 @@ def store_path(zone: Path, sha256: str) -> Path:
 def ledger_path(zone: Path) -> Path:
     """Return the list of sessions in order of arrival."""
     return zone / "ledger.jsonl"
+
+
+def imported_path(zone: Path) -> Path:
+    """Return the list of sessions that came from existing datasets."""
+    return zone / "imported.json"
 
 
 @contextmanager

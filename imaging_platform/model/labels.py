@@ -18,6 +18,11 @@ class LabelProblem(StrEnum):
     SUBJECT_TAKEN = "subject label belongs to another patient"
     SUBJECT_CHANGED = "patient has sessions under another subject label"
     SESSION_TAKEN = "session label belongs to another study of the subject"
+    SUBJECT_IMPORTED = (
+        "subject label belongs to an imported subject: name the session, too, if it is "
+        "the same person"
+    )
+    SESSION_IMPORTED = "session label belongs to an imported session of the subject"
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,11 @@ def bids_evidence_folder(study: str) -> str:
     return f"catalog/{study}/evidence"
 
 
+def companions(study: str, key: SessionKey) -> str:
+    """Return the key where files that came beside a session's images are sorted."""
+    return f"identified/{study}/companions/{key}"
+
+
 def attachments(study: str, key: SessionKey) -> str:
     """Return the key of events, answers and recordings that people brought."""
     return f"catalog/{study}/attachments/{key}"

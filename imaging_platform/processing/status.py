@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
-from imaging_platform.intake.drop import NEED_A_PERSON
 from imaging_platform.intake.session import HeldSummary, list_held
+from imaging_platform.intake.verdicts import NEED_A_PERSON
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.processing.outstanding import find_drop_orders, list_orders
 from imaging_platform.resources.zones import IdentifiedZone

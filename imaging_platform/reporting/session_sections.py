@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def show_series(inputs: SessionInputs) -> Html:
             str(row.get("series_number", "")),
             str(row.get("description", "")),
             str(row.get("instances", "")),
-            Html(_outcome(str(row.get("outcome", "")))),
+            Html(_outcomes(row)),
             Html(_file_list(row)),
             str(row.get("why", "")),
         )
@@ -192,6 +193,16 @@ def _key_metrics(rows: Sequence[Mapping[str, str]]) -> Iterator[Mapping[str, str
 
 def _series_rows(report: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from report.get("series", ())
+
+
+def _outcomes(row: Mapping[str, Any]) -> str:
+    """Return what became of a series, with counts where files had several fates."""
+    counts: Counter[str] = Counter()
+    for fate in row.get("fates", ()):
+        counts[str(fate["outcome"])] += len(fate["instances"])
+    if len(counts) < 2:
+        return _outcome(str(row.get("outcome", "")))
+    return "<br>".join(f"{_outcome(name)} {n}" for name, n in sorted(counts.items()))
 
 
 def _outcome(outcome: str) -> str:

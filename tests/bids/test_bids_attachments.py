@@ -43,7 +43,7 @@ def bring(tmp_path: Path, files: dict[str, str]):
     for name, text in files.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text)
-    return receive_attachments(source, target), target
+    return receive_attachments(source, target, KEY), target
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,35 @@ def test_answers_need_no_image(session, tmp_path):
     attached = attach_files(received, session, KEY)
 
     assert attached.files == (f"beh/{KEY}_task-recall_beh.tsv",)
+
+
+def test_labels_of_the_session_may_stand_in_names_but_not_those_of_another(tmp_path):
+    received, _ = bring(
+        tmp_path,
+        {
+            "sub-01_ses-1_run-1_events.tsv": EVENTS,
+            "sub-02/run-2_events.tsv": EVENTS,
+            "sub-01_ses-2_run-3_events.tsv": EVENTS,
+        },
+    )
+
+    assert received.files == ("run-1_events.tsv",)
+    reasons = {"its name says another subject or session"}
+    assert set(received.left_out.values()) == reasons
+    assert len(received.left_out) == 2
+
+
+def test_two_attachments_of_one_run_do_not_replace_each_other(session, tmp_path):
+    _, received = bring(
+        tmp_path,
+        {"run-1_events.tsv": EVENTS, "series-5_events.tsv": EVENTS + "2\t2\ta\n"},
+    )
+
+    attached = attach_files(received, session, KEY)
+
+    assert attached.files == (f"func/{KEY}_task-rest_run-1_events.tsv",)
+    assert (session / attached.files[0]).read_text() == EVENTS
+    assert "another file" in attached.waiting["series-5_events.tsv"]
 
 
 def test_what_cannot_be_attached_is_listed_with_its_reason(tmp_path):

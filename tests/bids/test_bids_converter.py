@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from imaging_platform.bids.converter import count_used
 from imaging_platform.bids.session import convert_session
 from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.bids.source import link_files, read_source
 from imaging_platform.files.digests import digest_file, sorted_files
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.model.ids import SessionKey
@@ -126,3 +128,37 @@ def test_the_converter_s_own_count_is_read_with_and_without_its_place():
     )
 
     assert count_used(printed) == {"7_1.2.3": 150, "701_1.4_e1a": 544}
+
+
+def test_one_link_stands_for_a_folder_of_which_all_files_are_wanted(two_runs, tmp_path):
+    whole = convert(two_runs, tmp_path / "whole")
+    (two_runs / "mr_0004" / "half.dcm").write_bytes(
+        sorted_files(two_runs / "mr_0004")[0].read_bytes()[:2000]
+    )
+    intake = read_source(two_runs)
+
+    link_files(intake.converted, tmp_path / "seen", folders=intake.folders)
+    report = convert(two_runs, tmp_path / "both")
+
+    links = sorted((tmp_path / "seen").iterdir())
+    assert [link.is_dir() for link in links].count(True) == 1
+    assert len(links) == 151
+    assert sum(intake.unreadable.values()) == 1
+    assert report.series == whole.series
+    assert digests(tmp_path / "both") == digests(tmp_path / "whole")
+
+
+def test_images_of_series_without_number_and_uid_do_not_replace_each_other(
+    shared_data, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    for name in ("20180918GE/mr_0004", "20180918Si/mr_0003"):
+        folder = shared_data / "dicom/dcm_qa_nih/In" / name
+        ds = pydicom.dcmread(sorted(folder.glob("*.dcm"))[0])
+        del ds.SeriesInstanceUID, ds.SeriesNumber
+        ds.save_as(tmp_path / "in" / name.replace("/", "-"))
+
+    dcm2niix.convert_folder(tmp_path / "in", tmp_path / "out")
+
+    assert len(list((tmp_path / "out").glob("*.nii"))) == 2

@@ -21,7 +21,7 @@ from imaging_platform.bids.metadata import (
     repetition_to_write,
     suggest_rule,
 )
-from imaging_platform.bids.nifti_header import copy_without_text, set_repetition_time
+from imaging_platform.bids.nifti_header import copy_without_text, pack_image
 from imaging_platform.bids.pet import PET_REQUIRED
 from imaging_platform.bids.settings import BidsSettings, StudyRule
 from imaging_platform.bids.sidecar_keys import KEPT_KEYS
@@ -112,13 +112,27 @@ def image(request, tmp_path) -> Path:
     return tmp_path / "image.nii.gz"
 
 
-def test_a_repetition_time_is_written_in_seconds_and_nothing_else_changes(image):
+def test_a_packed_image_has_the_same_bytes_inside(image, tmp_path):
+    whole = tmp_path / "whole.nii"
+    whole.write_bytes(gzip.decompress(image.read_bytes()))
+
+    pack_image(whole, tmp_path / "a.nii.gz")
+    pack_image(image, tmp_path / "b.nii.gz")
+
+    packed = (tmp_path / "a.nii.gz").read_bytes()
+    assert gzip.decompress(packed) == whole.read_bytes()
+    assert packed == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_a_repetition_time_is_written_in_seconds_and_nothing_else_changes(
+    image, tmp_path
+):
     before = nibabel.load(image)
     voxels, affine = np.asarray(before.dataobj), before.affine
 
-    set_repetition_time(image, 2.5)
+    pack_image(image, tmp_path / "packed.nii.gz", repetition_s=2.5)
 
-    after = nibabel.load(image)
+    after = nibabel.load(tmp_path / "packed.nii.gz")
     assert after.header.get_zooms()[3] == 2.5
     assert after.header.get_xyzt_units()[1] == "sec"
     assert (np.asarray(after.dataobj) == voxels).all()

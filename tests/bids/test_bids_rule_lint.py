@@ -86,6 +86,8 @@ def test_an_error_is_told_in_words_of_the_field_with_the_nearest_name(change, to
         ({"match": {"ContentQualification": "x"}}, "Write dicom.ContentQualification"),
         ({"metadata": {"IntendedFor": "x"}}, "worked out for each session"),
         ({"metadata": {"EchoTyme": 0.01}}, "Did you mean EchoTime?"),
+        ({"metadata": {"EchoTime": "..."}}, "EchoTime has no value yet"),
+        ({"metadata": {"SliceTiming": [0, "..."]}}, "SliceTiming has no value yet"),
         ({"datatype": "anat", "suffix": "MP2RAGE", "entities": {}}, "requires inv"),
     ],
 )

@@ -306,7 +306,7 @@ def test_an_empty_session_and_a_used_folder_are_refused(tmp_path):
 
 def test_images_without_sidecar_are_failures_and_never_converted(tmp_path):
     (tmp_path / "3_1.2.840.3.nii").write_bytes(b"cut off")
-    (tmp_path / "4_1.2.840.4.nii.gz").write_bytes(b"no gzip")
+    (tmp_path / "4_1.2.840.4.nii").write_bytes(b"no header")
     (tmp_path / "4_1.2.840.4.json").write_text("{}")
     scratch = read_scratch(tmp_path)
     intake = Intake(files=(), left_out={}, duplicates=0, unreadable={}, others=0)
@@ -315,7 +315,7 @@ def test_images_without_sidecar_are_failures_and_never_converted(tmp_path):
     report = build_report(Conversion(intake, converted, (), ()), tmp_path, key=KEY)
 
     assert (scratch.outputs, scratch.orphans) == ((), ("3_1.2.840.3.nii",))
-    assert scratch.unreadable == ("4_1.2.840.4.nii.gz",)
+    assert scratch.unreadable == ("4_1.2.840.4.nii",)
     assert [row.outcome for row in report.series] == ["failed"]
     assert {scan.outcome for scan in report.series[0].scans} == {"failed"}
 

@@ -101,6 +101,11 @@ def test_no_volume_of_a_truncated_run_is_made_of_two(
     fates = [fate for row in report.series for fate in row.fates]
     uids = [uid for fate in fates for uid in fate.instances]
     assert sorted(uids) == sorted(read_header(path).sop_uid for path in kept)
+    counts = [row.count_fates() for row in report.series]
+    assert sum(sum(count.values()) for count in counts) == len(kept)
+    assert sum(count["incomplete"] for count in counts) == len(
+        [uid for fate in fates if not fate.files for uid in fate.instances]
+    )
     assert all(fate.files or fate.outcome != "converted" for fate in fates)
 
 

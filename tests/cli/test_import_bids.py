@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from imaging_platform.assets.intake import list_imported
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.import_bids import move_moment
 from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.files.digests import digest_tree
+from imaging_platform.intake.ledger import StudyOfPatient, place_studies
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.labels import LabelProblem, WantedLabels
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.outstanding import (
     find_cohort_orders,
@@ -347,3 +350,106 @@ def test_a_link_out_of_the_dataset_is_not_followed(lab, tmp_path):
 
     assert "out of the dataset" in left_out[link.relative_to(lab.dataset).as_posix()]
     assert "not there" in left_out[broken.relative_to(lab.dataset).as_posix()]
+
+
+PERSON = {
+    "PatientName": "Halloran^Ida",
+    "PatientID": "MRN77310",
+    "PatientBirthDate": "1961-04-17",
+    "InstitutionName": "Lakeside Clinic",
+}
+
+
+def tell_of_the_person(lab: Lab) -> Path:
+    """Write who subject 01 is into its sidecar; return the folder of its first run."""
+    write_json(lab.dataset / "sub-01/sub-01_task-rest_bold.json", PERSON)
+    return lab.dataset / "sub-01/ses-1/func"
+
+
+def test_what_names_a_person_a_day_or_a_place_is_left_out_and_counted(lab):
+    tell_of_the_person(lab)
+
+    done = lab.import_all()
+
+    assert done["sessions"] == dict.fromkeys(KEYS, "new")
+    assert {key: done["keys_left_out"][key] for key in PERSON} == {
+        "PatientName": 3,
+        "PatientID": 2,
+        "PatientBirthDate": 2,
+        "InstitutionName": 3,
+    }
+    for path in lab.root.rglob("*.json"):
+        text = path.read_text().lower()
+        assert not [
+            word for word in ("halloran", "77310", "1961", "lakeside") if word in text
+        ]
+
+
+@pytest.mark.parametrize("word", ["Ida Halloran", "MRN77310", "at Lakeside Clinic"])
+def test_a_condition_that_repeats_what_a_sidecar_tells_is_refused(lab, word):
+    events = tell_of_the_person(lab) / "sub-01_ses-1_task-rest_events.tsv"
+    events.write_text(f"onset\tduration\ttrial_type\n0.5\t1\t{word}\n")
+
+    done = lab.import_all()
+
+    said = done["sessions"]["sub-01_ses-1"]
+    assert "column trial_type" in said
+    assert "Correct the tables" in said
+    assert word not in said
+    assert done["failed"] == ["sub-01_ses-1"]
+    assert not (lab.root / "sub-01/ses-1").exists()
+
+
+def test_a_label_that_is_the_name_of_the_person_is_refused(lab):
+    lab.labels.write_text("01\t01\nKestrel\tHalloran\n")
+    sidecar = lab.dataset / "sub-Kestrel/sub-Kestrel_task-rest_bold.json"
+    write_json(sidecar, PERSON)
+
+    done = lab.import_all()
+
+    assert done["failed"] == ["sub-Halloran_ses-1"]
+    assert "--map" in done["sessions"]["sub-Halloran_ses-1"]
+
+
+def test_a_number_that_reads_as_a_day_is_left_out(lab):
+    sidecar = lab.dataset / "sub-01/ses-1/anat/sub-01_ses-1_T1w.json"
+    write_json(sidecar, {"EchoTime": 0.003, "SeriesNumber": 20240229, "FlipAngle": 9})
+
+    done = lab.import_all()
+
+    assert done["keys_left_out"]["SeriesNumber"] == 1
+
+
+def test_labels_of_a_patient_whose_dicom_came_are_refused_or_named(lab):
+    zone = lab.home.zone("identified", "demo")
+    place_studies(zone, [StudyOfPatient(WantedLabels("p", "01", True, "2"), "", "1")])
+    lab.labels.unlink()
+    words = ["import-bids", "demo", str(lab.dataset), "--json"]
+
+    unnamed = CliRunner().invoke(cli, words, standalone_mode=False)
+    lab.labels.write_text("01\t01\nKestrel\tK1\n")
+    named = lab.import_all()
+
+    said = json.loads(unnamed.stdout)["sessions"]
+    assert "Name the subject in --map" in said["sub-01_ses-1"]
+    assert "came as DICOM" in said["sub-01_ses-2"]
+    assert named["sessions"]["sub-01_ses-1"] == "new"
+    assert named["failed"] == ["sub-01_ses-2"]
+
+
+def test_dicom_cannot_take_the_labels_of_an_import_unseen(lab):
+    lab.import_all()
+    zone, store = lab.home.zone("identified", "demo"), LocalStore(lab.home.root)
+    imported = list_imported("demo", zone, store)
+
+    def place(subject: str, session: str = "") -> SessionKey | LabelProblem:
+        labels = WantedLabels(f"patient {subject}{session}", subject, True, session)
+        study = StudyOfPatient(labels, "", subject + session)
+        return place_studies(zone, [study], imported=imported)[study.identity]
+
+    assert [str(key) for key in imported] == KEYS
+    assert place("01") is LabelProblem.SUBJECT_IMPORTED
+    assert place("k1") is LabelProblem.SUBJECT_IMPORTED
+    assert place("01", "1") is LabelProblem.SESSION_IMPORTED
+    assert place("01", "3") == SessionKey("01", "3")
+    assert place("02") == SessionKey("02", "1")

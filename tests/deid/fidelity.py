@@ -127,7 +127,7 @@ def _converted(folder: Path, target: Path) -> list[Image]:
     target.mkdir()
     if any(folder.iterdir()):
         convert_folder(folder, target)
-    images = [_read_image(path) for path in target.glob("*.nii.gz")]
+    images = [_read_image(path) for path in target.glob("*.nii")]
     return sorted(
         images,
         key=lambda one: (str(one.sidecar.get("SeriesNumber")), one.voxels, one.affine),
@@ -138,7 +138,7 @@ def _read_image(path: Path) -> Image:
     image = Nifti1Image.from_filename(path)
     voxels = np.asanyarray(image.dataobj)
     shape = "x".join(map(str, voxels.shape))
-    stem = path.name.removesuffix(".nii.gz")
+    stem = path.name.removesuffix(".nii")
     texts = [path.with_name(stem + suffix) for suffix in (".bval", ".bvec", ".json")]
     bval, bvec, sidecar = (
         text.read_text(errors="replace") if text.exists() else "" for text in texts

@@ -44,8 +44,8 @@ def converted(
     for folder in folders.values():
         target = tmp_path_factory.mktemp("converted")
         convert_folder(folder, target)
-        for path in sorted(target.glob("*.nii.gz")):
-            sidecar = json.loads(path.with_name(path.name[:-7] + ".json").read_text())
+        for path in sorted(target.glob("*.nii")):
+            sidecar = json.loads(path.with_suffix(".json").read_text())
             name = session_of[sidecar["StudyInstanceUID"]]
             found.setdefault(name, []).append(Converted(path, sidecar))
     return found

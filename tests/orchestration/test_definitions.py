@@ -73,7 +73,7 @@ def test_only_four_places_ask_for_the_identified_zone(home):
     assert sensors == {"first_drops", "second_drops"}
 
 
-def test_only_the_converted_session_asks_the_echo_guard(home):
+def test_only_what_publishes_text_about_a_session_asks_the_echo_guard(home):
     definitions = define_home(home)
 
     users = {
@@ -87,7 +87,7 @@ def test_only_the_converted_session_asks_the_echo_guard(home):
         if "echo_guard" in sensor.required_resource_keys
     }
 
-    assert users == {"bids_session"}
+    assert users == {"anonymized_dicom", "bids_session", "drop_index"}
     assert sensors == set()
 
 

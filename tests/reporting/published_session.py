@@ -213,6 +213,23 @@ SERIES = [
         "scans": [],
         "why": "No rule fits.",
     },
+    {
+        "series_number": 4,
+        "instances": 13,
+        "description": "rest",
+        "outcome": "incomplete",
+        "scans": [{"files": [f"func/{SCAN}_task-rest_bold.nii.gz"]}],
+        "why": "The last volume is cut off.",
+        "fates": [
+            {
+                "outcome": outcome,
+                "why": "",
+                "files": [],
+                "instances": [f"1.2.840.{outcome}.{n}" for n in range(count)],
+            }
+            for outcome, count in (("converted", 11), ("incomplete", 2))
+        ],
+    },
 ]
 
 

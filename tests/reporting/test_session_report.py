@@ -74,7 +74,7 @@ def test_the_session_report_says_verdict_and_reason(session_report: Report):
     page = (target / "report.html").read_text()
 
     assert executed.results["verdict"] == "look"
-    assert executed.results["n_series_not_converted"] == 2
+    assert executed.results["n_series_not_converted"] == 3
     assert 'class="verdict look"' in page
     assert "task-rest_bold: FD above 0.3 mm" in page
     assert page.count("<figure class=") == 5
@@ -172,6 +172,13 @@ def test_every_series_has_its_outcome_in_words(inputs):
 
     for outcome in ("excluded", "converted", "unknown"):
         assert outcome in shown
+
+
+def test_files_of_a_series_are_counted_by_what_became_of_them(inputs):
+    shown = sections.show_series(inputs).markup
+
+    assert re.search(r"converted</span> 11<br>.*incomplete</span> 2\b", shown)
+    assert "1.2.840" not in shown
 
 
 def test_the_page_says_what_was_kept_back_and_how_to_release_it(session_report: Report):
