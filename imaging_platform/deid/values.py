@@ -299,11 +299,8 @@ def _tidy(cleaned: str, text: str) -> str:
 
 
 def _is_of_rule(rule: str, text: str) -> bool:
-    is_long = bool(_LONG_DIGITS.search(text)) or tells_number(
-        text, with_releases=rule == "version"
-    )
     if rule.startswith(OWN_RULE):
-        return not is_long and matches_own(rule, text)
+        return matches_own(rule, text) and not _is_long(rule, text)
     if not _COMPILED[rule].fullmatch(text):
         return False
     if rule == "code_value":
@@ -311,11 +308,18 @@ def _is_of_rule(rule: str, text: str) -> bool:
     if rule == "creator":
         return text.strip().lower() in known_creators()
     may_be_long = rule in _NUMERIC_RULES | {"sequence_note", "scheme_version"}
-    if is_long and not may_be_long:
+    if not may_be_long and _is_long(rule, text):
         return False
     if "^" in text and any(map(unknown_letters, _WORD.findall(text))):
         return False
     return rule in _CLOSED_RULES or is_technical(text)
+
+
+def _is_long(rule: str, text: str) -> bool:
+    """Return whether a text has a number that may be a person's."""
+    return bool(_LONG_DIGITS.search(text)) or tells_number(
+        text, with_releases=rule == "version"
+    )
 
 
 def _rounded(text: str) -> str:
