@@ -31,7 +31,7 @@ class Converted:
         return np.asarray(self.image.affine, np.float64)
 
     def table(self, suffix: str) -> NDArray[np.float64]:
-        return np.loadtxt(self.path.with_name(self.path.name[:-7] + suffix), ndmin=2)
+        return np.loadtxt(self.path.with_suffix(suffix), ndmin=2)
 
     def points(self) -> NDArray[np.float32]:
         """RAS mm of each voxel, shape (3, x, y, z)."""
