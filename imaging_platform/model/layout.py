@@ -140,6 +140,19 @@ def derivative_dataset(study: str, pipeline: str) -> str:
     return f"derivatives/{study}/{pipeline}"
 
 
+def session_tree(study: str, asset: str, key: SessionKey) -> str:
+    """Return the key of what an asset publishes of a session outside the originals."""
+    named = {
+        "anonymized_dicom": anonymized_dicom,
+        "bids_session": bids_session,
+        "session_quality": session_quality,
+        "session_report": session_report,
+    }
+    if asset in named:
+        return named[asset](study, key)
+    return derivative(study, asset, key)
+
+
 def session_quality(study: str, key: SessionKey) -> str:
     """Return the key of a session's quality metrics and verdict."""
     return f"catalog/{study}/quality/{key}"

@@ -324,13 +324,24 @@ def _read_holds(site: Site) -> dict[str, dict[str, str]]:
     }
 
 
+def _stands(site: Site, asset: str, session: str) -> bool:
+    tree = layout.session_tree(site.scope.name, asset, SessionKey.parse(session))
+    return site.store.path(tree).is_dir()
+
+
 def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell]:
-    """Return the state of what spans all sessions; nothing while there is none."""
+    """
+    Return the state of what spans all sessions; nothing while there is none.
+
+    What spans them reads their trees: a session that a person removed from disk is
+    no input, although the event log still tells of it.
+    """
     versions = {
         f"{asset}[{key}]": one.data_version
         for asset, found in made.items()
         if asset != "raw_session"
         for key, one in found.items()
+        if _stands(site, asset, key or "")
     }
     if not versions:
         return []

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.definitions import define_home
 from imaging_platform.files.digests import digest_json
+from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import PIPELINES, Home
 from imaging_platform.planning.plan import Choice, Plan, choose_frontier
 from imaging_platform.settings import load_study
@@ -144,6 +147,8 @@ class HollowSite:
                 raise RuntimeError("cannot be made")
             inputs = self._inputs(asset, session, spec)
             content = [asset, self.meanings.get(asset, ""), inputs]
+            if session and asset != "raw_session":
+                self.tree(asset, session).mkdir(parents=True, exist_ok=True)
             return dg.MaterializeResult(
                 asset_key=spec.key,
                 metadata={"inputs": dg.MetadataValue.json(inputs)},
@@ -151,6 +156,11 @@ class HollowSite:
             )
 
         return hollow
+
+    def tree(self, asset: str, session: str) -> Path:
+        """Return the folder that an asset makes of a session."""
+        key = SessionKey.parse(session)
+        return self.home.root / layout.session_tree("demo", asset, key)
 
     def _inputs(
         self, asset: str, session: str, spec: dg.AssetSpec
@@ -174,5 +184,5 @@ class HollowSite:
         return {
             f"{a}[{key}]": version
             for (a, key), version in versions.items()
-            if key and a in assets
+            if key and a in assets and self.tree(a, key).is_dir()
         }

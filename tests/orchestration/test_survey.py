@@ -198,3 +198,17 @@ def test_the_sensor_leaves_what_failed_alone(site):
     requests = request_stale(site.site(), "1:a")
 
     assert [r.partition_key for r in requests] == SESSIONS[1:]
+
+
+def test_a_session_that_is_removed_by_hand_leaves_the_dataset_once_and_for_all(site):
+    tree = site.tree("bids_session", SESSIONS[1])
+    tree.rmdir()
+
+    first = site.reprocess(NEW)
+    second = site.reprocess(NEW)
+    tree.mkdir()
+    back = site.reprocess(NEW)
+
+    assert set(first) >= {("bids_dataset", ""), ("catalog", "")}
+    assert second == []
+    assert ("bids_dataset", "") in back
