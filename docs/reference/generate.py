@@ -253,6 +253,10 @@ def _home() -> str:
     home = layout.Home(Path("home"))
     files = [
         (home.study_file("STUDY"), "The study file."),
+        (
+            home.decisions_file("STUDY"),
+            "Accepted results and freezes, with author and reason; back it up.",
+        ),
         (home.secret_file("STUDY"), "The study's secret key, mode 0600; back it up."),
         (
             home.released_file("STUDY"),
@@ -284,7 +288,8 @@ def _home() -> str:
             _table(["path", "is"], others),
             "## Published trees\n",
             "A tree holds `.record.json`: asset, partition, code version, inputs, "
-            "tools, report and data version.",
+            "tools, settings, software, report and data version; `.outputs.json`: the "
+            "content digest of each file.",
             "Hidden beside the trees of a study lie `.staging` (what is being built) "
             "and `.holds` (what waits for a person).\n",
             _table(["path", "is"], trees),

@@ -99,6 +99,8 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 report=dataclasses.asdict(report),
                 inputs=inputs,
                 tools={"dcm2niix": dcm2niix.version()},
+                tool_digests={"dcm2niix": dcm2niix.digest()},
+                parameters=settings.model_dump(mode="json"),
             )
         checks = [shown.check_valid(validation), *shown.check_series(report)]
         metadata = shown.converted(report, validation) | shown.attached(attached)
@@ -139,7 +141,7 @@ def _dataset_version(scope: Scope) -> str:
     from imaging_platform.bids.settings import DATASET_FIELDS
 
     told = scope.study.bids.model_dump(mode="json", include={*DATASET_FIELDS})
-    return f"3.{digest_json([told, scope.study.title])[:12]}.{__version__}"
+    return f"4.{digest_json([told, scope.study.title])[:12]}.{__version__}"
 
 
 def _publish_evidence(

@@ -43,6 +43,7 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 target,
                 out_key,
                 report=report,
+                parameters=scope.study.protocol.model_dump(mode="json"),
                 inputs={
                     f"{asset}[{partition}]": record.data_version
                     for (asset, partition), record in sorted(records.items())

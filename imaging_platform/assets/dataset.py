@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from imaging_platform import __version__
 from imaging_platform.assets.scope import publish
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
+from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.tools import dcm2niix
@@ -49,9 +51,13 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
     )
     from imaging_platform.derivatives.motion import BIDSIGNORE
 
+    refuse_frozen(store.root, study.name)
     root = store.path(layout.bids_dataset(study.name))
+    dicom = store.path(layout.anonymized_dicoms(study.name))
     facts = DatasetFacts(
-        versions={"imaging_platform": __version__, "dcm2niix": dcm2niix.version()}
+        versions={"imaging_platform": __version__, "dcm2niix": dcm2niix.version()},
+        # A dataset that was imported has no DICOM here.
+        source=os.path.relpath(dicom, root) if any(dicom.glob("sub-*")) else "",
     )
     with rebuilding(root) as keys:
         records = {
@@ -90,6 +96,7 @@ def index_dataset(
 ) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
     """Publish the pybids index of the dataset and what the validator said."""
     from imaging_platform.bids.layout_index import DATABASE, build_index
+    from imaging_platform.bids.settings import DATASET_FIELDS
     from imaging_platform.catalog.tables import write_issues
 
     key = layout.dataset_index(study.name)
@@ -105,6 +112,7 @@ def index_dataset(
             key,
             report={"sessions": len(described.members)},
             inputs={f"bids_session[{m}]": v for m, v in described.members.items()},
+            parameters=study.bids.model_dump(mode="json", include={*DATASET_FIELDS}),
         )
 
 

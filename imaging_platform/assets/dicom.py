@@ -102,7 +102,13 @@ def _anonymize(
             inputs=inputs,
         )
         values = dataclasses.asdict(report)
-        return (
-            publish(context, store, target, tree_key, report=values, inputs=inputs),
-            report,
+        result = publish(
+            context,
+            store,
+            target,
+            tree_key,
+            report=values,
+            inputs=inputs,
+            parameters=scope.study.deid.model_dump(mode="json"),
         )
+        return result, report

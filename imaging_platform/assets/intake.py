@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,6 +14,7 @@ from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import MissingInput
 from imaging_platform.model.ids import parse_drop_id
+from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.resources.zones import IdentifiedZone
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         from imaging_platform.intake.drop import index_drop
 
         with sealed():
+            refuse_frozen(Path(identified.home), scope.name)
             drop_id = parse_drop_id(context.partition_key)
             labels = identified.labels(scope.name, scope.study.labels)
             settled = find_settled(

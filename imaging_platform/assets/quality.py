@@ -55,6 +55,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 out_key,
                 report=report,
                 inputs=read_versions(store, keys),
+                parameters=scope.study.quality.model_dump(mode="json"),
             )
         return shown.add(result, shown.quality(report), [shown.check_quality(report)])
 

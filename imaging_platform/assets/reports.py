@@ -9,7 +9,13 @@ import dagster as dg
 from imaging_platform.assets import shown
 from imaging_platform.assets.derivatives import tree_key
 from imaging_platform.assets.explaining import explained
-from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
+from imaging_platform.assets.scope import (
+    Scope,
+    make_stamp,
+    publish,
+    read_versions,
+    session_key,
+)
 from imaging_platform.files.digests import digest_file
 from imaging_platform.model import layout
 from imaging_platform.resources.zones import PublishedZone
@@ -105,11 +111,13 @@ def _execute(
     with explained(), contextlib.ExitStack() as stack:
         inputs = {name: stack.enter_context(store.fetch(k)) for name, k in keys.items()}
         target = stack.enter_context(store.stage(out_key))
+        versions = read_versions(store, keys)
         executed = execute_notebook(
             layout.product_file(template),
             target,
             inputs=inputs,
             parameters=parameters,
+            stamp=make_stamp(context, versions),
         )
         return publish(
             context,
@@ -117,7 +125,8 @@ def _execute(
             target,
             out_key,
             report=dataclasses.asdict(executed),
-            inputs=read_versions(store, keys),
+            inputs=versions,
+            parameters=parameters,
         )
 
 
@@ -131,4 +140,4 @@ def _draw(store: Store, keys: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
 
 
 def _code_version(template: str) -> str:
-    return f"1.{digest_file(layout.product_file(template))[:12]}"
+    return f"2.{digest_file(layout.product_file(template))[:12]}"

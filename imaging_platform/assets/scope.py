@@ -12,6 +12,7 @@ import dagster as dg
 from imaging_platform.assets.metering import tell_cost, weigh
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.provenance.record import Record
+from imaging_platform.provenance.stamps import Stamp, digest_origin
 from imaging_platform.settings import Study
 from imaging_platform.storage.store import Store
 
@@ -135,6 +136,14 @@ def read_versions(store: Store, inputs: Mapping[str, str]) -> dict[str, str]:
     return {asset: r.data_version for asset, r in records.items() if r is not None}
 
 
+def make_stamp(context: dg.AssetExecutionContext, inputs: Mapping[str, str]) -> Stamp:
+    """Return what says in a figure of this asset where it comes from."""
+    study, asset = context.asset_key.path
+    partition = context.partition_key if context.has_partition_key else ""
+    origin = digest_origin(_code_version(context), inputs)
+    return Stamp(study, asset, partition, origin)
+
+
 def publish(
     context: dg.AssetExecutionContext,
     store: Store,
@@ -144,6 +153,8 @@ def publish(
     report: Mapping[str, Any],
     inputs: Mapping[str, str],
     tools: Mapping[str, str] | None = None,
+    tool_digests: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
     """
     Publish a staged tree with its record and return what Dagster is told of it.
@@ -158,8 +169,10 @@ def publish(
         The stage's report; no identity.
     inputs
         Data version of each input by asset name.
-    tools
-        Version of each outside tool.
+    tools, tool_digests
+        Version, and digest of the program, of each outside tool.
+    parameters
+        The settings that the tree depends on; no identity.
 
     Returns
     -------
@@ -171,10 +184,11 @@ def publish(
     record = Record(
         asset=asset,
         partition=context.partition_key if context.has_partition_key else "",
-        code_version=context.assets_def.specs_by_key[context.asset_key].code_version
-        or "",
+        code_version=_code_version(context),
         inputs=dict(inputs),
         tools=dict(tools or {}),
+        tool_digests=dict(tool_digests or {}),
+        parameters=dict(parameters or {}),
         report=dict(report),
     )
     n_bytes = weigh(tree)
@@ -187,3 +201,7 @@ def publish(
             **tell_cost(n_bytes),
         },
     }
+
+
+def _code_version(context: dg.AssetExecutionContext) -> str:
+    return context.assets_def.specs_by_key[context.asset_key].code_version or ""

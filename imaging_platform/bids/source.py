@@ -16,7 +16,7 @@ from imaging_platform.bids.completeness import (
     find_incomplete,
 )
 from imaging_platform.bids.par_rec import Pair, is_par_or_rec, read_pairs
-from imaging_platform.files.digests import RECORD_NAME, digest_file
+from imaging_platform.files.digests import DESCRIPTIONS, digest_file
 
 _NUMBERS = (
     "acquisition_number",
@@ -169,15 +169,15 @@ def _as_file(pair: Pair) -> SourceFile:
 
 
 def list_files(folder: Path) -> Iterator[str]:
-    """Yield the path of each file under `folder` but its record, in no order."""
-    record = str(folder / RECORD_NAME)
+    """Yield the path of each file under `folder` but what describes it, in no order."""
+    beside = {str(folder / name) for name in DESCRIPTIONS}
     folders = [str(folder)]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                elif entry.is_file() and entry.path != record:
+                elif entry.is_file() and entry.path not in beside:
                     yield entry.path
 
 

@@ -18,6 +18,7 @@ from imaging_platform.deid.pseudonyms import date_offset_days
 from imaging_platform.deid.vocabulary import is_technical
 from imaging_platform.model.errors import BadConfig, PlatformError
 from imaging_platform.model.layout import Home
+from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.resources.keys import read_secret
 from imaging_platform.settings import Study, enter_home, find_home, load_study
 
@@ -93,6 +94,7 @@ def import_bids(
 
     home = find_home()
     study = load_study(home, name)
+    refuse_frozen(home.root, name)
     rules = _rules(home, study, metadata_file)
     dataset = read_existing(folder, _read_labels(labels_file) if labels_file else {})
     done = _import_all(home, study, dataset, rules)

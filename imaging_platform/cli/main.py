@@ -12,15 +12,19 @@ from imaging_platform import __version__
 from imaging_platform.cli.anonymize import anonymize
 from imaging_platform.cli.attach import attach
 from imaging_platform.cli.bids import bids
+from imaging_platform.cli.decisions import accept, freeze, thaw
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
 from imaging_platform.cli.identity import audit, whois
 from imaging_platform.cli.import_bids import import_bids
 from imaging_platform.cli.keys import key
+from imaging_platform.cli.lineage import impact, trace
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
 from imaging_platform.cli.planning import plan, why
 from imaging_platform.cli.policy import policy
+from imaging_platform.cli.provenance import provenance
+from imaging_platform.cli.rebuild import rebuild_index
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.reprocessing import reprocess
 from imaging_platform.cli.stages import convert, qc
@@ -47,6 +51,10 @@ for command in (
     import_bids,
     attach,
     process,
+    trace,
+    impact,
+    provenance,
+    rebuild_index,
     status,
     plan,
     why,
@@ -54,6 +62,9 @@ for command in (
     where,
     release,
     unrelease,
+    accept,
+    freeze,
+    thaw,
     demo,
     up,
     anonymize,

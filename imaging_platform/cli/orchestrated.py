@@ -19,6 +19,7 @@ from imaging_platform.cli.printing import (
 )
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.layout import ZONES, Home
+from imaging_platform.planning.decisions import read_decisions, refuse_frozen
 from imaging_platform.settings import enter_home, find_home, load_study
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def ingest(source: Path, name: str) -> None:
 
     home = find_home()
     load_study(home, name)
+    refuse_frozen(home.root, name)
     if not source.exists():
         raise BadInput("There is no such folder or file.", fix="Check the path.")
     put_in_inbox(source, home.zone("inbox", name))
@@ -72,7 +74,13 @@ def process_home(home: Home, names: list[str], *, jobs: int, quiet: bool) -> Out
     from imaging_platform.processing.loop import Loop, only_one
     from imaging_platform.resources.zones import IdentifiedZone
 
-    scopes = [Scope(load_study(home, name)) for name in names or home.studies()]
+    for name in names:
+        refuse_frozen(home.root, name)
+    scopes = [
+        Scope(load_study(home, name))
+        for name in names or home.studies()
+        if not _tell_frozen(home, name)
+    ]
     with only_one(home.dagster), dg.DagsterInstance.get() as instance:
         loop = Loop(
             instance,
@@ -164,6 +172,14 @@ def up(port: int) -> int:
             ],
             cwd=home.dagster,
         )
+
+
+def _tell_frozen(home: Home, name: str) -> bool:
+    """Say that a study is left out, if it is frozen."""
+    frozen = read_decisions(home.root, name).frozen
+    if frozen:
+        click.echo(f"Study {name} is {frozen}; nothing of it is run.", err=True)
+    return frozen is not None
 
 
 def _ignore(step: object) -> None:

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 CHUNK_BYTES = 1 << 20
@@ -18,6 +18,12 @@ VOLATILE_SIDECAR_KEYS = frozenset(
 
 RECORD_NAME = ".record.json"
 """The provenance record of a published tree; it describes the tree, it is not in it."""
+
+OUTPUTS_NAME = ".outputs.json"
+"""The content digest of each file of a published tree by its path; not in it either."""
+
+DESCRIPTIONS = frozenset({RECORD_NAME, OUTPUTS_NAME})
+"""Files at the top of a published tree that are no part of it."""
 
 
 def digest_bytes(data: bytes) -> str:
@@ -67,22 +73,34 @@ def digest_tree(root: Path) -> str:
     Return the data version of a folder: SHA-256 over (relative path, content digest).
 
     Files are taken in the order of their POSIX paths, so neither the order of
-    the directory nor times, owners or modes matter. The tree's own record
-    (`RECORD_NAME`) is left out. An empty folder has a digest too.
+    the directory nor times, owners or modes matter. What describes the tree
+    (`DESCRIPTIONS`) is left out. An empty folder has a digest too.
     """
+    return digest_listing(digest_files(root))
+
+
+def digest_files(root: Path) -> dict[str, str]:
+    """Return the content digest of each file of a folder by its POSIX path, sorted."""
+    return {
+        path.relative_to(root).as_posix(): digest_content(path)
+        for path in sorted_files(root)
+    }
+
+
+def digest_listing(outputs: Mapping[str, str]) -> str:
+    """Return the data version of a folder whose files have these content digests."""
     listing = hashlib.sha256()
-    for path in sorted_files(root):
-        name = path.relative_to(root).as_posix()
-        listing.update(f"{name}\0{digest_content(path)}\n".encode())
+    for name, digest in sorted(outputs.items()):
+        listing.update(f"{name}\0{digest}\n".encode())
     return listing.hexdigest()
 
 
 def sorted_files(root: Path) -> list[Path]:
-    """Return each regular file under `root` but its record, in order of POSIX path."""
+    """Return each file of a tree in order of POSIX path, but what describes it."""
     found = (
         path
         for path in root.rglob("*")
-        if path.is_file() and path.relative_to(root).as_posix() != RECORD_NAME
+        if path.is_file() and path.relative_to(root).as_posix() not in DESCRIPTIONS
     )
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 

@@ -11,7 +11,7 @@ made again, the same.
 from __future__ import annotations
 
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +34,7 @@ from imaging_platform.intake.index import (
     digest_members,
     read_index,
     read_members,
+    read_placed,
     write_index,
 )
 from imaging_platform.intake.placing import LabelStudy, place_sessions
@@ -46,7 +47,13 @@ from imaging_platform.intake.receipt import (
 )
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.store import keep_content
-from imaging_platform.intake.zone import DropFolder, drop_folder, locked, store_path
+from imaging_platform.intake.zone import (
+    DropFolder,
+    drop_folder,
+    drop_folders,
+    locked,
+    store_path,
+)
 from imaging_platform.model.errors import Held
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem
@@ -185,19 +192,38 @@ def report_drop(zone: Path, drop_id: str) -> DropReport:
         The identifier has another form.
     """
     drop = drop_folder(zone, drop_id)
+    placed = read_placed(drop)
+    keys = frozenset(session_key for _, session_key in placed)
+    return _report(drop, placed, read_members(zone, session_keys=keys))
+
+
+def report_drops(zone: Path) -> Iterator[DropReport]:
+    """Yield what became of each drop that was indexed, as `report_drop` does."""
+    drops = [drop for drop in drop_folders(zone) if drop.receipt.exists()]
+    indexes = [read_placed(drop) for drop in drops]
+    members: defaultdict[str, set[str]] = defaultdict(set)
+    for placed in indexes:
+        for sha256, session_key in placed:
+            members[session_key].add(sha256)
+    for drop, placed in zip(drops, indexes, strict=True):
+        keys = {session_key for _, session_key in placed}
+        yield _report(drop, placed, {key: members[key] for key in keys})
+
+
+def _report(
+    drop: DropFolder,
+    placed: Sequence[tuple[str, str]],
+    members: Mapping[str, set[str]],
+) -> DropReport:
     every_line = read_receipt(drop)
-    placed = {line.sha256 for line in every_line if line.reason == PLACED_LATER}
+    later = {line.sha256 for line in every_line if line.reason == PLACED_LATER}
     lines = [
         line
         for line in every_line
-        if line.sha256 not in placed or line.verdict is not Verdict.QUARANTINED
+        if line.sha256 not in later or line.verdict is not Verdict.QUARANTINED
     ]
-    rows = read_index(drop)
-    members = read_members(
-        zone, session_keys=frozenset(row.session_key for row in rows)
-    )
     return DropReport(
-        drop_id=drop_id,
+        drop_id=drop.drop_id,
         n_arrivals=len({line.arrival for line in lines}),
         n_files=len(lines),
         n_bytes=sum(line.n_bytes for line in lines),
@@ -219,7 +245,7 @@ def report_drop(zone: Path, drop_id: str) -> DropReport:
             SessionMembers(key, len(digests), digest_members(digests))
             for key, digests in sorted(members.items())
         ),
-        data_version=digest_json(sorted((row.sha256, row.session_key) for row in rows)),
+        data_version=digest_json(sorted(placed)),
     )
 
 

@@ -89,6 +89,16 @@ def read_members(zone: Path, *, session_keys: frozenset[str]) -> dict[str, set[s
     return members
 
 
+def read_placed(drop: DropFolder) -> list[tuple[str, str]]:
+    """Return digest and session key of each accepted file of a drop."""
+    if not drop.index.exists():
+        return []
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(drop.index, columns=["sha256", "session_key"])
+    return [(row["sha256"], row["session_key"]) for row in table.to_pylist()]
+
+
 def digest_members(digests: Sequence[str] | set[str]) -> str:
     """Return one digest for the members of a session, whatever their order."""
     return digest_json(sorted(digests))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from imaging_platform.model.ids import SessionKey
 
@@ -52,6 +55,10 @@ class Home:
         """Return the path of a study's ``study.yaml``."""
         return self.root / "studies" / study / "study.yaml"
 
+    def decisions_file(self, study: str) -> Path:
+        """Return the path of the list of accepted results and freezes of a study."""
+        return self.root / "studies" / study / "decisions.jsonl"
+
     def secret_file(self, study: str) -> Path:
         """Return the path of a study's secret key, outside every data tree."""
         return self.root / "keys" / f"{study}.key"
@@ -59,6 +66,11 @@ class Home:
     def guard_file(self, study: str, key: SessionKey) -> Path:
         """Return the path of what must not be found in what is made of a session."""
         return self.zone("identified", study) / "guard" / f"{key}.json"
+
+    def guard_files(self, study: str, partition: str = "") -> list[Path]:
+        """Return what must not be found of one session, or of all, as far as known."""
+        folder = self.zone("identified", study) / "guard"
+        return sorted(folder.glob(f"{partition or '*'}.json"))
 
     def released_file(self, study: str) -> Path:
         """Return the path of the list of series that a person let through."""
@@ -112,6 +124,10 @@ def bids_dataset(study: str) -> str:
 def derivative(study: str, pipeline: str, key: SessionKey) -> str:
     """Return the key of a session inside one of the study's derivative datasets."""
     return f"{derivative_dataset(study, pipeline)}/{_entities(key)}"
+
+
+def _derivative_of(pipeline: str, study: str, key: SessionKey) -> str:
+    return derivative(study, pipeline, key)
 
 
 def derivative_dataset(study: str, pipeline: str) -> str:
@@ -210,6 +226,115 @@ def dataset_validation(study: str) -> str:
 
 def _entities(key: SessionKey) -> str:
     return f"sub-{key.subject}/ses-{key.session}"
+
+
+SESSION_TREES: Mapping[str, Callable[[str, SessionKey], str]] = MappingProxyType(
+    {
+        "raw_session": raw_session,
+        "anonymized_dicom": anonymized_dicom,
+        "deid_report": deid_report,
+        "attachments": attachments,
+        "bids_session": bids_session,
+        "bids_evidence": bids_evidence,
+        **{p: functools.partial(_derivative_of, p) for p in PIPELINES},
+        "session_quality": session_quality,
+        "session_report": session_report,
+    }
+)
+"""Key of each tree that a session can have, by its name, upstream first."""
+
+STUDY_TREES: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {
+        "bids_dataset": dataset_index,
+        "catalog": catalog,
+        "study_report": study_report,
+        "processing_plan": processing_plan,
+    }
+)
+"""Key of each tree of a whole study, by its name, upstream first."""
+
+BESIDE = frozenset({"deid_report", "attachments", "bids_evidence"})
+"""Trees that are no asset of their own: they stand beside one, or people bring them."""
+
+
+def dataset_files(study: str) -> tuple[str, ...]:
+    """Return patterns of the files that ``bids_dataset`` writes beside its sessions."""
+    top, derived = bids_dataset(study), derivative_dataset(study, "*")
+    return f"{top}/*.*", f"{top}/sub-*/*.*", f"{derived}/*.*"
+
+
+def tree_key(study: str, name: str, partition: str) -> str:
+    """
+    Return the key of a tree by its name.
+
+    Parameters
+    ----------
+    name
+        One of `SESSION_TREES` or `STUDY_TREES`.
+    partition
+        Session key; empty for a tree of the whole study.
+
+    Examples
+    --------
+    >>> tree_key("demo", "motion", "sub-01_ses-2")
+    'derivatives/demo/motion/sub-01/ses-2'
+    >>> tree_key("demo", "catalog", "")
+    'catalog/demo/tables'
+    """
+    if name in STUDY_TREES:
+        return STUDY_TREES[name](study)
+    return SESSION_TREES[name](study, SessionKey.parse(partition))
+
+
+def find_tree(key: str) -> tuple[str, str, str] | None:
+    """
+    Return study, name and partition of the tree that stands at a key, or above it.
+
+    What lies at the top of a BIDS dataset belongs to ``bids_dataset``, which makes
+    it. None for what no tree holds.
+
+    Examples
+    --------
+    >>> find_tree("derivatives/demo/motion/sub-01/ses-2/func/x.tsv")
+    ('demo', 'motion', 'sub-01_ses-2')
+    >>> find_tree("bids/demo/participants.tsv")
+    ('demo', 'bids_dataset', '')
+    >>> find_tree("studies/demo/study.yaml")
+    """
+    match key.split("/"):
+        case ["identified", study, "sessions", session, *_]:
+            found = study, "raw_session", session
+        case ["dicom", study, session, *_]:
+            found = study, "anonymized_dicom", session
+        case ["bids", study, subject, session, *_] if session.startswith("ses-"):
+            found = study, "bids_session", f"{subject}_{session}"
+        case ["derivatives", study, pipeline, subject, session, *_] if (
+            pipeline in PIPELINES
+        ):
+            found = study, pipeline, f"{subject}_{session}"
+        case ["catalog", study, "quality", session, *_]:
+            found = study, "session_quality", session
+        case ["catalog", study, "deid", session, *_]:
+            found = study, "deid_report", session
+        case ["catalog", study, "evidence", session, *_]:
+            found = study, "bids_evidence", session
+        case ["catalog", study, "attachments", session, *_]:
+            found = study, "attachments", session
+        case ["reports", study, "sessions", session, *_]:
+            found = study, "session_report", session
+        case ["catalog", study, "plan", *_]:
+            found = study, "processing_plan", ""
+        case ["catalog", study, "tables", *_]:
+            found = study, "catalog", ""
+        case ["reports", study, "study", *_]:
+            found = study, "study_report", ""
+        case ["catalog", study, "layout", *_] | ["bids", study, *_]:
+            found = study, "bids_dataset", ""
+        case ["derivatives", study, _, _]:
+            found = study, "bids_dataset", ""
+        case _:
+            found = None
+    return found
 
 
 def product_file(name: str) -> Path:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -17,6 +15,7 @@ from imaging_platform.files.digests import digest_tree
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, InvalidOutput
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.processing.telling import tell_made
 from imaging_platform.provenance.record import EXISTING_DATASET, Record
 from imaging_platform.storage.store import Store
 from imaging_platform.survey.history import read_made
@@ -91,7 +90,16 @@ def publish_import(
     validation = _validate(tree, key, scope)
     if not is_same:
         store.publish(tree, place, record)
-    _tell(instance, scope, record, version, shown.converted(report, validation))
+    instance.add_dynamic_partitions(scope.sessions.name or "", [str(key)])
+    tell_made(
+        instance,
+        scope,
+        BIDS_SESSION,
+        dataclasses.replace(record, data_version=version),
+        key=place,
+        description="Imported from an existing BIDS dataset.",
+        metadata=shown.converted(report, validation),
+    )
     return "new" if known is None else "changed"
 
 
@@ -105,31 +113,3 @@ def _validate(tree: Path, key: SessionKey, scope: Scope) -> Validation:
             fix="Correct it in the dataset, or give what lacks by --metadata.",
         )
     return validation
-
-
-def _tell(
-    instance: dg.DagsterInstance,
-    scope: Scope,
-    record: Record,
-    version: str,
-    metadata: Mapping[str, Any],  # what `shown` returns
-) -> None:
-    instance.add_dynamic_partitions(scope.sessions.name or "", [record.partition])
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            asset_key=scope.key(BIDS_SESSION),
-            partition=record.partition,
-            description="Imported from an existing BIDS dataset.",
-            metadata={
-                **metadata,
-                "inputs": dg.MetadataValue.json(dict(record.inputs)),
-                "published": layout.bids_session(
-                    scope.name, SessionKey.parse(record.partition)
-                ),
-            },
-            tags={
-                "dagster/data_version": version,
-                "dagster/code_version": record.code_version,
-            },
-        )
-    )

@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imaging_platform.files.digests import RECORD_NAME
+from imaging_platform.files.digests import (
+    OUTPUTS_NAME,
+    RECORD_NAME,
+    digest_files,
+    digest_listing,
+)
 from imaging_platform.files.writing import write_json
+from imaging_platform.provenance.software import read_software
 
 EXISTING_DATASET = "existing_dataset"
 """Input of a session that was imported; its value is the content that came in."""
@@ -34,12 +40,16 @@ class Record:
         Version of the code and of the settings that it depends on.
     inputs
         Data version of each input by asset name.
-    tools
-        Version of each outside tool by its name.
+    tools, tool_digests
+        Version, and SHA-256 of the program, of each outside tool by its name.
+    parameters
+        The settings that it depends on, without identity.
     report
         The stage's report as plain values, without identity.
     data_version
         Content digest of the tree; empty until it is published.
+    software
+        What made it (`imaging_platform.provenance.software`); empty until then.
     """
 
     asset: str
@@ -47,13 +57,31 @@ class Record:
     code_version: str
     inputs: Mapping[str, str] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
+    tool_digests: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # a section's own shape
     report: Mapping[str, Any] = field(default_factory=dict)  # a stage's own shape
     data_version: str = ""
+    software: Mapping[str, Any] = field(default_factory=dict)  # `Software` as JSON
 
     @property
     def is_imported(self) -> bool:
         """Whether the tree was imported from an existing dataset, not made here."""
         return EXISTING_DATASET in self.inputs
+
+
+def seal_record(tree: Path, record: Record) -> Record:
+    """
+    Return the record of a complete tree, with what came out and what made it.
+
+    The content digest of each file is written beside, as ``.outputs.json``.
+    """
+    outputs = digest_files(tree)
+    write_json(tree / OUTPUTS_NAME, outputs)
+    return dataclasses.replace(
+        record,
+        data_version=digest_listing(outputs),
+        software=dataclasses.asdict(read_software()),
+    )
 
 
 def write_record(tree: Path, record: Record) -> None:
@@ -68,3 +96,15 @@ def read_record(tree: Path) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return Record(**json.loads(text))
+
+
+def read_outputs(tree: Path) -> dict[str, str]:
+    """
+    Return the content digest of each file of a published tree by its path.
+
+    Empty for a tree that an earlier version published.
+    """
+    try:
+        return json.loads((tree / OUTPUTS_NAME).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}

@@ -18,6 +18,7 @@ from imaging_platform.model.errors import (
     PlatformError,
     ToolFailed,
 )
+from imaging_platform.provenance.stamps import Stamp, stamp_markup, stamp_notebook
 from imaging_platform.reporting.results import RESULTS_NAME, read_results
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def execute_notebook(
     *,
     inputs: Mapping[str, Path],
     parameters: Mapping[str, Parameter],
+    stamp: Stamp | None = None,
     timeout_s: float = 600,
 ) -> ExecutedNotebook:
     """
@@ -90,6 +92,8 @@ def execute_notebook(
         Name in ``inputs/`` to an existing file or folder.
     parameters
         Plain values, stored in clear: no secret, no absolute path.
+    stamp
+        Where the report comes from; put into notebook, page and each figure.
     timeout_s
         Wall-clock limit of all cells together, in seconds.
 
@@ -119,7 +123,7 @@ def execute_notebook(
         places = _place_inputs(scratch, inputs)
         given = {name: parameters[name] for name in sorted(parameters)}
         failure = _run(template, scratch, given, timeout_s)
-        return _publish(template, target, scratch, places, given, failure)
+        return _publish(template, target, scratch, places, given, failure, stamp)
 
 
 def read_template(template: Path) -> NotebookNode:
@@ -316,6 +320,7 @@ def _publish(
     places: dict[str, str],
     given: dict[str, Parameter],
     failure: PlatformError | None,
+    stamp: Stamp | None,
 ) -> ExecutedNotebook:
     import nbformat
 
@@ -327,6 +332,10 @@ def _publish(
     notebook = canonical_notebook(nbformat.read(source, as_version=4), places)
     results = read_results(scratch / "kernel")
     page = render_page(notebook, failure=_say(failure, places))
+    if stamp is not None:
+        # The page has its own copies: what renders it takes metadata away.
+        page = stamp_markup(page, stamp)
+        stamp_notebook(notebook, stamp)
     failure = failure or _judge(template, page)
     if failure is not None:
         said = _say(failure, places)

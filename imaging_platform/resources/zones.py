@@ -10,6 +10,7 @@ import dagster as dg
 from imaging_platform.deid.labels import Labels, LabelSettings
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import IDENTIFIED_ZONES, ZONES, Home
+from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.resources.keys import read_secret
 from imaging_platform.resources.mapping import read_labels
 from imaging_platform.storage.local import LocalStore
@@ -93,6 +94,14 @@ class PublishedZone(dg.ConfigurableResource):
         """Return the store of published trees; it refuses keys with identity."""
         zones = tuple(zone for zone in ZONES if zone not in IDENTIFIED_ZONES)
         return LocalStore(Path(self.home), zones=zones)
+
+    def frozen(self, study: str) -> str | None:
+        """Return who froze `study` and why; None when it is not frozen."""
+        return read_decisions(Path(self.home), study).frozen
+
+    def count_decisions(self, study: str) -> int:
+        """Return how many decisions about `study` there are; the number only grows."""
+        return len(read_decisions(Path(self.home), study).steps)
 
     def link(self, key: str) -> str:
         """Return the address at which `imaging-platform up` serves a published file."""

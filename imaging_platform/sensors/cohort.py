@@ -5,6 +5,7 @@ import time
 import dagster as dg
 
 from imaging_platform.assets.scope import STUDY_TAG, Scope
+from imaging_platform.resources.zones import PublishedZone
 
 INTERVAL_S = 30
 LONGEST_WAIT_S = 600
@@ -27,7 +28,11 @@ def make_cohort_sensor(scope: Scope) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Rebuilds what spans all sessions, once no session is running.",
     )
-    def cohort(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def cohort(
+        context: dg.SensorEvaluationContext, published: PublishedZone
+    ) -> dg.SensorResult | dg.SkipReason:
+        if frozen := published.frozen(scope.name):
+            return dg.SkipReason(f"The study is {frozen}.")
         newest = newest_report(scope, context.instance)
         done, waiting_since_s = _parse_cursor(context.cursor)
         if newest is None or newest == done:

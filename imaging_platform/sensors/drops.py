@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
-from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
 
 INTERVAL_S = 10
 MOST_DROPS_A_TICK = 50
@@ -24,8 +24,12 @@ def make_drops_sensor(scope: Scope) -> dg.SensorDefinition:
         description="Indexes each drop of the inbox once it has settled.",
     )
     def drops(
-        context: dg.SensorEvaluationContext, identified: IdentifiedZone
+        context: dg.SensorEvaluationContext,
+        identified: IdentifiedZone,
+        published: PublishedZone,
     ) -> dg.SensorResult | dg.SkipReason:
+        if frozen := published.frozen(scope.name):
+            return dg.SkipReason(f"The study is {frozen}.")
         if not identified.inbox(scope.name).is_dir():
             return dg.SkipReason("No inbox yet: `imaging-platform study new` makes it.")
         requests, waiting = request_drops(

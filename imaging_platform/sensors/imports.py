@@ -7,6 +7,7 @@ import dagster as dg
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model.layout import PIPELINES
 from imaging_platform.provenance.record import EXISTING_DATASET
+from imaging_platform.resources.zones import PublishedZone
 
 INTERVAL_S = 30
 MOST_EVENTS_A_TICK = 200
@@ -24,7 +25,11 @@ def make_imports_sensor(scope: Scope) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Processes each session that was imported from a BIDS dataset.",
     )
-    def imports(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def imports(
+        context: dg.SensorEvaluationContext, published: PublishedZone
+    ) -> dg.SensorResult | dg.SkipReason:
+        if frozen := published.frozen(scope.name):
+            return dg.SkipReason(f"The study is {frozen}.")
         requests, cursor = request_imported(
             scope, context.instance, cursor=context.cursor
         )

@@ -6,6 +6,7 @@ from typing import cast
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
+from imaging_platform.resources.zones import PublishedZone
 
 INTERVAL_S = 10
 MOST_SESSIONS_A_TICK = 50
@@ -21,7 +22,11 @@ def make_sessions_sensor(scope: Scope) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Processes each session that a drop brought or changed.",
     )
-    def sessions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def sessions(
+        context: dg.SensorEvaluationContext, published: PublishedZone
+    ) -> dg.SensorResult | dg.SkipReason:
+        if frozen := published.frozen(scope.name):
+            return dg.SkipReason(f"The study is {frozen}.")
         requests, cursor = request_sessions(
             scope, context.instance, cursor=context.cursor
         )

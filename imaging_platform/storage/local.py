@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_platform.files.digests import digest_tree
 from imaging_platform.files.staging import publish_tree, recover_target, staged_tree
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.errors import BadConfig, MissingInput
 from imaging_platform.model.layout import ZONES
-from imaging_platform.provenance.record import Record, read_record, write_record
+from imaging_platform.planning.decisions import refuse_frozen
+from imaging_platform.provenance.record import (
+    Record,
+    read_record,
+    seal_record,
+    write_record,
+)
 from imaging_platform.storage.proof import refuse_held, refuse_unproved
 
 HOLDS = ".holds"
@@ -70,16 +74,18 @@ class LocalStore:
     @contextlib.contextmanager
     def stage(self, key: str) -> Iterator[Path]:
         """Give a folder in the study's own staging area; see `Store.stage`."""
+        self._refuse_frozen(key)
         with staged_tree(self._study_folder(key), _name_in_study(key)) as tree:
             yield tree
 
     def publish(self, tree: Path, key: str, record: Record) -> str:
         """Exchange the staged folder with the published one; see `Store.publish`."""
-        version = digest_tree(tree)
-        write_record(tree, dataclasses.replace(record, data_version=version))
+        self._refuse_frozen(key)
+        sealed = seal_record(tree, record)
+        write_record(tree, sealed)
         publish_tree(tree, self.path(key))
         self._hold_file(key).unlink(missing_ok=True)
-        return version
+        return sealed.data_version
 
     def read(self, key: str) -> Record | None:
         """Return the record at `key`; see `Store.read`."""
@@ -94,6 +100,9 @@ class LocalStore:
         files = sorted((self._study_folder(prefix) / HOLDS).glob("*.json"))
         holds = [json.loads(file.read_text()) for file in files]
         return {h["key"]: h["reason"] for h in holds if h["key"].startswith(prefix)}
+
+    def _refuse_frozen(self, key: str) -> None:
+        refuse_frozen(self.root, key.split("/")[1])
 
     def _read_hold(self, key: str) -> str | None:
         try:

@@ -25,14 +25,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from imaging_platform.files.digests import (
+    OUTPUTS_NAME,
     digest_bytes,
     digest_file,
-    digest_tree,
     sorted_files,
 )
 from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
 from imaging_platform.model.layout import ZONES
-from imaging_platform.provenance.record import Record, write_record
+from imaging_platform.provenance.record import Record, seal_record, write_record
 from imaging_platform.storage.bucket import Bucket
 from imaging_platform.storage.proof import refuse_held, refuse_unproved
 
@@ -105,7 +105,7 @@ class S3Store:
         left behind is deleted after the pointer has moved.
         """
         self._check_zone(key)
-        record = dataclasses.replace(record, data_version=digest_tree(tree))
+        record = seal_record(tree, record)
         manifest = _list_files(tree)
         # Read before the first upload: see the race that `exchange` decides.
         old, etag = self._read_pointer(key)
@@ -271,7 +271,7 @@ def _list_files(tree: Path) -> dict[str, str]:
     """Return the SHA-256 of the bytes of each file by its path in the tree."""
     return {
         file.relative_to(tree).as_posix(): digest_file(file)
-        for file in sorted_files(tree)
+        for file in (*sorted_files(tree), tree / OUTPUTS_NAME)
     }
 
 

@@ -32,7 +32,14 @@ class Store(Protocol):
         ...
 
     def stage(self, key: str) -> AbstractContextManager[Path]:
-        """Give an empty folder in which the next tree of `key` is built."""
+        """
+        Give an empty folder in which the next tree of `key` is built.
+
+        Raises
+        ------
+        Held
+            The study is frozen (`imaging_platform.planning.decisions`).
+        """
         ...
 
     def publish(self, tree: Path, key: str, record: Record) -> str:
@@ -40,6 +47,11 @@ class Store(Protocol):
         Put a staged tree and its record at `key` and return its data version.
 
         A hold at `key` ends with it.
+
+        Raises
+        ------
+        Held
+            The study is frozen.
         """
         ...
 

@@ -19,9 +19,9 @@ from imaging_platform.planning.cells import (
     Cell,
     Decisions,
     Facts,
-    Undecided,
     judge_partition,
 )
+from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.planning.plan import Plan
 from imaging_platform.planning.reasons import DECIDED, Reason
 from imaging_platform.planning.state import Made, Node
@@ -74,7 +74,7 @@ class Site:
     @functools.cached_property
     def decisions(self) -> Decisions:
         """What people decided about results."""
-        return Undecided()
+        return read_decisions(self.store.root, self.scope.name)
 
     def nodes(self, partitions: dg.PartitionsDefinition | None) -> list[Node]:
         """Return the study's assets with these partitions, upstream first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from imaging_platform.files.digests import digest_file
 from imaging_platform.tools.run import Completed, run
 
 
@@ -62,6 +63,12 @@ def program() -> str:
     import dcm2niix
 
     return str(dcm2niix.bin)
+
+
+@functools.cache
+def digest() -> str:
+    """Return the SHA-256 of the dcm2niix binary."""
+    return digest_file(Path(program()))
 
 
 @functools.cache

@@ -238,8 +238,8 @@ def test_a_changed_session_is_imported_again_and_no_other(lab):
 def test_a_kill_before_dagster_was_told_is_mended_by_the_next_import(lab, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(
-            "imaging_platform.processing.imports._tell",
-            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
+            "imaging_platform.processing.imports.tell_made",
+            lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt),
         )
         assert lab.run().exception is not None
 

@@ -11,13 +11,19 @@ import pytest
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
 from imaging_platform.model.layout import Home
-from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.planning.decisions import (
+    Action,
+    Decision,
+    append_decision,
+)
+from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
 from imaging_platform.sensors.cohort import make_cohort_sensor
 from imaging_platform.sensors.drops import (
     MOST_ATTEMPTS,
     make_drops_sensor,
     request_drops,
 )
+from imaging_platform.sensors.imports import make_imports_sensor
 from imaging_platform.sensors.sessions import (
     MOST_SESSIONS_A_TICK,
     make_sessions_sensor,
@@ -59,6 +65,9 @@ def _drop(home: Home, name: str, *, age_s: float, size: int = 10) -> None:
 
 
 def _tick(sensor, instance, cursor=None, **resources):
+    # Home and instance are one folder here.
+    published = PublishedZone(home=instance.root_directory, reports_url="")
+    resources = {"published": published, **resources}
     context = dg.build_sensor_context(
         instance=instance, cursor=cursor, resources=resources
     )
@@ -315,3 +324,32 @@ def _empty_job(name):
         nothing()
 
     return empty
+
+
+def test_a_frozen_study_starts_nothing_and_goes_on_where_it_was_when_thawed(
+    home, scope, identified, instance
+):
+    _drop(home, "KESTREL^ANNIKA", age_s=0)
+    (home.zone("inbox", "demo") / "KESTREL^ANNIKA" / ".complete").touch()
+    _report(instance, "session_report", "sub-B_ses-1")
+    _report_index(instance, {f"sub-A{n}_ses-1": "d" for n in range(3)})
+    makers = (
+        make_drops_sensor,
+        make_sessions_sensor,
+        make_imports_sensor,
+        make_cohort_sensor,
+    )
+    _decide(home, "freeze")
+
+    ticks = [_tick(m(scope), instance, identified=identified) for m in makers]
+    _decide(home, "thaw")
+    thawed = _tick(make_sessions_sensor(scope), instance)
+
+    assert {str(tick.skip_message) for tick in ticks} == {
+        "The study is frozen by ada: published."
+    }
+    assert len(thawed.run_requests) == 3
+
+
+def _decide(home: Home, action: Action) -> None:
+    append_decision(home.root, "demo", Decision(action, "ada", "published", "now"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imaging_platform.files.digests import RECORD_NAME, digest_tree
+from imaging_platform.files.digests import DESCRIPTIONS, RECORD_NAME, digest_tree
 from imaging_platform.model.errors import BadConfig, Held, IdentityLeak, MissingInput
 from imaging_platform.model.layout import ZONES
 from imaging_platform.provenance.record import Record
@@ -38,7 +38,7 @@ def _read(store: Store, key: str = KEY) -> dict[str, str]:
         return {
             file.relative_to(tree).as_posix(): file.read_text()
             for file in tree.rglob("*")
-            if file.is_file() and file.name != RECORD_NAME
+            if file.is_file() and file.name not in DESCRIPTIONS
         }
 
 
@@ -243,7 +243,7 @@ def test_the_last_tree_is_what_is_read_whatever_came_before(make_store, history)
         found = {
             file.relative_to(tree).as_posix(): file.read_bytes()
             for file in tree.rglob("*")
-            if file.is_file() and file.name != RECORD_NAME
+            if file.is_file() and file.name not in DESCRIPTIONS
         }
     assert found == history[-1]
 

@@ -1,0 +1,150 @@
+"""``imaging-platform accept``, ``freeze``, ``thaw``: what a person decides."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from imaging_platform.cli.planning import choose_study
+from imaging_platform.cli.terminal import find_user
+from imaging_platform.files.audit import append_audit
+from imaging_platform.files.writing import write_text
+from imaging_platform.model.errors import BadConfig, IdentityLeak
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.layout import Home
+from imaging_platform.planning.decisions import (
+    Action,
+    Decision,
+    append_decision,
+    digest_inputs,
+    read_decisions,
+)
+from imaging_platform.settings import enter_home, find_home, load_study
+
+REASON = click.option(
+    "--reason", required=True, help="Why; shown to everybody, so without a name."
+)
+AUTHOR = click.option(
+    "--author", help="Who decides it; the user of this computer when left out."
+)
+
+
+@click.command()
+@click.argument("asset")
+@click.argument("session")
+@click.option("--study", "name", help="The study; needed when there are several.")
+@AUTHOR
+@REASON
+@click.option("--withdraw", is_flag=True, help="Take an acceptance back instead.")
+def accept(
+    asset: str,
+    session: str,
+    name: str | None,
+    author: str | None,
+    reason: str,
+    withdraw: bool,
+) -> None:
+    """
+    Let ASSET of SESSION count as current, though code or inputs have changed.
+
+    It holds for this result and for the code and inputs of now: when one of them
+    changes again, the result is out of date again.
+    """
+    home, key = find_home(), SessionKey.parse(session)
+    study = load_study(home, choose_study(home, name)).name
+    bound = {} if withdraw else _read_bound(home, study, asset, key)
+    decision = Decision(
+        action="withdraw" if withdraw else "accept",
+        author=author or find_user(),
+        reason=reason,
+        when=_now(),
+        asset=asset,
+        partition=str(key),
+        **bound,
+    )
+    _record(home, study, decision)
+    done = "is decided by the plan again" if withdraw else "counts as current"
+    click.echo(f"{asset} of {key} {done}.")
+
+
+@click.command()
+@click.argument("name", metavar="STUDY")
+@AUTHOR
+@REASON
+def freeze(name: str, author: str | None, reason: str) -> None:
+    """Touch nothing of STUDY any more: no run, no import, no new drop."""
+    _decide(name, "freeze", author, reason)
+    click.echo(f"Study {name} is frozen; `imaging-platform thaw {name}` ends it.")
+
+
+@click.command()
+@click.argument("name", metavar="STUDY")
+@AUTHOR
+@REASON
+def thaw(name: str, author: str | None, reason: str) -> None:
+    """End the freeze of STUDY; what has waited goes on."""
+    if read_decisions(find_home().root, load_study(find_home(), name).name).frozen:
+        _decide(name, "thaw", author, reason)
+        click.echo(f"Go on with: imaging-platform process --study {name}")
+    else:
+        raise BadConfig(f"Study {name} is not frozen.", fix="There is nothing to thaw.")
+
+
+def _decide(study: str, action: Action, author: str | None, reason: str) -> None:
+    home = find_home()
+    load_study(home, study)
+    _record(home, study, Decision(action, author or find_user(), reason, _now()))
+
+
+def _record(home: Home, study: str, decision: Decision) -> None:
+    """Write the audit trail and then the list, so that nothing is decided unseen."""
+    _refuse_identity(home, study, decision)
+    subject = f"{decision.asset} of {decision.partition}"
+    append_audit(
+        home.zone("identified", study),
+        action=decision.action,
+        subject=subject if decision.asset else f"study {study}",
+        author=decision.author,
+        reason=decision.reason,
+        now=datetime.fromisoformat(decision.when),
+    )
+    append_decision(home.root, study, decision)
+
+
+def _refuse_identity(home: Home, study: str, decision: Decision) -> None:
+    """Refuse words that name a subject of the study: everybody reads them."""
+    from imaging_platform.deid.echo import find_echoes
+    from imaging_platform.deid.guard_store import load_identifiers
+
+    with tempfile.TemporaryDirectory(prefix="decision-") as scratch:
+        words = f"{decision.author}\n{decision.reason}\n"
+        write_text(Path(scratch) / "words", words)
+        for file in home.guard_files(study, decision.partition):
+            if find_echoes(Path(scratch), load_identifiers(file)):
+                raise IdentityLeak(
+                    "Author or reason hold an identifier of a subject of the study; "
+                    "nothing was decided.",
+                    fix="Say it without names, numbers and dates of subjects.",
+                )
+
+
+def _read_bound(home: Home, study: str, asset: str, key: SessionKey) -> dict[str, str]:
+    """Return the fields of a decision that bind it to a result and to now."""
+    enter_home(home)
+    from imaging_platform.processing.acceptance import read_present
+    from imaging_platform.processing.plans import open_site
+
+    with open_site(home, study) as site:
+        present = read_present(site, asset=asset, session=str(key))
+    return {
+        "data_version": present.made.data_version,
+        "code_version": present.code_version,
+        "inputs_digest": digest_inputs(present.inputs),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

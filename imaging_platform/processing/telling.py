@@ -1,0 +1,66 @@
+"""Telling Dagster of a published tree that no run of it has made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from imaging_platform.assets.scope import Scope
+from imaging_platform.planning.state import Made
+from imaging_platform.provenance.record import Record
+
+Metadata = Mapping[str, Any]  # what `shown` returns
+
+
+def tell_made(
+    instance: dg.DagsterInstance,
+    scope: Scope,
+    asset: str,
+    record: Record,
+    *,
+    key: str,
+    description: str,
+    metadata: Metadata,
+) -> None:
+    """
+    Record a materialization with the versions that the tree's record has.
+
+    Parameters
+    ----------
+    asset
+        Name of the asset without the study.
+    record
+        Of the published tree; its partition is a session that Dagster knows, or
+        empty.
+    key
+        Where the tree stands.
+    description, metadata
+        Shown beside the versions.
+    """
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=scope.key(asset),
+            partition=record.partition or None,
+            description=description,
+            metadata={
+                **metadata,
+                "inputs": dg.MetadataValue.json(dict(record.inputs)),
+                "published": dg.MetadataValue.text(key),
+            },
+            tags={
+                "dagster/data_version": record.data_version,
+                "dagster/code_version": record.code_version,
+            },
+        )
+    )
+
+
+def is_told(record: Record, made: Made | None) -> bool:
+    """Return whether the latest materialization says what the record says."""
+    return made is not None and (
+        made.data_version,
+        made.code_version,
+        dict(made.inputs),
+    ) == (record.data_version, record.code_version, dict(record.inputs))

@@ -1,0 +1,175 @@
+"""Accepting a result and freezing a study, as a person does it."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+
+from imaging_platform.assets.scope import Scope
+from imaging_platform.cli.main import cli
+from imaging_platform.cli.studies import create_study
+from imaging_platform.deid.guard_store import save_identifiers
+from imaging_platform.deid.identifiers import Identifiers
+from imaging_platform.files.audit import read_audit
+from imaging_platform.model import layout
+from imaging_platform.model.errors import BadConfig, Held, IdentityLeak, MissingInput
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.layout import Home
+from imaging_platform.planning.decisions import read_decisions
+from imaging_platform.provenance.record import EXISTING_DATASET, Record
+from imaging_platform.settings import enter_home, load_study
+from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.history import read_made
+
+KEY = SessionKey("01", "1")
+OUTPUT = "derivatives/demo/motion/sub-01/ses-1"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Home:
+    """A home whose study has one measured session, made by older code."""
+    home = Home(tmp_path / "home")
+    monkeypatch.setenv("IMAGING_HOME", str(home.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
+    create_study(home, "demo")
+    none: frozenset[str] = frozenset()
+    words = Identifiers(frozenset({"kestrel"}), none, none, none)
+    save_identifiers(home.guard_file("demo", KEY), words)
+    enter_home(home)
+    _report("bids_session", "b2", inputs={EXISTING_DATASET: "e"})
+    _report("motion", "m1", inputs={"bids_session": "b1"})
+    return home
+
+
+def _report(asset: str, version: str, *, inputs: dict[str, str]) -> None:
+    with dg.DagsterInstance.get() as instance:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key=dg.AssetKey(["demo", asset]),
+                partition=str(KEY),
+                metadata={"inputs": dg.MetadataValue.json(inputs)},
+                tags={"dagster/data_version": version, "dagster/code_version": "0"},
+            )
+        )
+
+
+def run(*words: str) -> str:
+    done = CliRunner().invoke(cli, list(words), standalone_mode=False)
+    if done.exception:
+        raise done.exception
+    return done.stdout
+
+
+def accept(*words: str, reason: str = "only the header moved") -> str:
+    return run("accept", *words, "--author", "ada", "--reason", reason)
+
+
+def _said(home: Home, inputs: dict[str, str]) -> str | None:
+    scope = Scope(load_study(home, "demo"))
+    with dg.DagsterInstance.get() as instance:
+        made = read_made(instance, scope, "motion")[str(KEY)]
+    decisions = read_decisions(home.root, "demo")
+    return decisions.accepts("motion", str(KEY), made, "1", inputs)
+
+
+def test_an_acceptance_is_bound_to_the_inputs_of_now(home):
+    accept("motion", str(KEY))
+
+    assert _said(home, {"bids_session": "b2"}) == (
+        "accepted by ada: only the header moved"
+    )
+    assert _said(home, {"bids_session": "b3"}) is None
+
+
+def test_what_was_decided_stands_in_the_audit_trail(home):
+    accept("motion", str(KEY))
+    accept("motion", str(KEY), "--withdraw")
+    run("freeze", "demo", "--author", "bob", "--reason", "paper")
+
+    entries = read_audit(home.zone("identified", "demo"))
+
+    assert [(e.action, e.subject, e.author) for e in entries] == [
+        ("accept", f"motion of {KEY}", "ada"),
+        ("withdraw", f"motion of {KEY}", "ada"),
+        ("freeze", "study demo", "bob"),
+    ]
+    assert _said(home, {"bids_session": "b2"}) is None
+
+
+@pytest.mark.parametrize(
+    ("asset", "error"), [("tsnr", BadConfig), ("brain_mask", MissingInput)]
+)
+def test_only_a_result_that_is_there_can_be_accepted(home, asset, error):
+    with pytest.raises(error) as caught:
+        accept(asset, str(KEY))
+
+    assert "motion" in caught.value.fix or "process" in caught.value.fix
+    assert read_decisions(home.root, "demo").steps == ()
+
+
+def test_a_reason_that_names_a_subject_decides_nothing(home):
+    with pytest.raises(IdentityLeak) as caught:
+        accept("motion", str(KEY), reason="Kestrel moved her head")
+
+    assert "names" in caught.value.fix
+    assert read_decisions(home.root, "demo").steps == ()
+    assert read_audit(home.zone("identified", "demo")) == ()
+
+
+def test_with_several_studies_one_must_be_named(home):
+    create_study(home, "other")
+
+    with pytest.raises(BadConfig) as caught:
+        accept("motion", str(KEY))
+
+    assert "--study" in caught.value.fix
+
+
+def test_a_frozen_study_takes_nothing_in_and_runs_nothing(home, tmp_path):
+    run("freeze", "demo", "--reason", "paper")
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "run-1_events.tsv").write_text("onset\tduration\n1\t2\n")
+    folder = str(tmp_path / "files")
+    refused = [
+        ("ingest", folder, "--study", "demo"),
+        ("import-bids", "demo", folder),
+        ("attach", "demo", str(KEY), folder),
+        ("process", "--study", "demo"),
+    ]
+
+    for words in refused:
+        with pytest.raises(Held, match=r"is frozen by .*: paper"):
+            run(*words)
+
+    assert list(home.zone("inbox", "demo").iterdir()) == []
+    assert not (home.root / layout.attachments("demo", KEY)).exists()
+
+
+def test_of_several_studies_only_the_frozen_one_is_left_out(home):
+    run("freeze", "demo", "--reason", "paper")
+
+    done = CliRunner().invoke(cli, ["process", "--json"], standalone_mode=False)
+
+    assert "Study demo is frozen by" in done.stderr
+    assert '"runs": 0' in done.stdout
+
+
+def test_a_run_that_was_under_way_publishes_nothing_into_a_frozen_study(home):
+    store = LocalStore(home.root)
+    with store.stage(OUTPUT) as tree:
+        run("freeze", "demo", "--reason", "paper")
+        with pytest.raises(Held):
+            store.publish(tree, OUTPUT, Record("motion", str(KEY), "1"))
+
+    assert store.read(OUTPUT) is None
+
+
+def test_thawing_lets_it_go_on_and_only_what_is_frozen_thaws(home):
+    run("freeze", "demo", "--reason", "paper")
+    run("thaw", "demo", "--reason", "review")
+
+    with pytest.raises(BadConfig):
+        run("thaw", "demo", "--reason", "again")
+    with LocalStore(home.root).stage(OUTPUT) as tree:
+        assert tree.is_dir()
