@@ -91,7 +91,7 @@ class Reprocessing:
             self.done.attached.append(begun)
             self._wait(begun)
         plan = survey_study(self._site).plan
-        # What is in one of these states now, and leaves it for a worse one, is told.
+        # What is wanted now is told at the end, in whatever state it then is.
         wanted = {(c.asset, c.partition) for c in plan.cells if choice.wants(c)}
         while cells := self._next(plan, choice):
             wanted |= {(cell.asset, cell.partition) for cell in cells}
@@ -101,7 +101,9 @@ class Reprocessing:
             self._wait(self.done.backfills[-1])
             plan = survey_study(self._site).plan
         self.done.left = [
-            cell for cell in plan.unsettled if (cell.asset, cell.partition) in wanted
+            cell
+            for cell in plan.unsettled
+            if (cell.asset, cell.partition) in wanted and not _only_waits(cell)
         ]
         return self.done
 
@@ -133,3 +135,8 @@ class Reprocessing:
                 f"The backfill {backfill_id} {what}. {progress.error}".strip(),
                 fix="What it made stays; `reprocess` again goes on with the rest.",
             )
+
+
+def _only_waits(cell: Cell) -> bool:
+    """Return whether a result is as good as it can be until others are made."""
+    return cell.state is State.WAITS and not cell.is_stopped

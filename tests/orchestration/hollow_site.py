@@ -105,10 +105,11 @@ class HollowSite:
 
     def versions(self) -> dict[Result, str]:
         """Return the data version of every result."""
+        scope = self.scope
         return {
             (asset, partition or ""): made.data_version
             for asset in ASSETS
-            for partition, made in read_made(self.instance, self.scope, asset).items()
+            for partition, made in read_made(self.instance, scope, asset).items()
         }
 
     def reprocess(self, choice: Choice) -> list[Result]:
@@ -156,10 +157,15 @@ class HollowSite:
     ) -> Mapping[str, str]:
         if asset == "raw_session":
             return {"drop_index": self.members[session]}
-        versions = self.versions()
         if session:
-            parents = [dep.asset_key.path[-1] for dep in spec.deps]
-            return {parent: versions[parent, session] for parent in parents}
+            scope, parents = self.scope, [dep.asset_key.path[-1] for dep in spec.deps]
+            return {
+                parent: read_made(self.instance, scope, parent, [session])[
+                    session
+                ].data_version
+                for parent in parents
+            }
+        versions = self.versions()
         if asset == "study_report":
             return {a: versions[a, ""] for a in ("catalog", "bids_dataset")}
         assets = {a for a, _ in versions} - {"raw_session"}

@@ -153,6 +153,16 @@ def test_a_named_result_is_made_once_even_if_it_is_fresh(site):
     assert done.left == []
 
 
+def test_a_named_result_that_waits_for_others_is_done(site):
+    site.codes["bids_session"] = "newer"
+    named = ("motion", SESSIONS[1])
+
+    done = reprocess(site, HollowDaemon(site), Choice(named=frozenset({named})))
+
+    assert site.plan().find(*named).state is State.WAITS
+    assert done.left == []
+
+
 def test_a_backfill_shows_whose_it_is(site):
     site.codes["motion"] = "shown"
 

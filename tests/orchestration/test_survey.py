@@ -15,6 +15,7 @@ from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import State
 from imaging_platform.planning.plan import Choice
 from imaging_platform.planning.versions import split_version
+from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.sensors.reprocessing import (
     MOST_RUNS_A_TICK,
     find_position,
@@ -146,6 +147,27 @@ def test_the_sensor_is_off_until_a_person_switches_it_on(site):
     status = sensors["demo_reprocess_stale"].default_status
 
     assert status is dg.DefaultSensorStatus.STOPPED
+
+
+def test_a_tick_after_which_nothing_happened_looks_at_nothing(site):
+    definitions = define_home(site.home)
+    (sensor,) = [s for s in definitions.sensors or () if "reprocess" in s.name]
+    published = PublishedZone(home=str(site.home.root), reports_url="")
+
+    def tick(cursor: str | None):
+        context = dg.build_sensor_context(
+            instance=site.instance,
+            cursor=cursor,
+            repository_def=definitions.get_repository_def(),
+            resources={"published": published},
+        )
+        return sensor(context)
+
+    first = tick(None)
+    again = tick(first.cursor)
+
+    assert isinstance(first, dg.SensorResult)
+    assert isinstance(again, dg.SkipReason)
 
 
 def test_the_sensor_asks_for_the_frontier_and_twice_for_the_same(site):
