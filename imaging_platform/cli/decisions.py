@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from imaging_platform.cli.planning import choose_study
 from imaging_platform.cli.terminal import find_user
 from imaging_platform.files.audit import append_audit
 from imaging_platform.files.writing import write_text
@@ -53,7 +54,7 @@ def accept(
     changes again, the result is out of date again.
     """
     home, key = find_home(), SessionKey.parse(session)
-    study = load_study(home, name or _only_study(home)).name
+    study = load_study(home, choose_study(home, name)).name
     bound = {} if withdraw else _read_bound(home, study, asset, key)
     decision = Decision(
         action="withdraw" if withdraw else "accept",
@@ -143,16 +144,6 @@ def _read_bound(home: Home, study: str, asset: str, key: SessionKey) -> dict[str
         "code_version": present.code_version,
         "inputs_digest": digest_inputs(present.inputs),
     }
-
-
-def _only_study(home: Home) -> str:
-    studies = home.studies()
-    if len(studies) != 1:
-        raise BadConfig(
-            f"There are {len(studies)} studies in this home.",
-            fix="Name one of them with --study.",
-        )
-    return studies[0]
 
 
 def _now() -> str:

@@ -267,7 +267,12 @@ SESSION_TREES: Mapping[str, Callable[[str, SessionKey], str]] = MappingProxyType
 """Key of each tree that a session can have, by its name, upstream first."""
 
 STUDY_TREES: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {"bids_dataset": dataset_index, "catalog": catalog, "study_report": study_report}
+    {
+        "bids_dataset": dataset_index,
+        "catalog": catalog,
+        "study_report": study_report,
+        "processing_plan": processing_plan,
+    }
 )
 """Key of each tree of a whole study, by its name, upstream first."""
 
@@ -340,6 +345,8 @@ def find_tree(key: str) -> tuple[str, str, str] | None:
             found = study, "attachments", session
         case ["reports", study, "sessions", session, *_]:
             found = study, "session_report", session
+        case ["catalog", study, "plan", *_]:
+            found = study, "processing_plan", ""
         case ["catalog", study, "tables", *_]:
             found = study, "catalog", ""
         case ["reports", study, "study", *_]:

@@ -99,6 +99,10 @@ class PublishedZone(dg.ConfigurableResource):
         """Return who froze `study` and why; None when it is not frozen."""
         return read_decisions(Path(self.home), study).frozen
 
+    def count_decisions(self, study: str) -> int:
+        """Return how many decisions about `study` there are; the number only grows."""
+        return len(read_decisions(Path(self.home), study).steps)
+
     def link(self, key: str) -> str:
         """Return the address at which `imaging-platform up` serves a published file."""
         return f"{self.reports_url}/{key}"

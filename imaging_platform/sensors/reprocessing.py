@@ -47,6 +47,8 @@ def make_reprocess_sensor(
         from imaging_platform.survey.study import Site
 
         position = find_position(scope, context.instance)
+        # An acceptance or a thaw is no event of the log.
+        position = f"{position}:{published.count_decisions(scope.name)}"
         if position == context.cursor:
             return dg.SkipReason("Nothing happened since.")
         if context.repository_def is None:
