@@ -12,7 +12,6 @@ from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, BadInput, IdentityLeak
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.settings import find_home, load_study
 from imaging_platform.storage.local import LocalStore
 
@@ -31,6 +30,11 @@ def attach(name: str, session: str, folder: Path, as_json: bool) -> None:
     """
     from imaging_platform.assets.attachments import bring_attachments
     from imaging_platform.bids.attachments import receive_attachments
+    from imaging_platform.resources.zones import (
+        EchoGuard,
+        IdentifiedZone,
+        PublishedZone,
+    )
 
     home = find_home()
     study, key = load_study(home, name), SessionKey.parse(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -175,7 +176,7 @@ def test_an_error_is_json_where_json_was_asked_for(run):
 
 def test_every_command_that_reports_speaks_json():
     silent = {"ingest", "up", "study", "key", "mapping", "whois", "policy", "bids"}
-    silent |= {"accept", "freeze", "thaw", "provenance"}
+    silent |= {"accept", "freeze", "thaw", "provenance", "receive"}
 
     without = {
         name
@@ -184,3 +185,17 @@ def test_every_command_that_reports_speaks_json():
     }
 
     assert without == silent
+
+
+def test_the_command_line_starts_without_dagster_and_arrays():
+    script = (
+        "import sys, imaging_platform.cli.main\n"
+        "heavy = {'dagster', 'numpy', 'pandas', 'pyarrow', 'pydicom', 'boto3'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
