@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imaging_platform.bids.attachments import Attached
     from imaging_platform.bids.stored import StoredSession
     from imaging_platform.deid.residue import Residue
+    from imaging_platform.provenance.record import Record
     from imaging_platform.storage.store import Store
 
 BIDS_SESSION = "bids_session"
@@ -74,6 +75,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             store.fetch(source_key) as source,
             store.stage(tree_key) as target,
         ):
+            _refuse_kept_back(store.read(source_key), scope.name, key)
             converted = convert_and_store(source, target, key=key, settings=settings)
             report, stored = converted.report, converted.stored
             write_fragment(target, read_participant(source))
@@ -174,6 +176,16 @@ def _publish_evidence(
     evidence_key = layout.bids_evidence(study, key)
     with store.stage(evidence_key) as told:
         publish(context, store, told, evidence_key, report=facts, inputs=inputs)
+
+
+def _refuse_kept_back(record: "Record | None", study: str, key: SessionKey) -> None:
+    """Wait for a person where no file of a session may be written."""
+    if record is not None and not record.report["files_written"]:
+        raise Held(
+            f"De-identification kept back each of the {record.report['files_read']} "
+            f"file(s) of {key}; there is nothing to convert.",
+            fix=f"Look at them, then: imaging-platform release {study} {key}",
+        )
 
 
 def _attach(store: "Store", attachments_key: str, tree: "Path") -> "Attached":

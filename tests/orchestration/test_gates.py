@@ -352,3 +352,14 @@ def test_an_echo_in_what_is_kept_for_later_rules_holds_the_session(site, monkeyp
     assert "KESTREL" not in _failure_of(result)
     assert not list((site.home.root / "bids" / "demo").glob("sub-*"))
     assert not (site.home.root / "catalog" / "demo" / "evidence").exists()
+
+
+def test_a_session_that_is_kept_back_whole_waits_for_a_person(site):
+    key = site.index()
+    _hold_back_everything(site)
+    assert site.run("process_session", key, "raw_session", "anonymized_dicom").success
+
+    result = site.run("process_session", key, "bids_session")
+
+    assert not result.success
+    assert f"imaging-platform release demo {key}" in _failure_of(result)
