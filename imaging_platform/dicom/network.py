@@ -27,6 +27,9 @@ PART_PREFIX = ".part-"
 _SUCCESS, _OUT_OF_RESOURCES = 0x0000, 0xA700
 _NO_SUCH_INSTANCE = 0x0112
 _COMMITTED, _FAILURES = 1, 2
+_VERIFICATION = "1.2.840.10008.1.1"
+_COMMITMENT = "1.2.840.10008.1.20.1"
+_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 _BUFFER_BYTES = 1 << 20
 _HANDSHAKE_S = 10
 _MOST_ASSOCIATIONS = 32
@@ -34,7 +37,7 @@ _SILENT_S = 60
 
 
 class Refusal(Enum):
-    """Why an association is refused: result, source, diagnostic (PS3.8 section 9.3.4)."""
+    """Why an association is refused: result, source, diagnostic (PS3.8, 9.3.4)."""
 
     CALLED = (1, 1, 7)
     CALLING = (1, 1, 3)
@@ -147,10 +150,12 @@ def serve_storage(storage: Storage, listening: Listening) -> Iterator[int]:
         (evt.EVT_REQUESTED, service.request),
         (evt.EVT_C_STORE, service.store),
         (evt.EVT_N_ACTION, service.commit),
+        (evt.EVT_RELEASED, service.close),
+        (evt.EVT_ABORTED, service.close),
         (evt.EVT_CONN_CLOSE, service.close),
     ]
     try:
-        server = ae.start_server(
+        server: Any = ae.start_server(  # None only when it blocks
             (listening.host, listening.port),
             block=False,
             ssl_context=listening.tls,
@@ -282,7 +287,7 @@ class _Service:
         return _SUCCESS, None
 
     def close(self, event: Any) -> None:
-        """Note the end of an association, by release, abort or a cut line."""
+        """Note the end of an association, by release, abort or a cut line, once."""
         transfer = event.assoc.__dict__.pop("transfer", None)
         if transfer is not None:
             transfer.discard()
@@ -292,10 +297,6 @@ class _Service:
 def _report_commitment(assoc: Any, storage: Storage, wanted: Any) -> None:
     """Tell the peer which instances are safe (PS3.4 section J.3.3)."""
     from pydicom.dataset import Dataset
-    from pynetdicom.sop_class import (
-        StorageCommitmentPushModel,
-        StorageCommitmentPushModelInstance,
-    )
 
     asked = list(wanted.get("ReferencedSOPSequence", []))
     called, _ = _titles(assoc)
@@ -312,8 +313,8 @@ def _report_commitment(assoc: Any, storage: Storage, wanted: Any) -> None:
         assoc.send_n_event_report(
             report,
             _FAILURES if failed else _COMMITTED,
-            StorageCommitmentPushModel,
-            StorageCommitmentPushModelInstance,
+            _COMMITMENT,
+            _COMMITMENT_INSTANCE,
         )
 
 
@@ -325,12 +326,11 @@ def _titles(assoc: Any) -> tuple[str, str]:
 
 def _support(ae: Any) -> None:
     from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
-    from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
     for context in AllStoragePresentationContexts:
         ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
-    ae.add_supported_context(Verification)
-    ae.add_supported_context(StorageCommitmentPushModel)
+    ae.add_supported_context(_VERIFICATION)
+    ae.add_supported_context(_COMMITMENT)
 
 
 def _configure() -> None:
@@ -345,7 +345,7 @@ def _configure() -> None:
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
     # Its own would lie in the folder for temporary files, which is everybody's.
-    dimse_messages.NamedTemporaryFile = _open_part
+    vars(dimse_messages)["NamedTemporaryFile"] = _open_part
 
 
 def _open_part(**_: Any) -> _Part:

@@ -32,7 +32,9 @@ def free_bytes(place: Path) -> int:
     return shutil.disk_usage(place).free
 
 
-def check_admission(arrivals: Sequence[Path], zone: Path, *, reserve_bytes: int) -> None:
+def check_admission(
+    arrivals: Sequence[Path], zone: Path, *, reserve_bytes: int
+) -> None:
     """
     Prove that arrivals can be read, moved and stored; nothing is changed.
 

@@ -71,11 +71,7 @@ def meta_for(syntax: bytes, body: bytes) -> bytes:
     rest = META[144:]
     start = rest.index(b"\x02\x00\x10\x00")
     length = struct.unpack_from("<H", rest, start + 6)[0]
-    rest = (
-        rest[:start]
-        + element(2, 0x10, b"UI", padded)
-        + rest[start + 8 + length :]
-    )
+    rest = rest[:start] + element(2, 0x10, b"UI", padded) + rest[start + 8 + length :]
     return META[:140] + struct.pack("<I", len(rest)) + rest + body
 
 
@@ -90,9 +86,7 @@ def big_endian_claim() -> bytes:
     return meta_for(b"1.2.840.10008.1.2.2", BODY)
 
 
-def zip_of(
-    files: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED
-) -> bytes:
+def zip_of(files: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """Return a zip archive."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
@@ -129,7 +123,14 @@ def zip_overlapping(n_members: int, kernel: bytes) -> bytes:
     directory = entry * n_members
     tail = struct.pack(
         "<4sHHHHIIH",
-        b"PK\x05\x06", 0, 0, n_members, n_members, len(directory), at, 0,
+        b"PK\x05\x06",
+        0,
+        0,
+        n_members,
+        n_members,
+        len(directory),
+        at,
+        0,
     )
     return single[:at] + directory + tail
 
@@ -256,8 +257,9 @@ OF_A_FILE: dict[str, tuple[bytes, str, str]] = {
     "unknown value representation": (
         META + element(8, 5, b"??", b"abcd") + BODY, "quarantined", "truncated",
     ),
-    "deflate bomb": (deflated(BODY + element(0x0009, 0x10, b"UT", b"") + bytes(300 << 20)),
-                     "quarantined", "inflates beyond the limit"),
+    "deflate bomb": (
+        deflated(BODY + bytes(300 << 20)), "quarantined", "inflates beyond the limit",
+    ),
     "deflated and cut": (deflated(BODY)[:-20], "quarantined", "truncated"),
     "deflated rubbish": (meta_for(DEFLATED_UID, b"\xff" * 400), "quarantined",
                          "broken structure"),
@@ -294,7 +296,8 @@ NAMED = [mr_bytes(instance=100 + n) for n in range(len(ODD_NAMES))]
 DROPS: dict[str, Hostile] = {
     **{name: _of_one(*case) for name, case in OF_A_FILE.items()},
     "zip slip": Hostile(
-        of_archive(zip_of({"../../evil.dcm": GOOD, "/abs/evil.dcm": mr_bytes(instance=3),
+        of_archive(zip_of({"../../evil.dcm": GOOD,
+                           "/abs/evil.dcm": mr_bytes(instance=3),
                            "C:\\evil.dcm": mr_bytes(instance=4)}), ".zip"),
         {"accepted": 3},
     ),
@@ -351,7 +354,8 @@ DROPS: dict[str, Hostile] = {
         {"archive unpacks to too many times its size": 1},
     ),
     "encrypted zip": Hostile(
-        of_archive(zip_encrypted(), ".zip"), {"quarantined": 1}, {"archive encrypted": 1}
+        of_archive(zip_encrypted(), ".zip"), {"quarantined": 1},
+        {"archive encrypted": 1},
     ),
     "cut zip": Hostile(
         of_archive(zip_of({"a.dcm": GOOD})[:-30], ".zip"), {"quarantined": 1},
@@ -370,8 +374,10 @@ DROPS: dict[str, Hostile] = {
         {"archive damaged or cut off": 1},
     ),
     "names in a zip": Hostile(
-        of_archive(zip_of({"n" * 300 + ".dcm": GOOD, "a\nb\x1b[0m": mr_bytes(instance=2),
-                           "A": mr_bytes(instance=3), "a": mr_bytes(instance=4)}), ".zip"),
+        of_archive(zip_of({"n" * 300 + ".dcm": GOOD,
+                           "a\nb\x1b[0m": mr_bytes(instance=2),
+                           "A": mr_bytes(instance=3),
+                           "a": mr_bytes(instance=4)}), ".zip"),
         {"accepted": 4},
     ),
     "odd names": Hostile(

@@ -3,6 +3,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from imaging_platform.cli.receive import find_routes
@@ -24,7 +27,6 @@ from imaging_platform.dicom.network import (
     make_tls,
     serve_storage,
 )
-from imaging_platform.intake import receiving
 from imaging_platform.intake.receiving import Reception, Route, received_name
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
@@ -62,9 +64,7 @@ class Running:
 
     def settle(self, after_s: float = 60) -> dict[str, int]:
         """Let the time pass and the drops move."""
-        wait_until(
-            lambda: not any(g.n_open for g in self.reception._growing.values())
-        )
+        wait_until(lambda: not any(g.n_open for g in self.reception._growing.values()))
         self.clock.now_s += after_s
         return self.reception.settle()
 
@@ -81,7 +81,9 @@ def dcmtk(program: str, *arguments: object) -> int:
     if not shutil.which(program):
         pytest.skip(f"DCMTK's {program} is not installed")
     argv = [program, *map(str, arguments)]
-    return subprocess.run(argv, capture_output=True, timeout=120, check=False).returncode
+    return subprocess.run(
+        argv, capture_output=True, timeout=120, check=False
+    ).returncode
 
 
 def wait_until(is_so: Callable[[], bool], timeout_s: float = 30) -> None:
@@ -98,7 +100,9 @@ def running(site: Site) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def serving(site: Site, *, min_free_bytes: int = 0, **listening: Any) -> Iterator[Running]:
+def serving(
+    site: Site, *, min_free_bytes: int = 0, **listening: Any
+) -> Iterator[Running]:
     route = Route(
         study="memory",
         inbox=site.inbox,
@@ -134,8 +138,8 @@ def test_what_is_sent_becomes_one_drop_when_the_sender_is_idle(
 
     assert moved == {"memory": 3}
     assert running.in_inbox() == ["received"]
-    report = running.site.index(running.site.drop_id_of(running.site.inbox / "received"))
-    assert report.verdicts["accepted"] == 3
+    drop_id = running.site.drop_id_of(running.site.inbox / "received")
+    assert running.site.index(drop_id).verdicts["accepted"] == 3
 
 
 def test_a_drop_that_was_received_is_marked_as_whole(
@@ -206,9 +210,7 @@ def test_who_is_not_listed_is_refused_and_leaves_nothing(
 
 
 def test_an_echo_is_answered_and_makes_no_drop(running: Running):
-    code = dcmtk(
-        "echoscu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", running.port
-    )
+    code = dcmtk("echoscu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", running.port)
 
     assert code == 0
     assert running.settle() == {}
@@ -242,9 +244,7 @@ def associate(port: int, *contexts: str, handlers: Any = ()) -> Any:
     ae = AE(ae_title=SCANNER)
     for context in contexts:
         ae.add_requested_context(context)
-    return ae.associate(
-        "127.0.0.1", port, ae_title=STUDY, evt_handlers=list(handlers)
-    )
+    return ae.associate("127.0.0.1", port, ae_title=STUDY, evt_handlers=list(handlers))
 
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -273,6 +273,8 @@ def test_a_connection_that_is_cut_leaves_no_half_file(running: Running):
     assert sorted(names) == sorted([".complete", received_name("1.2.3.1.1.1") + ".dcm"])
 
 
+# pynetdicom leaves the socket of a peer that is gone to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_sender_that_dies_in_the_middle_of_a_file_leaves_what_was_whole(
     running: Running, tmp_path: Path
 ):
@@ -288,8 +290,10 @@ def test_a_sender_that_dies_in_the_middle_of_a_file_leaves_what_was_whole(
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait_until(
-            lambda: bool(list(running.site.inbox.glob(".receiving-*/.part-*")))
-            or sender.poll() is not None
+            lambda ended=sender.poll: (
+                ended() is not None
+                or any(running.site.inbox.glob(".receiving-*/.part-*"))
+            )
         )
         sender.kill()
         sender.wait()
@@ -324,9 +328,9 @@ def ask_for_commitment(port: int, *uids: str) -> tuple[int, Any]:
 
     answers: list[tuple[int, Any]] = []
 
-    def hear(event: Any) -> int:
+    def hear(event: Any) -> tuple[int, None]:
         answers.append((event.event_type, event.event_information))
-        return 0
+        return 0, None
 
     assoc = associate(port, COMMITMENT, handlers=[(evt.EVT_N_EVENT_REPORT, hear)])
     request = Dataset()
@@ -378,25 +382,25 @@ def test_commitment_is_refused_for_what_never_arrived(
     assert answer.FailedSOPSequence[0].FailureReason == 0x0112
 
 
-def test_a_large_file_is_never_held_in_memory(running: Running):
-    import tracemalloc
+def test_a_large_file_is_never_held_in_memory(site: Site, tmp_path: Path):
+    with io.BytesIO() as buffer:
+        dataset(instance=1, n_bytes=256 << 20).save_as(buffer)
+        (tmp_path / "large").write_bytes(buffer.getbuffer())
+    study_files(
+        Home(tmp_path / "home"),
+        memory="{called_titles: [MEMORY], calling_titles: [PRISMA]}",
+    )
+    with commanded(tmp_path / "home") as (command, port):
+        before = psutil.Process(command.pid).memory_info().rss
+        sent = dcmtk(
+            "storescu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", port,
+            tmp_path / "large",
+        )  # fmt: skip
+        status = Path(f"/proc/{command.pid}/status").read_text()
 
-    large = dataset(instance=1, n_bytes=128 << 20)
-    parts = Running.in_inbox
-    assert parts
-    assoc = associate(running.port, MR)
-    tracemalloc.start()
-    kept = receiving.Reception.keep
-    peaks: list[int] = []
-
-    def keep(*arguments: Any) -> None:
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        kept(*arguments)
-
-    assert large
-    assert assoc
-    tracemalloc.stop()
-    assoc.release()
+    (peak_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    assert sent == 0
+    assert int(peak_kib) * 1024 - before < 64 << 20
 
 
 def test_nothing_of_what_is_sent_is_logged(
@@ -468,8 +472,9 @@ def test_a_certificate_that_is_none_is_refused(tmp_path: Path):
 
 
 def test_a_port_that_is_taken_is_told(running: Running):
-    with pytest.raises(BadConfig) as caught, serve_storage(
-        running.reception, Listening("127.0.0.1", running.port)
+    with (
+        pytest.raises(BadConfig) as caught,
+        serve_storage(running.reception, Listening("127.0.0.1", running.port)),
     ):
         pytest.fail("two programs cannot listen at one port")
 
@@ -529,27 +534,32 @@ def test_titles_that_lead_nowhere_are_refused(
     assert caught.value.fix
 
 
+@contextlib.contextmanager
+def commanded(home: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run the command; end it as an operating system does."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "imaging_platform.cli.main", "receive",
+         "--port", "0"],
+        env={**os.environ, "IMAGING_HOME": str(home)},
+        stdout=subprocess.PIPE, text=True,
+    ) as command:  # fmt: skip
+        assert command.stdout is not None
+        said = command.stdout.readline()
+        yield command, int(said.rstrip(".\n").split()[-1])
+        command.send_signal(signal.SIGTERM)
+
+
 def test_the_command_receives_until_it_is_ended(tmp_path: Path, files: list[Path]):
     study_files(
         Home(tmp_path / "home"),
         memory="{called_titles: [MEMORY], calling_titles: [PRISMA], idle_s: 600}",
     )
-    command = subprocess.Popen(
-        [sys.executable, "-u", "-m", "imaging_platform.cli.main", "receive",
-         "--port", "0"],
-        env={**__import__("os").environ, "IMAGING_HOME": str(tmp_path / "home")},
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert command.stdout is not None
-    said = command.stdout.readline()
-    port = int(said.rstrip(".\n").split()[-1])
-    sent = dcmtk(
-        "storescu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", port, *files
-    )
-    command.send_signal(signal.SIGTERM)
+    with commanded(tmp_path / "home") as (command, port):
+        sent = dcmtk(
+            "storescu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", port, *files
+        )
 
-    assert command.wait(30) == 0
-    assert said.startswith("Receiving as MEMORY at 127.0.0.1")
+    assert command.returncode == 0
     assert sent == 0
     inbox = tmp_path / "home/inbox/memory"
     assert len(list(inbox.glob("received/*.dcm"))) == 3
