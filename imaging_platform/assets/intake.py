@@ -37,10 +37,20 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         """Receipt and header index of one drop: each file accepted, or why not."""
         from imaging_platform.intake.arrivals import find_settled
         from imaging_platform.intake.drop import index_drop
+        from imaging_platform.storage.s3_inbox import bring_in
 
         with sealed():
             drop_id = parse_drop_id(context.partition_key)
             labels = identified.labels(scope.name, scope.study.labels)
+            bring_in(
+                scope.study.s3_inbox,
+                identified.inbox(scope.name),
+                drop_id=drop_id,
+                secret=labels.secret,
+                now_s=time.time(),
+                quiet_s=scope.study.intake.quiet_s,
+                reserve_bytes=scope.study.intake.min_free_bytes,
+            )
             settled = find_settled(
                 identified.inbox(scope.name),
                 secret=labels.secret,

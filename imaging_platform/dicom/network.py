@@ -345,7 +345,7 @@ def _configure() -> None:
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
     # Its own would lie in the folder for temporary files, which is everybody's.
-    vars(dimse_messages)["NamedTemporaryFile"] = _open_part
+    dimse_messages.__dict__["NamedTemporaryFile"] = _open_part
 
 
 def _open_part(**_: Any) -> _Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from imaging_platform.processing.policies import PolicyWatch
 from imaging_platform.processing.rules import RuleWatch
 from imaging_platform.provenance.record import ATTACHMENTS
 from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.sensors.buckets import request_bucket_drops
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
 from imaging_platform.sensors.sessions import session_run_key
@@ -70,6 +72,10 @@ def find_drop_orders(
 ) -> tuple[list[Order], int]:
     """Return runs for settled drops, and how many drops are still settling."""
     requests, waiting = request_drops(scope, identified, instance, now_s=time.time())
+    fetched, _ = request_bucket_drops(
+        scope, identified, first=0, most=sys.maxsize, now_s=time.time()
+    )
+    requests += fetched
     orders = [
         Order(scope.name, "index_drop", str(r.partition_key), {}, r.run_key or "")
         for r in requests
