@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import ssl
 import tempfile
 import threading
@@ -147,6 +148,7 @@ def serve_storage(storage: Storage, listening: Listening) -> Iterator[int]:
     ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = _SILENT_S
     _support(ae)
     handlers = [
+        (evt.EVT_CONN_OPEN, _answer_at_once),
         (evt.EVT_REQUESTED, service.request),
         (evt.EVT_C_STORE, service.store),
         (evt.EVT_N_ACTION, service.commit),
@@ -346,6 +348,12 @@ def _configure() -> None:
         logger.propagate = False
     # Its own would lie in the folder for temporary files, which is everybody's.
     dimse_messages.__dict__["NamedTemporaryFile"] = _open_part
+
+
+def _answer_at_once(event: Any) -> None:
+    """Send small answers without waiting for more; else each file costs 40 ms."""
+    connection = event.assoc.dul.socket.socket
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _open_part(**_: Any) -> _Part:
