@@ -14,6 +14,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -33,6 +34,7 @@ _COMMITMENT = "1.2.840.10008.1.20.1"
 _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 _BUFFER_BYTES = 1 << 20
 _HANDSHAKE_S = 10
+_GRACE_S = 2
 _MOST_ASSOCIATIONS = 32
 _SILENT_S = 60
 
@@ -171,7 +173,15 @@ def serve_storage(storage: Storage, listening: Listening) -> Iterator[int]:
     try:
         yield server.server_address[1]
     finally:
+        _let_end(ae)
         ae.shutdown()
+
+
+def _let_end(ae: Any) -> None:
+    """Give associations that are about to end the time to; others are aborted."""
+    end = time.monotonic() + _GRACE_S
+    while ae.active_associations and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 class _PatientContext(ssl.SSLContext):

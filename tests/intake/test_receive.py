@@ -563,3 +563,26 @@ def test_the_command_receives_until_it_is_ended(tmp_path: Path, files: list[Path
     assert sent == 0
     inbox = tmp_path / "home/inbox/memory"
     assert len(list(inbox.glob("received/*.dcm"))) == 3
+
+
+def test_the_command_that_is_killed_loses_nothing_that_it_acknowledged(
+    tmp_path: Path, files: list[Path]
+):
+    home = tmp_path / "home"
+    study_files(
+        Home(home), memory="{called_titles: [MEMORY], calling_titles: [PRISMA]}"
+    )
+    with commanded(home) as (command, port):
+        sent = dcmtk(
+            "storescu", "-aet", SCANNER, "-aec", STUDY, "127.0.0.1", port, *files
+        )
+        command.kill()
+        command.wait()
+    before = list((home / "inbox/memory").glob("received*"))
+
+    with commanded(home):
+        after = list((home / "inbox/memory").glob("received/*.dcm"))
+
+    assert sent == 0
+    assert before == []
+    assert len(after) == 3
