@@ -34,6 +34,11 @@ from tests.intake.drops import Site, mr_bytes, write_files
 
 pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 
+# pynetdicom leaves the socket of a peer that is gone to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 STUDY, SCANNER = "MEMORY", "PRISMA"
 
 
@@ -273,8 +278,6 @@ def test_a_connection_that_is_cut_leaves_no_half_file(running: Running):
     assert sorted(names) == sorted([".complete", received_name("1.2.3.1.1.1") + ".dcm"])
 
 
-# pynetdicom leaves the socket of a peer that is gone to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_sender_that_dies_in_the_middle_of_a_file_leaves_what_was_whole(
     running: Running, tmp_path: Path
 ):
