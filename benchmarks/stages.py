@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measuring import Benchmark, Numbers, Way
+from benchmarks.receiving import receive
 from benchmarks.session import (
     SECRET,
     STUDY,
@@ -159,7 +160,10 @@ def report(session: PreparedSession) -> Benchmark:
 
 STAGES = {
     make.__name__: make
-    for make in (intake, deid, bids, validation, brain_mask, motion, quality, report)
+    for make in (
+        *(intake, receive, deid, bids, validation),
+        *(brain_mask, motion, quality, report),
+    )
 }
 
 

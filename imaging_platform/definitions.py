@@ -19,6 +19,7 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
+from imaging_platform.sensors.buckets import make_bucket_sensor
 from imaging_platform.sensors.cohort import make_cohort_sensor
 from imaging_platform.sensors.drops import make_drops_sensor
 from imaging_platform.sensors.imports import make_imports_sensor
@@ -62,6 +63,7 @@ def define_study(study: Study) -> dg.Definitions:
         jobs=[drops, sessions, cohort],
         sensors=[
             make_drops_sensor(scope),
+            *([make_bucket_sensor(scope)] if scope.study.s3_inbox.bucket else []),
             make_sessions_sensor(scope),
             make_imports_sensor(scope),
             make_cohort_sensor(scope),

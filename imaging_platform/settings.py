@@ -18,7 +18,11 @@ from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_text
-from imaging_platform.intake.settings import IntakeSettings, ReceiveSettings
+from imaging_platform.intake.settings import (
+    IntakeSettings,
+    ReceiveSettings,
+    S3InboxSettings,
+)
 from imaging_platform.model.config import Section
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
@@ -50,6 +54,10 @@ class Study(Section):
     receive: ReceiveSettings = Field(
         default_factory=ReceiveSettings,
         description="Who may send over the DICOM network, and under which title.",
+    )
+    s3_inbox: S3InboxSettings = Field(
+        default_factory=S3InboxSettings,
+        description="A prefix of an S3 bucket from which drops are fetched.",
     )
     labels: LabelSettings = Field(
         default_factory=LabelSettings,

@@ -47,11 +47,21 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         from imaging_platform.bids.attachments import name_session
         from imaging_platform.intake.arrivals import find_settled
         from imaging_platform.intake.drop import index_drop
+        from imaging_platform.storage.s3_inbox import bring_in
 
         with sealed():
             refuse_frozen(Path(identified.home), scope.name)
             drop_id = parse_drop_id(context.partition_key)
             labels = identified.labels(scope.name, scope.study.labels)
+            bring_in(
+                scope.study.s3_inbox,
+                identified.inbox(scope.name),
+                drop_id=drop_id,
+                secret=labels.secret,
+                now_s=time.time(),
+                quiet_s=scope.study.intake.quiet_s,
+                reserve_bytes=scope.study.intake.min_free_bytes,
+            )
             settled = find_settled(
                 identified.inbox(scope.name),
                 secret=labels.secret,

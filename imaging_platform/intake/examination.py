@@ -103,7 +103,7 @@ def examine_in_limits(
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
     known = StructureLimits(**limits)
     examined = (_examine(Path(path), known) for path in paths)
-    return {"files": [dataclasses.asdict(result) for result in examined]}
+    return {"files": [_to_plain(result) for result in examined]}
 
 
 def _examine_apart(paths: Sequence[Path], limits: StructureLimits) -> list[Examined]:
@@ -146,6 +146,11 @@ def _examine_unread(path: Path) -> Examined:
         header=None,
         reason=str(Reason.UNREADABLE),
     )
+
+
+def _to_plain(result: Examined) -> dict[str, object]:
+    header = vars(result.header) if result.header else None
+    return {**vars(result), "header": header}
 
 
 def _from_plain(entry: Any) -> Examined:  # Any: an object that came through JSON.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from imaging_platform.files.writing import write_text
@@ -75,7 +75,7 @@ def extend_receipt(drop: DropFolder, lines: Sequence[ReceiptLine]) -> None:
     """
     before = drop.receipt.read_text("utf-8") if drop.receipt.exists() else ""
     # ASCII: a name that is no UTF-8 has lone surrogates, which only escapes carry.
-    added = "".join(json.dumps(asdict(line), sort_keys=True) + "\n" for line in lines)
+    added = "".join(json.dumps(vars(line), sort_keys=True) + "\n" for line in lines)
     write_text(drop.receipt, before + added, mode=0o640)
 
 

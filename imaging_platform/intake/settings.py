@@ -100,3 +100,29 @@ class ReceiveSettings(Section):
             "sent is one drop. Longer than a scanner pauses between two series."
         ),
     )
+
+
+class S3InboxSettings(Section):
+    """A prefix of a bucket as a second inbox, ``s3_inbox:`` in ``study.yaml``."""
+
+    bucket: str = Field(
+        default="",
+        description=(
+            "Name of the bucket; empty: none. Access keys come from where boto3 "
+            "finds them (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, a profile, a "
+            "role) and may list, read and delete below the prefix."
+        ),
+    )
+    prefix: str = Field(
+        default="",
+        description=(
+            "Folder of the bucket whose entries are drops. They leave it when their "
+            "copies are proved."
+        ),
+    )
+    url: str = Field(
+        default="", description="Address of the server; empty for Amazon S3."
+    )
+    region: str = Field(
+        default="us-east-1", description="Region that requests are signed for."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.planning.cells import Cell
 from imaging_platform.planning.reasons import join_sentences
 from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.sensors.buckets import request_bucket_drops
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
 from imaging_platform.sensors.sessions import session_run_key
@@ -68,6 +70,10 @@ def find_drop_orders(
 ) -> tuple[list[Order], int]:
     """Return runs for settled drops, and how many drops are still settling."""
     requests, waiting = request_drops(scope, identified, instance, now_s=time.time())
+    fetched, _ = request_bucket_drops(
+        scope, identified, first=0, most=sys.maxsize, now_s=time.time()
+    )
+    requests += fetched
     orders = [
         Order(scope.name, "index_drop", str(r.partition_key), {}, r.run_key or "")
         for r in requests

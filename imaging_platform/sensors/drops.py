@@ -32,6 +32,8 @@ def make_drops_sensor(scope: Scope) -> dg.SensorDefinition:
             return dg.SkipReason(f"The study is {frozen}.")
         if not identified.inbox(scope.name).is_dir():
             return dg.SkipReason("No inbox yet: `imaging-platform study new` makes it.")
+        if not has_room(scope, identified):
+            return dg.SkipReason("The disk is too full: drops wait in the inbox.")
         requests, waiting = request_drops(
             scope, identified, context.instance, now_s=time.time()
         )
@@ -45,6 +47,14 @@ def make_drops_sensor(scope: Scope) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=chosen)
 
     return drops
+
+
+def has_room(scope: Scope, identified: IdentifiedZone) -> bool:
+    """Say whether as much of the identified zone's disk is free as must be."""
+    from imaging_platform.intake.admission import free_bytes
+
+    free = free_bytes(identified.folder(scope.name))
+    return free >= scope.study.intake.min_free_bytes
 
 
 def request_drops(

@@ -77,7 +77,7 @@ def _make_client(endpoint: S3Endpoint) -> Any:  # see `S3Endpoint.connect`
         # Servers other than Amazon's seldom have a host name for each bucket.
         s3={"addressing_style": "path" if endpoint.url else "auto"},
     )
-    with _explained("its configuration"):
+    with explained("its configuration"):
         return boto3.session.Session().client(
             "s3",
             endpoint_url=endpoint.url,
@@ -260,7 +260,7 @@ class Bucket:
 
     @contextlib.contextmanager
     def _asking(self, doing: str) -> Iterator[Any]:
-        with _explained(f"{doing} in bucket {self.name}"):
+        with explained(f"{doing} in bucket {self.name}"):
             yield self.connect()
 
     def _full(self, key: str) -> str:
@@ -268,7 +268,7 @@ class Bucket:
 
 
 @contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
     """Turn botocore's errors into ours; their text may hold addresses and keys."""
     from botocore.exceptions import (
         BotoCoreError,

@@ -1,4 +1,4 @@
-"""Takes drops in, in a process of its own whose memory, CPU time and files are limited."""
+"""Takes drops in, in a process of its own whose memory and files are limited."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MAX_MEMORY_BYTES = 1 << 30
-MAX_CPU_S = 60
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Outcome:
     n_files: int
     problem: str
     fix: str
-    wall_s: float
+    cpu_s: float
     peak_bytes: int
 
 
@@ -65,7 +63,8 @@ def _main() -> None:
 
     _limit(request)
     sites = [Path(site) for site in request["sites"]]
-    print(json.dumps([_take_in(site, request["settings"]) for site in sites]))
+    outcomes = [_take_in(site, request["settings"]) for site in sites]
+    sys.stdout.write(json.dumps(outcomes))
 
 
 def _limit(request: Mapping[str, Any]) -> None:
@@ -86,7 +85,7 @@ def _take_in(folder: Path, settings: Any) -> dict[str, Any]:
     from tests.intake.drops import SECRET, Site
 
     site = Site(folder / "inbox", folder / "zone", IntakeSettings(**settings))
-    started, watch = time.monotonic(), _PeakOfTree()
+    started, watch = _cpu_s(), _PeakOfTree()
     outcome: dict[str, Any] = {"problem": "", "fix": ""}
     with watch:
         try:
@@ -102,9 +101,15 @@ def _take_in(folder: Path, settings: Any) -> dict[str, Any]:
         "verdicts": verdicts,
         "reasons": found[1],
         "n_files": found[2],
-        "wall_s": time.monotonic() - started,
+        "cpu_s": _cpu_s() - started,
         "peak_bytes": watch.peak_bytes,
     }
+
+
+def _cpu_s() -> float:
+    """Return the processor time of this process and its children so far."""
+    times = os.times()
+    return sum(times[:4])
 
 
 class _PeakOfTree:

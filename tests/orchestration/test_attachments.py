@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from imaging_platform.processing.history import read_members
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
@@ -15,7 +16,6 @@ from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
-from imaging_platform.processing.history import read_members
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,

@@ -10,6 +10,7 @@ import pytest
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
+from imaging_platform.intake.settings import S3InboxSettings
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.decisions import (
     Action,
@@ -17,6 +18,7 @@ from imaging_platform.planning.decisions import (
     append_decision,
 )
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
+from imaging_platform.sensors.buckets import make_bucket_sensor, request_bucket_drops
 from imaging_platform.sensors.cohort import make_cohort_sensor
 from imaging_platform.sensors.drops import (
     MOST_ATTEMPTS,
@@ -30,6 +32,13 @@ from imaging_platform.sensors.sessions import (
     request_sessions,
 )
 from imaging_platform.settings import load_study
+from tests.storage.conftest import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    make_client,
+)
+from tests.storage.conftest import bucket as bucket  # the fixture
+from tests.storage.conftest import s3_server as s3_server  # the fixture
 
 
 @pytest.fixture
@@ -338,6 +347,7 @@ def test_a_frozen_study_starts_nothing_and_goes_on_where_it_was_when_thawed(
         make_sessions_sensor,
         make_imports_sensor,
         make_cohort_sensor,
+        make_bucket_sensor,
     )
     _decide(home, "freeze")
 
@@ -353,3 +363,64 @@ def test_a_frozen_study_starts_nothing_and_goes_on_where_it_was_when_thawed(
 
 def _decide(home: Home, action: Action) -> None:
     append_decision(home.root, "demo", Decision(action, "ada", "published", "now"))
+
+
+@pytest.fixture
+def bucket_scope(home, s3_server, bucket, monkeypatch) -> Scope:
+    """The study with a bucket of three drops; their names identify."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    client = make_client(s3_server.endpoint())
+    for number in range(1, 4):
+        name = f"KESTREL^ANNIKA{number}/IM_0001"
+        client.put_object(Bucket=bucket, Key=name, Body=b"x" * number)
+    changed = {"s3_inbox": S3InboxSettings(bucket=bucket, url=s3_server.url)}
+    return Scope(load_study(home, "demo").model_copy(update=changed))
+
+
+def test_the_bucket_sensor_asks_once_and_goes_on_behind_what_it_looked_into(
+    bucket_scope, identified
+):
+    later_s = _later(600)
+
+    first, position = request_bucket_drops(
+        bucket_scope, identified, first=0, most=2, now_s=later_s
+    )
+    same, _ = request_bucket_drops(
+        bucket_scope, identified, first=0, most=2, now_s=later_s + 60
+    )
+    last, end = request_bucket_drops(
+        bucket_scope, identified, first=position, most=2, now_s=later_s
+    )
+
+    assert (len(first), position) == (2, 2)
+    assert [r.run_key for r in first] == [r.run_key for r in same]
+    assert (len(last), end) == (1, 0)
+
+
+def test_the_bucket_sensor_asks_for_nothing_that_still_grows(bucket_scope, identified):
+    requests, _ = request_bucket_drops(
+        bucket_scope, identified, first=0, now_s=time.time()
+    )
+
+    assert requests == []
+
+
+def test_a_tick_of_the_bucket_sensor_keeps_no_name(bucket_scope, identified, instance):
+    sensor = make_bucket_sensor(bucket_scope)
+
+    result = _tick(sensor, instance, identified=identified)
+
+    assert result.cursor == "0"
+    assert "KESTREL" not in repr(result)
+
+
+def test_a_full_disk_lets_drops_wait(home, scope, identified, instance):
+    _drop(home, "KESTREL^ANNIKA", age_s=600)
+    full = scope.study.intake.model_copy(update={"min_free_bytes": 1 << 60})
+    scope = Scope(scope.study.model_copy(update={"intake": full}))
+
+    result = _tick(make_drops_sensor(scope), instance, identified=identified)
+
+    assert isinstance(result, dg.SkipReason)
+    assert "too full" in str(result.skip_message)
