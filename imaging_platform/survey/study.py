@@ -324,7 +324,9 @@ def _read_holds(site: Site) -> dict[str, dict[str, str]]:
     }
 
 
-def _stands(site: Site, asset: str, session: str) -> bool:
+def _stands(site: Site, result: str) -> bool:
+    """Return whether the tree of a result, as ``asset[session]``, is on disk."""
+    asset, _, session = result.rstrip("]").partition("[")
     tree = layout.session_tree(site.scope.name, asset, SessionKey.parse(session))
     return site.store.path(tree).is_dir()
 
@@ -334,15 +336,16 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
     Return the state of what spans all sessions; nothing while there is none.
 
     What spans them reads their trees: a session that a person removed from disk is
-    no input, although the event log still tells of it.
+    no input, although the event log still tells of it. Where no tree at all is on
+    this disk, the event log is believed.
     """
-    versions = {
+    told = {
         f"{asset}[{key}]": one.data_version
         for asset, found in made.items()
         if asset != "raw_session"
         for key, one in found.items()
-        if _stands(site, asset, key or "")
     }
+    versions = {name: told[name] for name in told if _stands(site, name)} or told
     if not versions:
         return []
     nodes = site.nodes(None)

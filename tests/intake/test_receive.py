@@ -32,7 +32,6 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from tests.intake.drops import Site, mr_bytes, write_files
 
-
 # pynetdicom leaves the socket of a peer that is gone to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from imaging_platform.processing.history import read_members
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
@@ -24,6 +23,7 @@ from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.sessions import request_sessions
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.history import read_members
 
 pytestmark = pytest.mark.slow
 
