@@ -10,6 +10,7 @@ import click
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
+from imaging_platform.planning.cells import State
 from imaging_platform.planning.cost import Estimate
 from imaging_platform.settings import enter_home, find_home
 
@@ -54,7 +55,8 @@ def why(asset: str, session: str, name: str | None, as_json: bool) -> None:
         print_json(dataclasses.asdict(cell))
         return
     state = f"{cell.state} ({cell.failure})" if cell.failure else str(cell.state)
-    click.echo(f"{cell.asset} of {cell.where} is {state}.")
+    verb = "" if cell.state is State.WAITS else "is "
+    click.echo(f"{cell.asset} of {cell.where} {verb}{state}.")
     for line in filter(None, [cell.note, *(r.sentence for r in cell.reasons)]):
         click.echo(f"  {line}")
 
