@@ -81,6 +81,9 @@ class Resolution:
         Moment in UTC, ISO 8601.
     moves
         Every file that it moves.
+    studies
+        Pseudonym of the patient, digest of the study UID, and session key of each
+        study whose files, also those that come later, go to that session.
     """
 
     action: Action
@@ -88,6 +91,7 @@ class Resolution:
     reason: str
     when: str
     moves: tuple[Move, ...]
+    studies: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
 
 
 def companion_id(arrival: int, name: str) -> str:
@@ -110,7 +114,13 @@ def read_resolutions(zone: Path) -> tuple[Resolution, ...]:
     try:
         lines = map(json.loads, file.read_text("utf-8").splitlines())
         return tuple(
-            Resolution(**{**line, "moves": tuple(map(_move_of, line["moves"]))})
+            Resolution(
+                **{
+                    **line,
+                    "moves": tuple(map(_move_of, line["moves"])),
+                    "studies": tuple(map(tuple, line["studies"])),
+                }
+            )
             for line in lines
         )
     except (ValueError, TypeError, KeyError):
@@ -175,7 +185,9 @@ def apply_places(drop: DropFolder, places: Mapping[str, str]) -> None:
     The caller holds the drop's lock.
     """
     rows = read_index(drop)
-    moved = [replace(r, session_key=places.get(r.sha256) or r.session_key) for r in rows]
+    moved = [
+        replace(r, session_key=places.get(r.sha256) or r.session_key) for r in rows
+    ]
     if moved != list(rows):
         write_index(drop, moved)
     brought = read_companions(drop)
