@@ -1,4 +1,4 @@
-"""``imaging-platform discard``, ``merge``, ``split``, ``relabel``: whose files are."""
+"""``imaging-platform discard``, ``assign``, ``merge``, ``split``, ``relabel``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from imaging_platform.intake.selection import (
     carry_out,
     choose_of_drop,
     choose_of_session,
+    choose_waiting,
     mark_conflicts,
     moves_back,
     moves_to,
@@ -27,11 +28,13 @@ from imaging_platform.intake.selection import (
     refuse_known,
     refuse_unknown,
     studies_to,
+    studies_waiting,
 )
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.decisions import refuse_frozen
+from imaging_platform.resources.mapping import read_labels
 from imaging_platform.settings import enter_home, find_home, load_study
 
 SHOWN_DIGITS = 12
@@ -108,6 +111,40 @@ def discard(
         is_conflicting=conflicting,
     )
     _decide(home, name, "discard", target, moves_to(left, DISCARDED), told, left)
+
+
+@click.command()
+@click.argument("name", metavar="STUDY")
+@click.argument("drop_id", metavar="DROP")
+@click.argument("session")
+@click.option("--file", "digests", multiple=True, help="Only this file, by its digest.")
+@_deciding
+def assign(
+    name: str,
+    drop_id: str,
+    session: str,
+    digests: tuple[str, ...],
+    author: str | None,
+    reason: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """
+    Give files of DROP that do not say whose they are to SESSION.
+
+    Files whose patient and study are known may found a new session; files of the
+    same study that come later go there, too.
+    """
+    home, told = _enter(name), _Told(author, reason, dry_run, as_json)
+    zone, to = home.zone("identified", name), SessionKey.parse(session)
+    chosen = narrow(choose_waiting(zone, drop_id), digests=digests)
+    labels = read_labels(home, name, load_study(home, name).labels)
+    found = studies_waiting(zone, chosen, lambda h: labels.of_study(h).patient)
+    if not found:
+        refuse_unknown(zone, to)
+    studies = tuple((patient, study, str(to)) for patient, study in sorted(found))
+    subject, moves = f"{drop_id} to {to}", moves_to(chosen, str(to))
+    _decide(home, name, "assign", subject, moves, told, chosen, studies)
 
 
 @click.command()
@@ -245,7 +282,11 @@ def _decide(
     from imaging_platform.assets.scope import Scope
     from imaging_platform.definitions import define_home
     from imaging_platform.processing.loop import only_one
-    from imaging_platform.processing.resolving import refuse_running, settle_resolutions
+    from imaging_platform.processing.resolving import (
+        bring_moved,
+        refuse_running,
+        settle_resolutions,
+    )
 
     refuse_frozen(home.root, study)
     zone, scope = home.zone("identified", study), Scope(load_study(home, study))
@@ -260,6 +301,7 @@ def _decide(
         )
         carry_out(zone, Resolution(action, author, reason, when, moves, studies))
         done = settle_resolutions(home, scope, instance, graph)
+        bring_moved(home, scope, moves, done)
     if told.as_json:
         print_json(dataclasses.asdict(done))
         return

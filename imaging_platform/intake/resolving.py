@@ -21,13 +21,29 @@ from typing import Literal
 
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.companions import (
+    NO_SESSION,
+    UNKNOWN_SESSION,
     Companion,
     read_companions,
     write_companions,
 )
-from imaging_platform.intake.index import read_index, write_index
-from imaging_platform.intake.receipt import ReceiptLine, Verdict
-from imaging_platform.intake.zone import DropFolder, locked, resolutions_path
+from imaging_platform.intake.examination import examine_files
+from imaging_platform.intake.index import IndexRow, read_index, write_index
+from imaging_platform.intake.receipt import (
+    ReceiptLine,
+    Verdict,
+    extend_receipt,
+    list_waiting,
+    read_receipt,
+)
+from imaging_platform.intake.settings import IntakeSettings
+from imaging_platform.intake.verdicts import PLACED_LATER
+from imaging_platform.intake.zone import (
+    DropFolder,
+    locked,
+    resolutions_path,
+    store_path,
+)
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey, parse_drop_id
 
@@ -97,6 +113,11 @@ class Resolution:
 def companion_id(arrival: int, name: str) -> str:
     """Return what names a file that came beside images, within its drop."""
     return f"{arrival}/{name}"
+
+
+def is_companion(file: str) -> bool:
+    """Return whether a name within a drop (`Move`) is one of `companion_id`."""
+    return "/" in file
 
 
 def read_resolutions(zone: Path) -> tuple[Resolution, ...]:
@@ -194,6 +215,38 @@ def apply_places(drop: DropFolder, places: Mapping[str, str]) -> None:
     placed = [_placed(row, places) for row in brought]
     if placed != list(brought):
         write_companions(drop, placed)
+    _use_assigned(drop, places)
+
+
+def _use_assigned(drop: DropFolder, places: Mapping[str, str]) -> None:
+    """Index or attach what waited and was given to a session by hand."""
+    waiting = list_waiting(read_receipt(drop)).values()
+    images = [w for w in waiting if places.get(w.sha256, "") not in ("", DISCARDED)]
+    beside = [
+        line
+        for line in waiting
+        if line.reason in (NO_SESSION, UNKNOWN_SESSION)
+        and places.get(companion_id(line.arrival, line.name), "") not in ("", DISCARDED)
+    ]
+    paths = [store_path(drop.zone, line.sha256) for line in images]
+    examined = examine_files(paths, settings=IntakeSettings(), jobs=1)
+    rows = {
+        line.sha256: IndexRow(
+            line.arrival, line.sha256, line.n_bytes, places[line.sha256], facts.header
+        )
+        for line, facts in zip(images, examined, strict=True)
+        if facts.header
+    }
+    if rows:
+        kept = [row for row in read_index(drop) if row.sha256 not in rows]
+        write_index(drop, [*kept, *rows.values()])
+    used = [(line, Verdict.ACCEPTED) for line in images if line.sha256 in rows]
+    used += [(line, Verdict.ATTACHED) for line in beside]
+    if used:
+        extend_receipt(
+            drop,
+            [replace(line, verdict=v, reason=PLACED_LATER) for line, v in used],
+        )
 
 
 def _placed(row: Companion, places: Mapping[str, str]) -> Companion:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from imaging_platform.dicom.headers import Header
+from imaging_platform.files.digests import digest_bytes
 from imaging_platform.intake.companions import read_companions
+from imaging_platform.intake.examination import examine_files
 from imaging_platform.intake.index import read_index
 from imaging_platform.intake.ledger import move_studies, read_ledger
-from imaging_platform.intake.receipt import list_waiting, read_receipt
+from imaging_platform.intake.receipt import ReceiptLine, list_waiting, read_receipt
 from imaging_platform.intake.resolving import (
     DISCARDED,
     Move,
@@ -22,12 +25,14 @@ from imaging_platform.intake.resolving import (
     read_places,
     read_resolutions,
 )
-from imaging_platform.intake.verdicts import settle
+from imaging_platform.intake.settings import IntakeSettings
+from imaging_platform.intake.verdicts import NEED_A_PERSON, settle
 from imaging_platform.intake.zone import (
     DropFolder,
     drop_folder,
     drop_folders,
     locked,
+    store_path,
 )
 from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey
@@ -96,6 +101,52 @@ def choose_of_session(zone: Path, session_key: str) -> list[Chosen]:
             fix="Take the key from `status`; what was discarded is in no session.",
         )
     return found
+
+
+def choose_waiting(zone: Path, drop_id: str) -> list[Chosen]:
+    """
+    Return the files of a drop that would be used if somebody said whose they are.
+
+    Raises
+    ------
+    MissingInput
+        No such drop was indexed, or nothing of it waits for that.
+    """
+    drop = drop_folder(zone, drop_id)
+    known = frozenset(map(str, read_ledger(zone).values()))
+    lines = _waiting_lines(drop)
+    asking = {line.sha256 for line in lines if line.reason in NEED_A_PERSON}
+    found = [one for one in choose_of_drop(zone, drop_id) if one.sha256 in asking]
+    waiting = [one for one in found if one.session_key not in {*known, DISCARDED}]
+    if not waiting:
+        raise MissingInput(
+            f"Nothing of {drop_id} waits for somebody to say whose it is.",
+            fix="Take the drop from `status`.",
+        )
+    return [replace(one, session_key="") for one in waiting]
+
+
+def studies_waiting(
+    zone: Path, chosen: Iterable[Chosen], patient_of: Callable[[Header], str]
+) -> frozenset[tuple[str, str]]:
+    """
+    Return pseudonym of the patient and digest of the study UID of what waits.
+
+    Parameters
+    ----------
+    chosen
+        Files that wait; those without patient or study have no part.
+    patient_of
+        Keyed pseudonym of a patient.
+    """
+    paths = [store_path(zone, one.sha256) for one in chosen if one.file == one.sha256]
+    examined = examine_files(paths, settings=IntakeSettings(), jobs=1)
+    headers = [facts.header for facts in examined if facts.header]
+    return frozenset(
+        (patient_of(header), digest_bytes(header.study_uid.encode()))
+        for header in headers
+        if header.has_patient and header.study_uid
+    )
 
 
 def narrow(
@@ -292,12 +343,7 @@ def _companions(drop: DropFolder) -> list[Chosen]:
 
 def _waiting(drop: DropFolder) -> list[Chosen]:
     """Return what waits in quarantine and is no companion: those are listed there."""
-    known = frozenset(read_ledger(drop.zone).values())
-    companions = read_companions(drop)
-    lines = settle(read_receipt(drop), companions, known)
-    places = read_places(drop.zone).get(drop.drop_id, {})
-    waiting = list_waiting(mark_discarded(lines, places)).values()
-    named = {(row.arrival, row.name) for row in companions}
+    named = {(row.arrival, row.name) for row in read_companions(drop)}
     return [
         Chosen(
             drop.drop_id,
@@ -306,9 +352,16 @@ def _waiting(drop: DropFolder) -> list[Chosen]:
             None,
             line.sha256,
         )
-        for line in waiting
+        for line in _waiting_lines(drop)
         if (line.arrival, line.name) not in named
     ]
+
+
+def _waiting_lines(drop: DropFolder) -> list[ReceiptLine]:
+    known = frozenset(read_ledger(drop.zone).values())
+    lines = settle(read_receipt(drop), read_companions(drop), known)
+    places = read_places(drop.zone).get(drop.drop_id, {})
+    return list(list_waiting(mark_discarded(lines, places)).values())
 
 
 def _keys(move: Move) -> list[tuple[str, str]]:

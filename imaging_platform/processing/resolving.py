@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 
+from imaging_platform.assets.attachments import bring_late
 from imaging_platform.assets.scope import Scope
 from imaging_platform.intake.companions import companion_digests
 from imaging_platform.intake.drop import report_drop
 from imaging_platform.intake.index import digest_members, read_index, read_members
-from imaging_platform.intake.resolving import DISCARDED, read_resolutions
+from imaging_platform.intake.resolving import (
+    DISCARDED,
+    Move,
+    is_companion,
+    read_resolutions,
+)
 from imaging_platform.intake.selection import catch_up
 from imaging_platform.intake.zone import drop_folders
 from imaging_platform.model.errors import Held
@@ -21,6 +27,7 @@ from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import SESSION_TREES, Home, companions
 from imaging_platform.processing.loop import UNFINISHED
 from imaging_platform.processing.rebuilding import DROP_INDEX, tell_drop
+from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made
 from imaging_platform.survey.history import read_members as read_told
@@ -105,6 +112,26 @@ def settle_resolutions(
         lost = sorted(gone & changed)
         tell_drop(instance, scope, report_drop(zone, drop_id), version, gone=lost)
     return Settled(tuple(sorted(drops)), tuple(sorted(changed - gone)), removed)
+
+
+def bring_moved(
+    home: Home, scope: Scope, moves: Sequence[Move], settled: Settled
+) -> None:
+    """Publish anew what came beside images, for sessions where that changed."""
+    beside = {
+        place
+        for move in moves
+        for place in (move.origin, move.to)
+        if any(is_companion(file) for file in move.files)
+    }
+    root = str(home.root)
+    bring_late(
+        scope.name,
+        tuple(key for key in settled.changed if key in beside),
+        identified=IdentifiedZone(home=root),
+        published=PublishedZone(home=root, reports_url=""),
+        echo_guard=EchoGuard(home=root),
+    )
 
 
 def _digests_now(zone: Path, keys: set[str]) -> dict[str, str]:

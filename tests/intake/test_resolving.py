@@ -19,6 +19,7 @@ from imaging_platform.intake.selection import (
     catch_up,
     choose_of_drop,
     choose_of_session,
+    choose_waiting,
     mark_conflicts,
     moves_back,
     moves_to,
@@ -189,3 +190,21 @@ def test_a_damaged_list_moves_no_file_by_a_guess(site: Site):
         read_resolutions(site.zone)
 
     assert "backup" in caught.value.fix
+
+
+def test_files_without_a_patient_are_given_to_a_session(site: Site, tmp_path: Path):
+    site.take_in("one", {"a.dcm": ANN})
+    nameless = mr_bytes(patient_id="", instance=2)
+    drop = site.take_in("two", {"b.dcm": nameless, "x": b"no"})
+
+    chosen = choose_waiting(site.zone, drop.drop_id)
+    decide(site, "assign", moves_to(chosen, KEY))
+    again = site.index(drop.drop_id)
+
+    assert [held.reason for held in list_held(site.zone).files] == ["not DICOM"]
+    assert gathered(site, KEY, tmp_path / "out") == {ANN, nameless}
+    assert again.verdicts["accepted"] == 1
+    assert again.n_files == 2
+    with pytest.raises(MissingInput) as caught:
+        choose_waiting(site.zone, drop.drop_id)
+    assert "status" in caught.value.fix

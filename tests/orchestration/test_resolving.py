@@ -16,7 +16,10 @@ from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
-from imaging_platform.processing.outstanding import find_session_orders
+from imaging_platform.processing.outstanding import (
+    find_drop_orders,
+    find_session_orders,
+)
 from imaging_platform.processing.rebuilding import rebuild_index
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
@@ -151,3 +154,27 @@ def test_split_names_a_new_session_and_merge_takes_it_back(site, run):
     assert run("merge", "demo", new, key, *WHY)[0] == 0
 
     assert read_members(site.instance, site.scope) == members
+
+
+def test_a_file_that_waits_for_a_label_founds_the_session_it_is_given_to(
+    site, run, tmp_path
+):
+    file = site.home.study_file("demo")
+    pattern = "labels:\n  subject: {field: PatientID, pattern: '^(?P<label>KESTREL)'}\n"
+    file.write_text(file.read_text() + pattern)
+    site = Site(site.home, site.instance)
+    zone = IdentifiedZone(home=str(site.home.root))
+    (order,), _ = find_drop_orders(site.scope, site.instance, zone)
+    site.instance.add_dynamic_partitions("demo_drops", [order.partition])
+    assert site.run("index_drop", order.partition).success
+    assert read_members(site.instance, site.scope) == {}
+
+    code, out = run("assign", "demo", order.partition, "sub-Y1_ses-1", *WHY)
+
+    assert code == 0, out
+    assert set(orders_of(site)) == {"sub-Y1_ses-1"}
+    assert site.run("index_drop", order.partition).success
+    assert set(orders_of(site)) == {"sub-Y1_ses-1"}
+    code, out = run("assign", "demo", order.partition, "sub-Y1_ses-1", *WHY)
+    assert code == 1
+    assert "Nothing of" in out
