@@ -218,7 +218,7 @@ def moves_back(zone: Path, target: str) -> tuple[Move, ...]:
     Parameters
     ----------
     target
-        A drop, or the session that the files were in.
+        A drop, or the session that the files were in, as it is called now.
 
     Raises
     ------
@@ -231,6 +231,11 @@ def moves_back(zone: Path, target: str) -> tuple[Move, ...]:
         for move in resolution.moves:
             if move.to == DISCARDED:
                 origins.update(dict.fromkeys(_keys(move), move.origin))
+            elif resolution.action in ("merge", "relabel"):
+                # What was discarded before comes back under the label of now.
+                for file, origin in origins.items():
+                    if origin == move.origin:
+                        origins[file] = move.to
     back: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for (drop_id, file), origin in origins.items():
         is_out = places[drop_id][file] == DISCARDED

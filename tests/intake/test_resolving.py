@@ -208,3 +208,16 @@ def test_files_without_a_patient_are_given_to_a_session(site: Site, tmp_path: Pa
     with pytest.raises(MissingInput) as caught:
         choose_waiting(site.zone, drop.drop_id)
     assert "status" in caught.value.fix
+
+
+def test_what_was_discarded_comes_back_under_the_label_of_now(
+    site: Site, tmp_path: Path
+):
+    site.take_in("one", {"a.dcm": ANN, "b.dcm": mr_bytes(series=2)})
+    discard(site, narrow(choose_of_session(site.zone, KEY), series=[2]))
+    move_whole(site, "relabel", KEY, "sub-B_ses-7")
+
+    decide(site, "restore", moves_back(site.zone, "sub-B_ses-7"))
+
+    both = {ANN, mr_bytes(series=2)}
+    assert gathered(site, "sub-B_ses-7", tmp_path / "out") == both
