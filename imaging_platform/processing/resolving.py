@@ -96,8 +96,10 @@ def settle_resolutions(
         Is told of each drop and session that changed.
     """
     zone = home.zone("identified", scope.name)
-    catch_up(zone)
     moves = [move for one in read_resolutions(zone) for move in one.moves]
+    if not moves:
+        return Settled((), (), ())
+    catch_up(zone)
     keys = {p for m in moves for p in (m.origin, m.to)} - {"", DISCARDED}
     now = _digests_now(zone, keys)
     told = read_told(instance, scope)

@@ -13,6 +13,8 @@ from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.files.audit import read_audit
 from imaging_platform.intake.arrivals import put_in_inbox
+from imaging_platform.intake.resolving import Resolution, append_resolution
+from imaging_platform.intake.selection import choose_of_session, moves_to, studies_to
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
@@ -21,6 +23,7 @@ from imaging_platform.processing.outstanding import (
     find_session_orders,
 )
 from imaging_platform.processing.rebuilding import rebuild_index
+from imaging_platform.processing.resolving import Settled, settle_resolutions
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_members
@@ -178,3 +181,22 @@ def test_a_file_that_waits_for_a_label_founds_the_session_it_is_given_to(
     code, out = run("assign", "demo", order.partition, "sub-Y1_ses-1", *WHY)
     assert code == 1
     assert "Nothing of" in out
+
+
+def test_killed_after_the_decision_the_next_call_finishes_it_once(site):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session").success
+    zone = site.home.zone("identified", "demo")
+    moves = moves_to(choose_of_session(zone, key), "sub-X7_ses-3")
+    studies = studies_to(zone, SessionKey.parse(key), SessionKey("X7", "3"))
+    append_resolution(
+        zone, Resolution("relabel", "Ann", "why", "2026-01-01", moves, studies)
+    )
+    graph = define_home(site.home).resolve_asset_graph()
+
+    done = settle_resolutions(site.home, site.scope, site.instance, graph)
+    again = settle_resolutions(site.home, site.scope, site.instance, graph)
+
+    assert (done.changed, done.gone) == (("sub-X7_ses-3",), (key,))
+    assert again == Settled((), (), ())
+    assert set(read_members(site.instance, site.scope)) == {"sub-X7_ses-3"}
