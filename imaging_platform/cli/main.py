@@ -28,6 +28,7 @@ from imaging_platform.cli.rebuild import rebuild_index
 from imaging_platform.cli.receive import receive
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.reprocessing import reprocess
+from imaging_platform.cli.resolving import assign, discard, merge, relabel, split
 from imaging_platform.cli.stages import convert, qc
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
@@ -64,6 +65,11 @@ for command in (
     where,
     release,
     unrelease,
+    discard,
+    assign,
+    merge,
+    split,
+    relabel,
     accept,
     freeze,
     thaw,

@@ -72,6 +72,7 @@ def process_home(home: Home, names: list[str], *, jobs: int, quiet: bool) -> Out
     from imaging_platform.assets.scope import Scope
     from imaging_platform.definitions import define_home
     from imaging_platform.processing.loop import Loop, only_one
+    from imaging_platform.processing.resolving import settle_resolutions
     from imaging_platform.resources.zones import IdentifiedZone
 
     for name in names:
@@ -81,10 +82,15 @@ def process_home(home: Home, names: list[str], *, jobs: int, quiet: bool) -> Out
         for name in names or home.studies()
         if not _tell_frozen(home, name)
     ]
+    definitions = define_home(home)
     with only_one(home.dagster), dg.DagsterInstance.get() as instance:
+        for scope in scopes:
+            # Finishes what a killed `discard` or `relabel` had begun.
+            graph = definitions.resolve_asset_graph()
+            settle_resolutions(home, scope, instance, graph)
         loop = Loop(
             instance,
-            define_home(home),
+            definitions,
             scopes,
             identified=IdentifiedZone(home=str(home.root)),
             jobs=jobs,

@@ -240,7 +240,8 @@ class _Known:
             raise BadInput(
                 f"The patient of {place} has sessions under the subject label "
                 f"{present}, which stays.",
-                fix=f"Write {present} in the table, or relabel the subject first.",
+                fix=f"Write {present} in the table, or give its sessions another label "
+                "first: imaging-platform relabel STUDY SESSION NEW",
             )
         if self.owner_of.setdefault(row.subject.casefold(), patient) != patient:
             raise BadInput(

@@ -47,6 +47,18 @@ def staged_tree(area: Path, name: str) -> Iterator[Path]:
             _remove(workspace)
 
 
+def remove_tree(target: Path, area: Path, name: str) -> None:
+    """
+    Remove a published tree for good, with all that its staging left in `area`.
+
+    The caller knows that nobody builds or reads it. Twice is once.
+    """
+    flat = name.replace("/", "--")
+    for folder in (target, _aside(target), area / STAGING / flat):
+        _remove(folder)
+    (area / STAGING / f"{flat}.lock").unlink(missing_ok=True)
+
+
 def publish_tree(tree: Path, target: Path) -> None:
     """
     Put `tree` at `target`; a reader sees the old tree or the new one, never a mix.

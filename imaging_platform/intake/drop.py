@@ -60,6 +60,12 @@ from imaging_platform.intake.receipt import (
     list_waiting,
     read_receipt,
 )
+from imaging_platform.intake.resolving import (
+    DISCARDED,
+    apply_places,
+    mark_discarded,
+    read_places,
+)
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.store import keep_content
 from imaging_platform.intake.verdicts import PLACED_LATER, Judge, settle
@@ -199,6 +205,7 @@ def index_drop(
             remove_claimed(place)
         drop.incoming.rmdir()
         _place_waiting(drop, how)
+        apply_places(drop, read_places(zone).get(drop_id, {}))
         _note_waiting(drop, label_version)
         return report_drop(zone, drop_id)
 
@@ -217,12 +224,13 @@ def report_drop(zone: Path, drop_id: str) -> DropReport:
     members = read_members(zone, session_keys=frozenset(key for _, key in contributed))
     for key, digests in companion_digests(zone, members).items():
         members[key] |= digests
-    return _report(drop, contributed, members, known)
+    places = read_places(zone).get(drop_id, {})
+    return _report(drop, contributed, members, known, places)
 
 
 def report_drops(zone: Path) -> Iterator[DropReport]:
     """Yield what became of each drop that was indexed, as `report_drop` does."""
-    known = _known(zone)
+    known, places = _known(zone), read_places(zone)
     drops = [drop for drop in drop_folders(zone) if drop.receipt.exists()]
     contributions = [_contributed(drop, known) for drop in drops]
     members: defaultdict[str, set[str]] = defaultdict(set)
@@ -231,7 +239,9 @@ def report_drops(zone: Path) -> Iterator[DropReport]:
             members[session_key].add(sha256)
     for drop, contributed in zip(drops, contributions, strict=True):
         keys = {session_key for _, session_key in contributed}
-        yield _report(drop, contributed, {key: members[key] for key in keys}, known)
+        of_drop = places.get(drop.drop_id, {})
+        own = {key: members[key] for key in keys}
+        yield _report(drop, contributed, own, known, of_drop)
 
 
 def _contributed(
@@ -239,7 +249,8 @@ def _contributed(
 ) -> list[tuple[str, str]]:
     """Return digest and session key of all that a drop brought to known sessions."""
     companions = _companions_of_known(drop, known)
-    return read_placed(drop) + [(row.sha256, row.session_key) for row in companions]
+    images = [placed for placed in read_placed(drop) if placed[1] != DISCARDED]
+    return images + [(row.sha256, row.session_key) for row in companions]
 
 
 def _report(
@@ -247,14 +258,16 @@ def _report(
     contributed: Sequence[tuple[str, str]],
     members: Mapping[str, set[str]],
     known: Collection[SessionKey],
+    places: Mapping[str, str],
 ) -> DropReport:
     every_line = read_receipt(drop)
     later = {line.sha256 for line in every_line if line.reason == PLACED_LATER}
-    lines = [
+    settled = [
         line
         for line in settle(every_line, read_companions(drop), known)
         if line.sha256 not in later or line.verdict is not Verdict.QUARANTINED
     ]
+    lines = mark_discarded(settled, places)
     return DropReport(
         drop_id=drop.drop_id,
         n_arrivals=len({line.arrival for line in lines}),
@@ -378,7 +391,7 @@ def _place_companions(
     drop: DropFolder, how: _How, *, besides: set[str]
 ) -> list[ReceiptLine]:
     """Give companions the sessions that their drop has now; return their lines."""
-    keys = {row.session_key for row in read_index(drop)}
+    keys = {row.session_key for row in read_index(drop)} - {DISCARDED}
     # While other images wait, a file might belong to them.
     still_waits = {line.sha256 for line in _wait_for_labels(drop)} - besides
     here = [] if still_waits else [SessionKey.parse(key) for key in keys]
@@ -388,7 +401,7 @@ def _place_companions(
     ]
     write_companions(drop, rows)
     lines = read_receipt(drop)
-    placed = {row.sha256 for row in rows if row.session_key}
+    placed = {row.sha256 for row in rows if row.session_key not in ("", DISCARDED)}
     told = {(line.arrival, line.name) for line in lines if line.verdict in USED}
     return [
         replace(line, verdict=Verdict.ATTACHED, reason=PLACED_LATER)
@@ -406,7 +419,8 @@ def _session_of(row: Companion, here: Collection[SessionKey], how: _How) -> str:
 
 
 def _wait_for_labels(drop: DropFolder) -> list[ReceiptLine]:
-    waiting = list_waiting(read_receipt(drop)).values()
+    places = read_places(drop.zone).get(drop.drop_id, {})
+    waiting = list_waiting(mark_discarded(read_receipt(drop), places)).values()
     return [line for line in waiting if line.reason in set(LabelProblem)]
 
 

@@ -85,17 +85,35 @@ def place_studies(
     with locked(ledger_path(zone)) as handle:
         known = _take_back_torn_line(handle)
         placed = assign_sessions(known, wanted, imported=imported)
-        lines = [
-            json.dumps(
-                {"session": str(key), "study": study, "patient": patient},
-                sort_keys=True,
-            )
-            for (patient, study), key in _new_keys(known, placed).items()
-        ]
-        os.lseek(handle, 0, os.SEEK_END)
-        _write_all(handle, "".join(f"{line}\n" for line in lines).encode())
-        os.fsync(handle)
+        _append(handle, _new_keys(known, placed))
     return placed
+
+
+def move_studies(zone: Path, placed: Mapping[Identity, SessionKey]) -> None:
+    """
+    Write down that a person gave studies other sessions; twice is once.
+
+    A later line of the ledger stands for the earlier: files of these studies that
+    come later go to the new session, too.
+    """
+    with locked(ledger_path(zone)) as handle:
+        known = _take_back_torn_line(handle)
+        changed = {
+            study: key for study, key in placed.items() if known.get(study) != key
+        }
+        _append(handle, changed)
+
+
+def _append(handle: int, placed: Mapping[Identity, SessionKey]) -> None:
+    lines = [
+        json.dumps(
+            {"session": str(key), "study": study, "patient": patient}, sort_keys=True
+        )
+        for (patient, study), key in placed.items()
+    ]
+    os.lseek(handle, 0, os.SEEK_END)
+    _write_all(handle, "".join(f"{line}\n" for line in lines).encode())
+    os.fsync(handle)
 
 
 def assign_sessions(

@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     ATTACHED = "attached"
     DUPLICATE = "duplicate"
     IGNORED = "ignored"
+    DISCARDED = "discarded"
     QUARANTINED = "quarantined"
 
 

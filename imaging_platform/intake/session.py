@@ -16,6 +16,7 @@ from imaging_platform.intake.index import (
 )
 from imaging_platform.intake.ledger import read_ledger
 from imaging_platform.intake.receipt import list_waiting, read_receipt
+from imaging_platform.intake.resolving import DISCARDED, mark_discarded, read_places
 from imaging_platform.intake.store import place_content
 from imaging_platform.intake.verdicts import settle
 from imaging_platform.intake.zone import drop_folder, drop_folders, interrupted_drops
@@ -176,8 +177,8 @@ def gather_session(key: SessionKey, *, zone: Path, target: Path) -> GatheredSess
             f"{len(images)} of the images of {key} came more than once with "
             "different content.",
             fix=(
-                "Find out which transfer was right, and move the session's wrong "
-                "drop out of the identified zone; both contents are kept until then."
+                "Find out which transfer was right, and discard the other: "
+                f"imaging-platform discard STUDY {key} --conflicting --drop DROP"
             ),
         )
     aside = {row.sha256 for row in conflicting}
@@ -203,14 +204,15 @@ def list_held(zone: Path) -> HeldSummary:
     """Return what waits for a person in a zone; an absent zone holds nothing."""
     files = []
     contents: dict[str, dict[str, set[str]]] = {}
-    known = frozenset(read_ledger(zone).values())
+    known, places = frozenset(read_ledger(zone).values()), read_places(zone)
     for drop in drop_folders(zone):
         lines = settle(read_receipt(drop), read_companions(drop), known)
-        waiting = list_waiting(lines)
+        of_drop = places.get(drop.drop_id, {})
+        waiting = list_waiting(mark_discarded(lines, of_drop))
         counts = Counter(line.reason for line in waiting.values())
         files += [HeldFiles(drop.drop_id, *count) for count in sorted(counts.items())]
         for row in read_index(drop):
-            if row.header.has_pixels:
+            if row.header.has_pixels and row.session_key != DISCARDED:
                 of_session = contents.setdefault(row.session_key, {})
                 of_session.setdefault(row.header.sop_uid, set()).add(row.sha256)
     conflicts = {

@@ -5,6 +5,7 @@ Where things lie in the identified zone of a study, and who may write when.
 
     <zone>/ledger.jsonl                     sessions in order of arrival
     <zone>/imported.json                    sessions that an import brought
+    <zone>/resolutions.jsonl                what people decided about files
     <zone>/store/<aa>/<sha256>              every file that ever arrived, by content
     <zone>/incoming/<drop_id>/<n>/          the n-th arrival, until it is indexed
     <zone>/waiting/<drop_id>                files wait for labels; version last tried
@@ -42,6 +43,11 @@ class DropFolder:
     def drop_id(self) -> str:
         """Identifier of the drop."""
         return self.path.name
+
+    @property
+    def zone(self) -> Path:
+        """The identified zone that it lies in."""
+        return self.path.parents[1]
 
     @property
     def incoming(self) -> Path:
@@ -136,6 +142,11 @@ def ledger_path(zone: Path) -> Path:
 def imported_path(zone: Path) -> Path:
     """Return the list of sessions that came from existing datasets."""
     return zone / "imported.json"
+
+
+def resolutions_path(zone: Path) -> Path:
+    """Return the list of what people decided about files."""
+    return zone / "resolutions.jsonl"
 
 
 @contextmanager

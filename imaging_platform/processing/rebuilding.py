@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import dagster as dg
@@ -77,7 +77,7 @@ def rebuild_index(
     known = read_made(instance, scope, DROP_INDEX)
     for report in reports:
         if not _is_known(report, known.get(report.drop_id)):
-            _tell_drop(instance, scope, report, version)
+            tell_drop(instance, scope, report, version)
             told[DROP_INDEX] += 1
     for tree in _untold(instance, scope, trees):
         tell_made(
@@ -111,15 +111,25 @@ def _read_policy(tree: Tree) -> dict[str, str]:
     return {"policy": policy[:12]} if policy else {}
 
 
-def _tell_drop(
-    instance: dg.DagsterInstance, scope: Scope, report: DropReport, version: str
+def tell_drop(
+    instance: dg.DagsterInstance,
+    scope: Scope,
+    report: DropReport,
+    version: str,
+    gone: Iterable[str] = (),
 ) -> None:
+    """Report a drop as indexed; `gone` are sessions that lost their last file."""
+    sessions = {s.session_key: s.members_digest for s in report.sessions}
+    lost = dict.fromkeys(gone, "")
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
             asset_key=scope.key(DROP_INDEX),
             partition=report.drop_id,
             description="Told again from receipt and index.",
-            metadata=shown.drop(report),
+            metadata={
+                **shown.drop(report),
+                "sessions": dg.MetadataValue.json({**lost, **sessions}),
+            },
             tags={
                 "dagster/data_version": report.data_version,
                 "dagster/code_version": version,

@@ -96,12 +96,21 @@ def _list_held(home: Home, study: str, waiting: HeldSummary) -> list[tuple[str, 
     store = LocalStore(home.root)
     trees = [item for zone in ZONES for item in store.held(f"{zone}/{study}/").items()]
     files = [
-        (found.drop_id, f"{found.n_files} file(s): {found.reason}")
+        (
+            found.drop_id,
+            f"{found.n_files} file(s): {found.reason}; "
+            f"imaging-platform assign {study} {found.drop_id} SESSION",
+        )
         for found in waiting.files
         if found.reason in NEED_A_PERSON
     ]
     sessions = [
-        (s.session_key, f"{s.n_instances} instance(s) arrived with two contents")
+        (
+            s.session_key,
+            f"{s.n_instances} instance(s) arrived with two contents; "
+            f"imaging-platform discard {study} {s.session_key} --conflicting "
+            "--drop DROP",
+        )
         for s in waiting.sessions
     ]
     return [*trees, *sessions, *files]

@@ -81,7 +81,9 @@ def read_sessions(record: dg.EventLogRecord) -> Mapping[str, str]:
     materialization = record.asset_materialization
     if materialization is None:
         return {}
-    return cast(Mapping[str, str], materialization.metadata["sessions"].value)
+    found = cast(Mapping[str, str], materialization.metadata["sessions"].value)
+    # A session without a digest lost its last file.
+    return {key: digest for key, digest in found.items() if digest}
 
 
 def _finished_since(

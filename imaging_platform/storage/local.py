@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_platform.files.staging import publish_tree, recover_target, staged_tree
+from imaging_platform.files.staging import (
+    publish_tree,
+    recover_target,
+    remove_tree,
+    staged_tree,
+)
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.errors import BadConfig, MissingInput
 from imaging_platform.model.layout import ZONES
@@ -94,6 +99,12 @@ class LocalStore:
     def hold(self, key: str, reason: str) -> None:
         """Write the hold; see `Store.hold`."""
         write_json(self._hold_file(key), {"key": key, "reason": reason})
+
+    def remove(self, key: str) -> None:
+        """Remove the tree at `key`, its hold, and what its staging left; for good."""
+        self._refuse_frozen(key)
+        remove_tree(self.path(key), self._study_folder(key), _name_in_study(key))
+        self._hold_file(key).unlink(missing_ok=True)
 
     def held(self, prefix: str) -> dict[str, str]:
         """Return what is held; see `Store.held`."""

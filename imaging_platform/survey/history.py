@@ -71,7 +71,8 @@ def read_members(instance: dg.DagsterInstance, scope: Scope) -> dict[str, str]:
         for event in newest_first:
             for key, digest in _metadata(event).get("sessions", {}).items():
                 members.setdefault(key, digest)
-    return members
+    # A session without a digest lost its last file.
+    return {key: digest for key, digest in members.items() if digest}
 
 
 def read_cost(instance: dg.DagsterInstance, scope: Scope, asset: str) -> Cost:

@@ -1,0 +1,202 @@
+"""Decisions about files reach Dagster, trees and partitions, and leave no old label."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import dagster as dg
+import pytest
+
+from imaging_platform.cli.main import main
+from imaging_platform.cli.studies import create_study
+from imaging_platform.definitions import define_home
+from imaging_platform.files.audit import read_audit
+from imaging_platform.intake.arrivals import put_in_inbox
+from imaging_platform.intake.resolving import Resolution, append_resolution
+from imaging_platform.intake.selection import choose_of_session, moves_to, studies_to
+from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.layout import Home
+from imaging_platform.processing.outstanding import (
+    find_drop_orders,
+    find_session_orders,
+)
+from imaging_platform.processing.rebuilding import rebuild_index
+from imaging_platform.processing.resolving import Settled, settle_resolutions
+from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.history import read_members
+from tests.intake.drops import mr_bytes, write_files
+from tests.orchestration.test_gates import Site
+
+WHY = ("--reason", "the wrong visit", "--author", "Ann")
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    home = Home(tmp_path / "home")
+    create_study(home, "demo")
+    monkeypatch.setenv("IMAGING_HOME", str(home.root))
+    source = write_files(
+        tmp_path / "drop",
+        {
+            "a": mr_bytes(patient_id="KESTREL"),
+            "b": mr_bytes(patient_id="KESTREL", series=2),
+        },
+    )
+    put_in_inbox(source, home.zone("inbox", "demo"))
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr("imaging_platform.cli.resolving.enter_home", lambda _: None)
+    with dg.instance_for_test(temp_dir=str(home.dagster)) as instance:
+        yield Site(home, instance)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["imaging-platform", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        return left.value.code, printed.out + printed.err
+
+    return run
+
+
+def orders_of(site: Site) -> dict[str, set[str]]:
+    graph = define_home(site.home).resolve_asset_graph()
+    zone = IdentifiedZone(home=str(site.home.root))
+    store = LocalStore(site.home.root)
+    orders = find_session_orders(site.scope, site.instance, graph, zone, store)
+    return {order.partition: set(order.reasons) for order in orders}
+
+
+def test_a_relabelled_session_is_made_anew_and_nothing_keeps_the_old_label(site, run):
+    old = site.index()
+    assert site.run("process_session", old, "raw_session").success
+    new = "sub-X7_ses-3"
+
+    code, out = run("relabel", "demo", old, new, *WHY)
+
+    assert code == 0, out
+    assert set(read_members(site.instance, site.scope)) == {new}
+    assert set(orders_of(site)) == {new}
+    assert "raw_session" in orders_of(site)[new]
+    assert old not in site.instance.get_dynamic_partitions("demo_sessions")
+    names = {p.name for p in site.home.root.rglob("*") if "dagster" not in p.parts}
+    assert not {n for n in names if old in n}
+    (entry,) = read_audit(site.home.zone("identified", "demo"))
+    assert (entry.action, entry.subject) == ("relabel", f"{old} to {new}")
+
+
+def test_a_withdrawn_drop_takes_its_session_along_and_undo_brings_it_back(site, run):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session").success
+    (drop_id,) = site.instance.get_dynamic_partitions("demo_drops")
+    tree = LocalStore(site.home.root).path(
+        layout.raw_session("demo", SessionKey.parse(key))
+    )
+    members = read_members(site.instance, site.scope)
+
+    code, out = run("discard", "demo", drop_id, *WHY)
+
+    assert code == 0, out
+    assert read_members(site.instance, site.scope) == {}
+    assert not tree.exists()
+    assert site.instance.get_dynamic_partitions("demo_sessions") == []
+    assert run("discard", "demo", drop_id, "--undo", *WHY)[0] == 0
+    assert read_members(site.instance, site.scope) == members
+    assert set(orders_of(site)) == {key}
+
+
+def test_a_session_without_some_files_is_out_of_date_and_rebuilds_the_same(
+    site, run, tmp_path_factory
+):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session").success
+    before = read_members(site.instance, site.scope)
+
+    code, out = run("discard", "demo", key, "--series", "2", "--json", *WHY)
+
+    after = read_members(site.instance, site.scope)
+    assert code == 0, out
+    assert json.loads(out)["changed"] == [key]
+    assert after[key] != before[key]
+    assert "raw_session" in orders_of(site)[key]
+    graph = define_home(site.home).resolve_asset_graph()
+    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("lost"))) as lost:
+        rebuild_index(site.home, site.scope, lost, graph)
+        assert read_members(lost, site.scope) == after
+
+
+def test_without_a_reason_or_as_a_dry_run_nothing_is_moved(site, run):
+    key = site.index()
+    before = read_members(site.instance, site.scope)
+
+    code, out = run("discard", "demo", key, "--dry-run", "--json")
+    refused, words = run("discard", "demo", key)
+
+    assert code == 0, out
+    assert {row["series"] for row in json.loads(out)} == {1, 2}
+    assert "KESTREL" not in out
+    assert refused == 2
+    assert "--reason" in words
+    assert read_members(site.instance, site.scope) == before
+    assert read_audit(site.home.zone("identified", "demo")) == ()
+
+
+def test_split_names_a_new_session_and_merge_takes_it_back(site, run):
+    key = site.index()
+    members = read_members(site.instance, site.scope)
+    new = f"{key[:-1]}2"
+
+    assert run("split", "demo", key, new, "--series", "2", *WHY)[0] == 0
+    assert set(read_members(site.instance, site.scope)) == {key, new}
+    assert run("merge", "demo", new, key, *WHY)[0] == 0
+
+    assert read_members(site.instance, site.scope) == members
+
+
+def test_a_file_that_waits_for_a_label_founds_the_session_it_is_given_to(
+    site, run, tmp_path
+):
+    file = site.home.study_file("demo")
+    pattern = "labels:\n  subject: {field: PatientID, pattern: '^(?P<label>KESTREL)'}\n"
+    file.write_text(file.read_text() + pattern)
+    site = Site(site.home, site.instance)
+    zone = IdentifiedZone(home=str(site.home.root))
+    (order,), _ = find_drop_orders(site.scope, site.instance, zone)
+    site.instance.add_dynamic_partitions("demo_drops", [order.partition])
+    assert site.run("index_drop", order.partition).success
+    assert read_members(site.instance, site.scope) == {}
+
+    code, out = run("assign", "demo", order.partition, "sub-Y1_ses-1", *WHY)
+
+    assert code == 0, out
+    assert set(orders_of(site)) == {"sub-Y1_ses-1"}
+    assert site.run("index_drop", order.partition).success
+    assert set(orders_of(site)) == {"sub-Y1_ses-1"}
+    code, out = run("assign", "demo", order.partition, "sub-Y1_ses-1", *WHY)
+    assert code == 1
+    assert "Nothing of" in out
+
+
+def test_killed_after_the_decision_the_next_call_finishes_it_once(site):
+    key = site.index()
+    assert site.run("process_session", key, "raw_session").success
+    zone = site.home.zone("identified", "demo")
+    moves = moves_to(choose_of_session(zone, key), "sub-X7_ses-3")
+    studies = studies_to(zone, SessionKey.parse(key), SessionKey("X7", "3"))
+    append_resolution(
+        zone, Resolution("relabel", "Ann", "why", "2026-01-01", moves, studies)
+    )
+    graph = define_home(site.home).resolve_asset_graph()
+
+    done = settle_resolutions(site.home, site.scope, site.instance, graph)
+    again = settle_resolutions(site.home, site.scope, site.instance, graph)
+
+    assert (done.changed, done.gone) == (("sub-X7_ses-3",), (key,))
+    assert again == Settled((), (), ())
+    assert set(read_members(site.instance, site.scope)) == {"sub-X7_ses-3"}
