@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import dagster as dg
@@ -161,7 +161,7 @@ class _Trying:
         home: Home,
         scratch: Home,
         study: str,
-        family: Collection[str],
+        family: Set[str],
         described: Mapping[tuple[str, str], Cell],
     ) -> None:
         self._home = home
