@@ -267,6 +267,14 @@ def _home() -> str:
             "What must not be found in what is made of a session, mode 0600.",
         ),
         (home.mapping_file("STUDY"), "The site's own labels, encrypted with the key."),
+        (
+            home.canary("STUDY"),
+            "Where `canary` works; gone afterwards, and may be removed at any time.",
+        ),
+        (
+            home.canary_originals("STUDY"),
+            "The same for what has identity.",
+        ),
         (home.dagster, "Event log and settings of the embedded Dagster."),
     ]
     others = [(f"`{path.relative_to(home.root)}`", meaning) for path, meaning in files]

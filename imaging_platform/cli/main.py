@@ -12,6 +12,7 @@ from imaging_platform import __version__
 from imaging_platform.cli.anonymize import anonymize
 from imaging_platform.cli.attach import attach
 from imaging_platform.cli.bids import bids
+from imaging_platform.cli.canary import canary
 from imaging_platform.cli.decisions import accept, freeze, thaw
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
@@ -61,6 +62,7 @@ for command in (
     status,
     plan,
     why,
+    canary,
     reprocess,
     where,
     release,

@@ -122,5 +122,8 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    if folder.exists():
+    if folder.is_symlink():
+        # A tree that is only lent here: what it leads to stays.
+        folder.unlink()
+    elif folder.exists():
         shutil.rmtree(folder)

@@ -86,6 +86,18 @@ class Home:
         folders = (study_folder, self.zone("identified", study))
         return tuple(folder / "key.fingerprint" for folder in folders)
 
+    def canary(self, study: str) -> Path:
+        """Return the root of the home in which `canary` works; gone afterwards."""
+        return self.root / "canary" / study
+
+    def canary_originals(self, study: str) -> Path:
+        """Return what that home has of the identified zone, inside the real one."""
+        return self.zone("identified", study) / ".canary"
+
+    def canary_lock(self, study: str) -> Path:
+        """Return the file that one `canary` of a study holds while it runs."""
+        return self.root / "canary" / f".{study}.lock"
+
     @property
     def receive_lock(self) -> Path:
         """The file that `imaging-platform receive` holds while it runs."""
