@@ -1,3 +1,5 @@
+"""What is sent over the DICOM network becomes drops, whole or not at all."""
+
 from __future__ import annotations
 
 import contextlib
@@ -32,10 +34,11 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from tests.intake.drops import Site, mr_bytes, write_files
 
-# pynetdicom leaves the socket of a peer that is gone to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    # pynetdicom leaves the socket of a peer that is gone to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 STUDY, SCANNER = "MEMORY", "PRISMA"
 

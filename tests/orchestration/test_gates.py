@@ -35,6 +35,8 @@ from imaging_platform.storage.proof import UNDER_WAY
 from imaging_platform.survey.history import read_members
 from tests.intake.drops import mr_bytes, write_files
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 NAME = "KESTREL^ANNIKA"
 
