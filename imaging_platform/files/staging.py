@@ -77,7 +77,7 @@ def publish_tree(tree: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     recover_target(target)
     if not target.exists():
-        tree.rename(target)
+        _move_in(tree, target)
     elif not _exchange(tree, target):
         target.rename(_aside(target))
         tree.rename(target)
@@ -101,6 +101,19 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _move_in(tree: Path, target: Path) -> None:
+    """Rename; the folder above may be removed as empty meanwhile, and is made again."""
+    while True:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            tree.rename(target)
+        except FileNotFoundError:
+            if not tree.exists():
+                raise
+        else:
+            return
 
 
 def _aside(target: Path) -> Path:

@@ -109,3 +109,16 @@ def test_a_reader_never_sees_a_missing_or_mixed_tree(tmp_path):
 
     assert seen <= {"aa", "bb"}
     assert [writer.exitcode for writer in writers] == [0, 0]
+
+
+def test_a_folder_that_is_removed_as_empty_meanwhile_is_made_again(
+    tmp_path, monkeypatch
+):
+    target = tmp_path / "sub-01" / "ses-1"
+    monkeypatch.setattr(staging, "recover_target", lambda path: path.parent.rmdir())
+
+    with staging.staged_tree(tmp_path, "sub-01_ses-1") as tree:
+        (tree / "a").write_text("a")
+        staging.publish_tree(tree, target)
+
+    assert (target / "a").read_text() == "a"
