@@ -27,6 +27,7 @@ from imaging_platform.model.config import Section
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import Home, product_file
+from imaging_platform.planning.ratings import RatingSettings
 from imaging_platform.qc.settings import QualitySettings
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class Study(Section):
     quality: QualitySettings = Field(
         default_factory=QualitySettings,
         description="When a scan passes, is looked at, fails.",
+    )
+
+    ratings: RatingSettings = Field(
+        default_factory=RatingSettings,
+        description="What follows from the verdict of a person.",
     )
 
     def digest(self, *parts: str) -> str:

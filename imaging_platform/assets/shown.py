@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imaging_platform.intake.drop import DropReport
     from imaging_platform.intake.session import GatheredSession
     from imaging_platform.model.ids import SessionKey
+    from imaging_platform.model.rating import Rating
     from imaging_platform.planning.plan import Plan
 
 Shown = dict[str, Any]  # values that dagster turns into metadata
@@ -391,6 +392,21 @@ def report(published: PublishedZone, key: str) -> Shown:
 def tables(report: Mapping[str, Any]) -> Shown:
     """Show how many rows each table of the catalog has."""
     return {name: int(n_rows) for name, n_rows in report.items()}
+
+
+def check_ratings(ratings: Mapping[str, Rating]) -> dg.AssetCheckResult:
+    """Warn when a person's verdict is on scans that have changed since."""
+    expired = [key for key, rating in ratings.items() if rating.is_expired]
+    return dg.AssetCheckResult(
+        check_name="ratings_current",
+        passed=not expired,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(expired)} verdict(s) have expired, for the session has "
+        f"changed: {', '.join(expired[:10])}. Look again, then: imaging-platform rate."
+        if expired
+        else "Every verdict is on the session as it is.",
+        metadata={"rated": len(ratings), "expired": len(expired)},
+    )
 
 
 def plan(plan: Plan) -> Shown:

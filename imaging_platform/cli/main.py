@@ -13,7 +13,7 @@ from imaging_platform.cli.anonymize import anonymize
 from imaging_platform.cli.attach import attach
 from imaging_platform.cli.bids import bids
 from imaging_platform.cli.canary import canary
-from imaging_platform.cli.decisions import accept, freeze, thaw
+from imaging_platform.cli.decisions import accept, freeze, rate, thaw
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
 from imaging_platform.cli.identity import audit, whois
@@ -73,6 +73,7 @@ for command in (
     split,
     relabel,
     accept,
+    rate,
     freeze,
     thaw,
     demo,

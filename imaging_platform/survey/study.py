@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from imaging_platform.assets.bids import BIDS_SESSION
+from imaging_platform.assets.catalog import RATINGS
 from imaging_platform.assets.dicom import ANONYMIZED_DICOM
 from imaging_platform.assets.scope import VERSION_PARTS, Scope
 from imaging_platform.model import layout
+from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.rating import Rating
 from imaging_platform.planning.cells import (
     MOVING,
     Cell,
@@ -25,6 +28,7 @@ from imaging_platform.planning.cells import (
 )
 from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.planning.plan import Plan
+from imaging_platform.planning.ratings import digest_ratings, find_ratings
 from imaging_platform.planning.reasons import DECIDED, Reason
 from imaging_platform.planning.state import Made, Node
 from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
@@ -248,6 +252,7 @@ class _Log:
 
 def _read_log(site: Site, session: str | None) -> _Log:
     nodes = site.nodes(site.scope.sessions)
+    _check_gates(site.scope.study.ratings.gates, [node.asset for node in nodes])
     only = None if session is None else [session]
     made = {n.asset: read_made(site.instance, site.scope, n.asset, only) for n in nodes}
     members = read_members(site.instance, site.scope)
@@ -261,6 +266,8 @@ def _read_log(site: Site, session: str | None) -> _Log:
 def _gather_sessions(site: Site, log: _Log) -> Iterator[Facts]:
     watches = (PolicyWatch(site.scope, site.store), RuleWatch(site.scope, site.store))
     holds = _read_holds(site)
+    versions = {k: m.data_version for k, m in log.made[BIDS_SESSION].items() if k}
+    ratings = find_ratings(site.decisions, versions)
     for key in sorted(log.known):
         current = {a: found[key] for a, found in log.made.items() if key in found}
         inputs = {
@@ -282,7 +289,32 @@ def _gather_sessions(site: Site, log: _Log) -> Iterator[Facts]:
             {a: found[key] for a, found in log.attempts.items() if key in found},
             {a: why for a, why in held.items() if why != UNDER_WAY},
             {a: why for a, why in held.items() if why == UNDER_WAY},
+            gates=_find_gates(site, ratings.get(key)),
         )
+
+
+def _check_gates(gates: Sequence[str], names: Sequence[str]) -> None:
+    """
+    Refuse to gate what sessions do not have.
+
+    Raises
+    ------
+    BadConfig
+        The study file names such an asset.
+    """
+    unknown = sorted(set(gates).difference(names))
+    if unknown:
+        raise BadConfig(
+            f"ratings.gates names {', '.join(unknown)}, which sessions do not have.",
+            fix=f"Give some of: {', '.join(sorted(names))}.",
+        )
+
+
+def _find_gates(site: Site, rating: Rating | None) -> dict[str, str]:
+    """Return what a person's verdict keeps from being made, with it in words."""
+    if rating is None or rating.is_expired or rating.verdict != "fail":
+        return {}
+    return dict.fromkeys(site.scope.study.ratings.gates, rating.sentence)
 
 
 def _add_other_inputs(
@@ -367,11 +399,20 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
     attempts = read_attempts(
         site.instance, site.scope, [node.asset for node in nodes], WITHOUT_PARTITION
     )
+    ratings = digest_ratings(find_ratings(site.decisions, _versions_of(sessions)))
+    cataloged = versions | ({RATINGS: ratings} if ratings else {})
     facts = Facts(
         "",
         current,
-        {"catalog": versions, "bids_dataset": sessions, "study_report": report},
+        {"catalog": cataloged, "bids_dataset": sessions, "study_report": report},
         {asset: found[""] for asset, found in attempts.items()},
         moving={cell.asset for cell in cells if cell.state in MOVING},
     )
     return judge_partition(nodes, site.parents, facts, site.decisions)
+
+
+def _versions_of(results: Mapping[str, str]) -> dict[str, str]:
+    """Return versions by session, of results named ``asset[session]``."""
+    return {
+        name.rstrip("]").partition("[")[2]: version for name, version in results.items()
+    }
