@@ -29,7 +29,7 @@ from imaging_platform.planning.cells import (
 from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.planning.plan import Plan
 from imaging_platform.planning.ratings import digest_ratings, find_ratings
-from imaging_platform.planning.reasons import DECIDED, Reason
+from imaging_platform.planning.reasons import DECIDED, Reason, name_some
 from imaging_platform.planning.state import Made, Node
 from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
 from imaging_platform.storage.local import LocalStore
@@ -190,7 +190,7 @@ def describe_some(site: Site, plan: Plan) -> Plan:
 
 
 def describe(site: Site, cell: Cell) -> Cell:
-    """Return a cell whose policy and rules reasons say what is decided otherwise."""
+    """Return a cell whose reasons say what is decided otherwise, and which files."""
     told = {
         "policy": PolicyWatch(site.scope, site.store).describe,
         "rules": RuleWatch(site.scope, site.store).describe,
@@ -198,10 +198,37 @@ def describe(site: Site, cell: Cell) -> Cell:
     reasons = tuple(
         replace(reason, sentence=told[reason.kind](cell.partition))
         if reason.kind in told
-        else reason
+        else _name_files(site, cell.partition, reason)
         for reason in cell.reasons
     )
     return replace(cell, reasons=reasons)
+
+
+def _name_files(site: Site, partition: str, reason: Reason) -> Reason:
+    """Return the reason with the files of its inputs that changed, where known."""
+    told = [
+        f"{name}: {path} {word}"
+        for name, before in zip(reason.inputs, reason.befores, strict=False)
+        for path, word in _find_changes(site, partition, name, before).items()
+    ]
+    if not told:
+        return reason
+    return replace(
+        reason,
+        sentence=f"{reason.sentence} ({name_some(tuple(told))})",
+        files=tuple(told),
+    )
+
+
+def _find_changes(
+    site: Site, partition: str, name: str, before: str
+) -> Mapping[str, str]:
+    asset, _, member = name.rstrip("]").partition("[")
+    session = member or partition
+    if asset not in layout.SESSION_TREES or not session or not before:
+        return {}
+    key = layout.tree_key(site.scope.name, asset, session)
+    return site.store.changes(key, before)
 
 
 def _is_decided(reason: Reason) -> bool:
