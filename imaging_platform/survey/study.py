@@ -206,8 +206,9 @@ def describe(site: Site, cell: Cell) -> Cell:
 
 def _name_files(site: Site, partition: str, reason: Reason) -> Reason:
     """Return the reason with the files of its inputs that changed, where known."""
+    is_one = len(reason.inputs) == 1
     told = [
-        f"{name}: {path} {word}"
+        f"{path} {word}" if is_one else f"{name}: {path} {word}"
         for name, before in zip(reason.inputs, reason.befores, strict=False)
         for path, word in _find_changes(site, partition, name, before).items()
     ]
