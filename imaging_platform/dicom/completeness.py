@@ -7,7 +7,10 @@ import itertools
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from imaging_platform.dicom.frames import count_positions
 
 if TYPE_CHECKING:
     from imaging_platform.dicom.instances import Instance
@@ -89,6 +92,17 @@ def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
     for stack in stacks.values():
         dropped, why = _find_surplus(stack)
         left_out.update((file.header.sop_uid, why) for file in dropped)
+    return left_out
+
+
+def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
+    """Return the enhanced files whose frames do not make whole volumes."""
+    left_out: dict[str, str] = {}
+    for file in files:
+        if file.is_image and file.header.n_frames > 1:
+            counts = count_positions(Path(file.path), file.header.n_frames)
+            if len(set(counts.values())) > 1:
+                left_out[file.header.sop_uid] = CUT_FRAMES
     return left_out
 
 
