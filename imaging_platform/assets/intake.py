@@ -108,7 +108,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 partition_mapping=dg.SpecificPartitionsPartitionMapping([]),
             )
         ],
-        checks=["one_content_an_instance"],
+        checks=["one_content_an_instance", "everything_arrived"],
     )
     def raw_session(
         context: dg.AssetExecutionContext, identified: IdentifiedZone
@@ -131,7 +131,9 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 inputs={"drop_index": report.members_digest},
             )
         return shown.add(
-            result, shown.raw_session(report), [shown.check_gathered(report)]
+            result,
+            shown.raw_session(report),
+            [shown.check_gathered(report), shown.check_arrived(report)],
         )
 
     return [drop_index, raw_session]

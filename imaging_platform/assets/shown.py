@@ -15,6 +15,7 @@ from imaging_platform.tools.validator import Validation
 
 if TYPE_CHECKING:
     from imaging_platform.bids.attachments import Attached
+    from imaging_platform.bids.expectation import Expectation
     from imaging_platform.bids.session import ConversionReport
     from imaging_platform.deid.session import DeidReport
     from imaging_platform.intake.drop import DropReport
@@ -92,6 +93,24 @@ def check_gathered(report: GatheredSession) -> dg.AssetCheckResult:
         "several contents; they are kept and not used."
         if report.n_set_aside
         else "No instance came with two contents.",
+    )
+
+
+def check_arrived(report: GatheredSession) -> dg.AssetCheckResult:
+    """State whether all came that the scanner counted."""
+    rows = [
+        (s.series_number, s.n_instances, s.why, "; ".join(s.missing))
+        for s in report.shortfalls
+    ]
+    return dg.AssetCheckResult(
+        check_name="everything_arrived",
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} series lack images. Send them again: what comes "
+        "later joins the session."
+        if rows
+        else "Nothing is missing by the counts in the headers.",
+        metadata={"incomplete": table(["#", "files", "why", "missing"], rows)},
     )
 
 
@@ -265,6 +284,23 @@ def check_series(report: ConversionReport) -> list[dg.AssetCheckResult]:
             },
         ),
     ]
+
+
+def check_protocol(found: Expectation) -> dg.AssetCheckResult:
+    """State whether the session has the series that the protocol expects."""
+    rows = [("missing", text) for text in found.missing]
+    rows += [("unexpected", text) for text in found.unexpected]
+    return dg.AssetCheckResult(
+        check_name="series_as_expected",
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(text for _, text in rows)
+        or "The session has the series that the protocol expects.",
+        metadata={
+            "session": found.verdict,
+            "against the protocol": table(["what", "series"], rows),
+        },
+    )
 
 
 def list_issues(validation: Validation) -> str:

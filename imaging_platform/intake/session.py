@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_platform.intake.companions import companion_digests, read_companions
+from imaging_platform.intake.completeness import Shortfall, find_shortfalls
 from imaging_platform.intake.drop import DropReport, report_drop
 from imaging_platform.intake.index import (
     IndexRow,
@@ -66,6 +67,8 @@ class GatheredSession:
         Digest over the content digests of all files, companions among them.
     series
         The series in order of number.
+    shortfalls
+        What series lack by the scanner's own counts.
     """
 
     session_key: str
@@ -77,6 +80,7 @@ class GatheredSession:
     n_companions: int
     members_digest: str
     series: tuple[SeriesOfSession, ...]
+    shortfalls: tuple[Shortfall, ...]
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,7 @@ def gather_session(key: SessionKey, *, zone: Path, target: Path) -> GatheredSess
         n_companions=len(companions),
         members_digest=digest_members({row.sha256 for row in rows} | companions),
         series=series,
+        shortfalls=find_shortfalls(used, zone),
     )
 
 

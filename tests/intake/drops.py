@@ -34,6 +34,12 @@ def mr_bytes(
     note: str = "",
     study_date: str = "20260102",
     is_image: bool = True,
+    n_images: int = 0,
+    started: str = "",
+    device: str = "",
+    study_description: str = "",
+    comments: str = "",
+    accession: str = "",
 ) -> bytes:
     """Return one MR image, or presentation state, as a whole DICOM file."""
     import io
@@ -66,6 +72,14 @@ def mr_bytes(
     ds.SeriesInstanceUID = f"1.2.3.{study}.{series}"
     ds.SeriesNumber = series
     ds.InstanceNumber = instance
+    if n_images:
+        ds.ImagesInAcquisition = n_images
+    if started:
+        ds.AcquisitionDate, ds.AcquisitionTime = study_date, started
+        ds.StudyTime = started
+    ds.DeviceSerialNumber = device
+    ds.StudyDescription, ds.PatientComments = study_description, comments
+    ds.AccessionNumber = accession
     if is_image:
         _add_pixels(ds)
     buffer = io.BytesIO()
