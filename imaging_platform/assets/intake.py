@@ -19,7 +19,7 @@ from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 
 if TYPE_CHECKING:
-    from imaging_platform.intake.drop import DropReport
+    from imaging_platform.intake.drop_report import DropReport
     from imaging_platform.storage.store import Store
 
 JOBS = 2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imaging_platform.bids.expectation import Expectation
     from imaging_platform.bids.session import ConversionReport
     from imaging_platform.deid.session import DeidReport
-    from imaging_platform.intake.drop import DropReport
+    from imaging_platform.intake.drop_report import DropReport
     from imaging_platform.intake.session import GatheredSession
     from imaging_platform.model.ids import SessionKey
     from imaging_platform.planning.plan import Plan
@@ -49,7 +49,11 @@ def drop(report: DropReport) -> Shown:
         "reasons": table(["reason", "files"], report.reasons.items()),
         # Read again by the sensor and the planner, so it stays JSON.
         "sessions": dg.MetadataValue.json(
-            {s.session_key: s.members_digest for s in report.sessions}
+            {
+                # Without a digest: it has no file left.
+                **dict.fromkeys(report.gone, ""),
+                **{s.session_key: s.members_digest for s in report.sessions},
+            }
         ),
     }
 

@@ -10,14 +10,13 @@ made again, the same.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imaging_platform.files.digests import digest_json
 from imaging_platform.files.unpacking import UnpackingCaps
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.admission import (
@@ -36,21 +35,18 @@ from imaging_platform.intake.companions import (
     Companion,
     NameCompanion,
     choose_session,
-    companion_digests,
     name_none,
     read_companions,
     write_companions,
 )
+from imaging_platform.intake.drop_report import DropReport, report_drop
 from imaging_platform.intake.examination import Examined, examine_files
 from imaging_platform.intake.index import (
     IndexRow,
-    digest_members,
     read_index,
-    read_members,
-    read_placed,
     write_index,
 )
-from imaging_platform.intake.ledger import read_ledger
+from imaging_platform.intake.ledger import known_sessions
 from imaging_platform.intake.placing import LabelStudy, place_sessions
 from imaging_platform.intake.receipt import (
     USED,
@@ -63,83 +59,22 @@ from imaging_platform.intake.receipt import (
 from imaging_platform.intake.resolving import (
     DISCARDED,
     apply_places,
+    follow_moves,
     mark_discarded,
     read_places,
 )
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.store import keep_content
-from imaging_platform.intake.verdicts import PLACED_LATER, Judge, settle
+from imaging_platform.intake.verdicts import PLACED_LATER, Judge
 from imaging_platform.intake.zone import (
     DropFolder,
     drop_folder,
-    drop_folders,
     locked,
     store_path,
 )
 from imaging_platform.model.errors import Held
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem
-
-
-@dataclass(frozen=True)
-class SessionMembers:
-    """
-    A session that a drop contributed to.
-
-    Parameters
-    ----------
-    session_key
-        Text of the key.
-    n_instances
-        Files of the session with different content, over all drops so far.
-    members_digest
-        Digest over the digests of these files.
-    """
-
-    session_key: str
-    n_instances: int
-    members_digest: str
-
-
-@dataclass(frozen=True)
-class DropReport:
-    """
-    What became of a drop, over all its arrivals; holds no identity.
-
-    Parameters
-    ----------
-    drop_id
-        Identifier.
-    n_arrivals
-        How often it arrived.
-    n_files
-        Files in all arrivals, members of archives instead of the archives.
-    n_bytes
-        Sum of their sizes.
-    verdicts
-        Files by verdict; the counts add up to `n_files`.
-    reasons
-        Files that were not accepted or attached, by reason.
-    n_waiting
-        Contents in quarantine, each counted once.
-    sessions
-        Sessions that a file of this drop belongs to, in order of key.
-    attached_to
-        Those of them to which it brought events, answers or recordings, sorted.
-    data_version
-        Digest over what was accepted, and where it belongs.
-    """
-
-    drop_id: str
-    n_arrivals: int
-    n_files: int
-    n_bytes: int
-    verdicts: Mapping[str, int]
-    reasons: Mapping[str, int]
-    n_waiting: int
-    sessions: tuple[SessionMembers, ...]
-    attached_to: tuple[str, ...]
-    data_version: str
 
 
 def index_drop(
@@ -203,104 +138,16 @@ def index_drop(
         for number, place in list_claimed(drop):
             _index_arrival(number, place, drop, how)
             remove_claimed(place)
-        drop.incoming.rmdir()
         _place_waiting(drop, how)
         apply_places(drop, read_places(zone).get(drop_id, {}))
         _note_waiting(drop, label_version)
-        return report_drop(zone, drop_id)
-
-
-def report_drop(zone: Path, drop_id: str) -> DropReport:
-    """
-    Return what became of a drop, from its receipt and index alone.
-
-    Raises
-    ------
-    BadInput
-        The identifier has another form.
-    """
-    drop, known = drop_folder(zone, drop_id), _known(zone)
-    contributed = _contributed(drop, known)
-    members = read_members(zone, session_keys=frozenset(key for _, key in contributed))
-    for key, digests in companion_digests(zone, members).items():
-        members[key] |= digests
-    places = read_places(zone).get(drop_id, {})
-    return _report(drop, contributed, members, known, places)
-
-
-def report_drops(zone: Path) -> Iterator[DropReport]:
-    """Yield what became of each drop that was indexed, as `report_drop` does."""
-    known, places = _known(zone), read_places(zone)
-    drops = [drop for drop in drop_folders(zone) if drop.receipt.exists()]
-    contributions = [_contributed(drop, known) for drop in drops]
-    members: defaultdict[str, set[str]] = defaultdict(set)
-    for contributed in contributions:
-        for sha256, session_key in contributed:
-            members[session_key].add(sha256)
-    for drop, contributed in zip(drops, contributions, strict=True):
-        keys = {session_key for _, session_key in contributed}
-        of_drop = places.get(drop.drop_id, {})
-        own = {key: members[key] for key in keys}
-        yield _report(drop, contributed, own, known, of_drop)
-
-
-def _contributed(
-    drop: DropFolder, known: Collection[SessionKey]
-) -> list[tuple[str, str]]:
-    """Return digest and session key of all that a drop brought to known sessions."""
-    companions = _companions_of_known(drop, known)
-    images = [placed for placed in read_placed(drop) if placed[1] != DISCARDED]
-    return images + [(row.sha256, row.session_key) for row in companions]
-
-
-def _report(
-    drop: DropFolder,
-    contributed: Sequence[tuple[str, str]],
-    members: Mapping[str, set[str]],
-    known: Collection[SessionKey],
-    places: Mapping[str, str],
-) -> DropReport:
-    every_line = read_receipt(drop)
-    later = {line.sha256 for line in every_line if line.reason == PLACED_LATER}
-    settled = [
-        line
-        for line in settle(every_line, read_companions(drop), known)
-        if line.sha256 not in later or line.verdict is not Verdict.QUARANTINED
-    ]
-    lines = mark_discarded(settled, places)
-    return DropReport(
-        drop_id=drop.drop_id,
-        n_arrivals=len({line.arrival for line in lines}),
-        n_files=len(lines),
-        n_bytes=sum(line.n_bytes for line in lines),
-        verdicts={
-            str(verdict): sum(line.verdict is verdict for line in lines)
-            for verdict in Verdict
-        },
-        reasons=dict(
-            sorted(
-                Counter(
-                    line.reason for line in lines if line.verdict not in USED
-                ).items()
-            )
-        ),
-        n_waiting=len(list_waiting(lines)),
-        sessions=tuple(
-            SessionMembers(key, len(digests), digest_members(digests))
-            for key, digests in sorted(members.items())
-        ),
-        attached_to=tuple(
-            sorted({row.session_key for row in _companions_of_known(drop, known)})
-        ),
-        data_version=digest_json(sorted(contributed)),
-    )
-
-
-def _companions_of_known(
-    drop: DropFolder, known: Collection[SessionKey]
-) -> list[Companion]:
-    keys = set(map(str, known))
-    return [row for row in read_companions(drop) if row.session_key in keys]
+    with _without_paths():
+        # Without the lock: two drops that follow each other's moves would wait for
+        # ever. What was claimed says until the end that there is work to do.
+        follow_moves(zone)
+        with contextlib.suppress(OSError):
+            drop.incoming.rmdir()
+    return report_drop(zone, drop_id)
 
 
 def _remove_done(drop: DropFolder, done: set[int]) -> None:
@@ -328,7 +175,11 @@ class _How:
         self, examined: Sequence[Examined]
     ) -> dict[tuple[str, str], SessionKey | LabelProblem]:
         return place_sessions(
-            examined, self.zone, self.label_study, imported=self.imported
+            examined,
+            self.zone,
+            self.label_study,
+            imported=self.imported,
+            within_hours=self.limits.merge_within_hours,
         )
 
 
@@ -350,7 +201,7 @@ def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> Non
     facts_of = dict(zip(paths, examined, strict=True))
     places = how.place(examined)
     companions = [row for row in read_companions(drop) if row.arrival in done]
-    judge = Judge(number, places, _known(how.zone), how.name_companion)
+    judge = Judge(number, places, known_sessions(how.zone), how.name_companion)
     judge.remember(before, companions)
     for file in found:
         judge.judge(file, facts_of[file.path] if file.path else None)
@@ -358,10 +209,6 @@ def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> Non
     write_index(drop, [*kept_rows, *judge.rows])
     write_companions(drop, [*companions, *judge.companions])
     extend_receipt(drop, judge.lines)
-
-
-def _known(zone: Path) -> frozenset[SessionKey]:
-    return frozenset(read_ledger(zone).values())
 
 
 def _place_waiting(drop: DropFolder, how: _How) -> None:
@@ -414,7 +261,7 @@ def _place_companions(
 
 def _session_of(row: Companion, here: Collection[SessionKey], how: _How) -> str:
     named = how.name_companion(row.name)
-    known = _known(how.zone)
+    known = known_sessions(how.zone)
     return choose_session(named, here=here, known=known) if named else ""
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from imaging_platform.dicom.headers import Header
+from imaging_platform.files.digests import digest_bytes
+from imaging_platform.intake.assignment import StudyOfPatient
 from imaging_platform.intake.examination import Examined
-from imaging_platform.intake.ledger import StudyOfPatient, place_studies
+from imaging_platform.intake.ledger import place_studies
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem, WantedLabels
 
@@ -34,6 +37,7 @@ def place_sessions(
     label_study: LabelStudy,
     *,
     imported: Collection[SessionKey] = (),
+    within_hours: float = 0,
 ) -> dict[tuple[str, str], SessionKey | LabelProblem]:
     """
     Return the session of each study of each patient, or why it has none.
@@ -48,6 +52,8 @@ def place_sessions(
         Labels that a study asks for.
     imported
         Sessions that came from an existing dataset.
+    within_hours
+        See `place_studies`.
 
     Returns
     -------
@@ -61,7 +67,9 @@ def place_sessions(
     """
     headers = [facts.header for facts in examined if facts.header]
     studies = studies_of(headers, label_study)
-    sessions = place_studies(zone, studies.values(), imported=imported)
+    sessions = place_studies(
+        zone, studies.values(), imported=imported, within_hours=within_hours
+    )
     return {named: sessions[study.identity] for named, study in studies.items()}
 
 
@@ -75,13 +83,18 @@ def studies_of(
     that ask for different labels make it a problem.
     """
     moments: dict[tuple[str, str], str] = {}
+    scanners: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     asked: dict[tuple[str, str], dict[tuple[str, ...], Header]] = {}
     for header in headers:
         if not header.has_patient or not header.study_uid:
             continue
         named = (header.patient_id, header.study_uid)
         moment = header.study_date + header.study_time
-        moments[named] = min(moment, moments.get(named, moment))
+        # A time is worth more than none, which would sort before it.
+        moments[named] = min(
+            moment, moments.get(named, moment), key=lambda m: (len(m) <= 8, m)
+        )
+        scanners[named] |= _scanner_of(header)
         facts = tuple(getattr(header, name) for name in LABEL_FIELDS)
         asked.setdefault(named, {}).setdefault(facts, header)
     return {
@@ -89,9 +102,19 @@ def studies_of(
             _agreed({label_study(header) for header in different.values()}),
             moments[named],
             named[1],
+            frozenset(scanners[named]),
         )
         for named, different in sorted(asked.items())
     }
+
+
+def _scanner_of(header: Header) -> set[str]:
+    """Return what tells the device of an image from others; nothing when unknown."""
+    device = header.device_serial or header.station_name
+    if not header.has_pixels or not device:
+        return set()
+    made = (header.manufacturer, header.manufacturer_model, device)
+    return {digest_bytes("\0".join(made).encode())[:16]}
 
 
 def _agreed(labels: set[WantedLabels]) -> WantedLabels:

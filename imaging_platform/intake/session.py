@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_platform.intake.companions import companion_digests, read_companions
 from imaging_platform.intake.completeness import Shortfall, find_shortfalls
-from imaging_platform.intake.drop import DropReport, report_drop
+from imaging_platform.intake.drop_report import DropReport, report_drop
 from imaging_platform.intake.index import (
     IndexRow,
     digest_members,
     read_index,
+    read_members,
 )
 from imaging_platform.intake.ledger import read_ledger
 from imaging_platform.intake.receipt import list_waiting, read_receipt
@@ -228,6 +229,16 @@ def list_held(zone: Path) -> HeldSummary:
         HeldSession(key, count) for key, count in conflicts.items() if count
     )
     return HeldSummary(tuple(files), sessions, len(interrupted_drops(zone)))
+
+
+def digest_sessions(zone: Path, keys: Collection[str]) -> dict[str, str]:
+    """Return the digest of the files that each session has now, "" without a file."""
+    members = read_members(zone, session_keys=frozenset(keys))
+    beside = companion_digests(zone, keys)
+    return {
+        key: digest_members(digests | beside[key]) if digests or beside[key] else ""
+        for key, digests in members.items()
+    }
 
 
 def receipt_summary(zone: Path, drop_id: str) -> DropReport:

@@ -10,7 +10,7 @@ import dagster as dg
 
 from imaging_platform.assets import shown
 from imaging_platform.assets.scope import Scope
-from imaging_platform.intake.drop import DropReport, report_drops
+from imaging_platform.intake.drop_report import DropReport, report_drops
 from imaging_platform.model.layout import BESIDE, SESSION_TREES, STUDY_TREES, Home
 from imaging_platform.planning.state import Made
 from imaging_platform.processing.telling import is_told, tell_made

@@ -11,7 +11,8 @@ from typing import Any
 
 from imaging_platform.dicom.headers import Header
 from imaging_platform.intake.arrivals import list_arrivals
-from imaging_platform.intake.drop import DropReport, index_drop
+from imaging_platform.intake.drop import index_drop
+from imaging_platform.intake.drop_report import DropReport
 from imaging_platform.intake.index import IndexRow, read_index
 from imaging_platform.intake.receipt import ReceiptLine, read_receipt
 from imaging_platform.intake.session import GatheredSession, gather_session

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 
 import dagster as dg
 import pytest
 
+from imaging_platform.assets.leaving import Left, clear_emptied
 from imaging_platform.cli.main import main
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
@@ -23,7 +25,7 @@ from imaging_platform.processing.outstanding import (
     find_session_orders,
 )
 from imaging_platform.processing.rebuilding import rebuild_index
-from imaging_platform.processing.resolving import Settled, settle_resolutions
+from imaging_platform.processing.resolving import settle_resolutions
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_members
@@ -73,6 +75,15 @@ def orders_of(site: Site) -> dict[str, set[str]]:
     return {order.partition: set(order.reasons) for order in orders}
 
 
+def make(site: Site, key: str) -> None:
+    """Gather a session, and say that its report was made of it."""
+    site.instance.add_dynamic_partitions("demo_sessions", [key])
+    assert site.run("process_session", key, "raw_session").success
+    site.instance.report_runless_asset_event(
+        dg.AssetMaterialization(site.scope.key("session_report"), partition=key)
+    )
+
+
 def test_a_relabelled_session_is_made_anew_and_nothing_keeps_the_old_label(site, run):
     old = site.index()
     assert site.run("process_session", old, "raw_session").success
@@ -84,6 +95,8 @@ def test_a_relabelled_session_is_made_anew_and_nothing_keeps_the_old_label(site,
     assert set(read_members(site.instance, site.scope)) == {new}
     assert set(orders_of(site)) == {new}
     assert "raw_session" in orders_of(site)[new]
+    make(site, new)
+    assert clear_emptied(site.home, site.scope, site.instance) == Left((old,))
     assert old not in site.instance.get_dynamic_partitions("demo_sessions")
     names = {p.name for p in site.home.root.rglob("*") if "dagster" not in p.parts}
     assert not {n for n in names if old in n}
@@ -197,6 +210,49 @@ def test_killed_after_the_decision_the_next_call_finishes_it_once(site):
     done = settle_resolutions(site.home, site.scope, site.instance, graph)
     again = settle_resolutions(site.home, site.scope, site.instance, graph)
 
-    assert (done.changed, done.gone) == (("sub-X7_ses-3",), (key,))
-    assert again == Settled((), (), ())
+    assert (done.changed, done.gone) == (("sub-X7_ses-3",), ())
+    assert done.kept == again.kept == (key,)
+    assert again.drops == again.changed == ()
     assert set(read_members(site.instance, site.scope)) == {"sub-X7_ses-3"}
+
+
+def test_a_relabelled_session_stays_until_the_new_one_is_made(site, run):
+    old, new = site.index(), "sub-X7_ses-3"
+    assert site.run("process_session", old, "raw_session").success
+    tree = LocalStore(site.home.root).path(
+        layout.raw_session("demo", SessionKey.parse(old))
+    )
+
+    code, out = run("relabel", "demo", old, new, *WHY)
+
+    assert code == 0, out
+    assert f"Removed when the new ones are made: {old}" in out
+    assert tree.is_dir()
+    site.instance.add_dynamic_partitions("demo_sessions", [new])
+    assert site.run("process_session", new, "raw_session").success
+    assert clear_emptied(site.home, site.scope, site.instance) == Left(kept=(old,))
+    assert tree.is_dir()
+
+
+@pytest.mark.parametrize("line", range(6))
+def test_killed_at_any_line_a_removal_goes_on(site, run, monkeypatch, line):
+    old, new = site.index(), "sub-X7_ses-3"
+    assert site.run("process_session", old, "raw_session").success
+    assert run("relabel", "demo", old, new, *WHY)[0] == 0
+    make(site, new)
+    real, calls = LocalStore.remove, itertools.count()
+
+    def remove_or_die(store: LocalStore, key: str) -> None:
+        if next(calls) == line:
+            raise KeyboardInterrupt
+        real(store, key)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LocalStore, "remove", remove_or_die)
+        clear_emptied(site.home, site.scope, site.instance)
+    clear_emptied(site.home, site.scope, site.instance)
+
+    assert old not in site.instance.get_dynamic_partitions("demo_sessions")
+    names = {p.name for p in site.home.root.rglob("*") if "dagster" not in p.parts}
+    assert not {n for n in names if old in n}
+    assert clear_emptied(site.home, site.scope, site.instance) == Left()
