@@ -11,6 +11,7 @@ from imaging_platform.assets import shown
 from imaging_platform.assets.attachments import bring_late
 from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.metering import tell_cost
+from imaging_platform.assets.routing import make_router, naming_version
 from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import MissingInput
@@ -32,8 +33,8 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="drop_index",
         kinds={"dicom", "parquet"},
-        code_version=f"2.{scope.study.digest('intake', 'labels')}",
-        version_parts=["code", "parameter intake and labels"],
+        code_version=f"2.{scope.study.digest('intake', 'labels', 'routing')}",
+        version_parts=["code", "parameter intake, labels and routing"],
         partitions=scope.drops,
         checks=["every_file_accounted_for"],
     )
@@ -73,7 +74,8 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 drop_id=drop_id,
                 zone=identified.folder(scope.name),
                 label_study=labels.of_study,
-                label_version=labels.version,
+                label_version=naming_version(scope, identified),
+                router=make_router(scope, identified),
                 limits=scope.study.intake,
                 name_companion=name_session,
                 imported=list_imported(

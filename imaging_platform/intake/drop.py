@@ -2,8 +2,9 @@
 One drop, from the inbox to receipt, store and index.
 
 The order makes every step repeatable after a kill at any line: claim (rename),
-unpack (scratch, made anew), store (by content), ledger (by study), index and list
-of companions (one rename each), receipt (one rename), and only then removal. An
+unpack (scratch, made anew), ledger (by study), other studies' inboxes (duplicates
+there), store (by content), index and list of companions (one rename each), receipt
+(one rename), and only then removal. An
 arrival counts as indexed when the receipt names its number; until then its rows are
 made again, the same.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,7 +49,12 @@ from imaging_platform.intake.index import (
     write_index,
 )
 from imaging_platform.intake.ledger import known_sessions
-from imaging_platform.intake.placing import LabelStudy, place_sessions
+from imaging_platform.intake.placing import (
+    Elsewhere,
+    LabelStudy,
+    Place,
+    place_sessions,
+)
 from imaging_platform.intake.receipt import (
     USED,
     ReceiptLine,
@@ -63,6 +70,7 @@ from imaging_platform.intake.resolving import (
     mark_discarded,
     read_places,
 )
+from imaging_platform.intake.routing import Router, send_on
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.store import keep_content
 from imaging_platform.intake.verdicts import PLACED_LATER, Judge
@@ -76,6 +84,8 @@ from imaging_platform.model.errors import Held
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem
 
+Places = Mapping[tuple[str, str], Place]
+
 
 def index_drop(
     arrivals: Sequence[Path],
@@ -87,6 +97,7 @@ def index_drop(
     name_companion: NameCompanion = name_none,
     imported: Collection[SessionKey] = (),
     label_version: str = "",
+    router: Router | None = None,
     jobs: int = 1,
 ) -> DropReport:
     """
@@ -116,6 +127,9 @@ def index_drop(
     label_version
         Changes with what `label_study` answers. Noted while files wait for labels
         (`waiting_drops`), so that they are tried again when it is another.
+    router
+        Says which study each file belongs to, for an inbox of several; what belongs
+        to another goes on to its inbox and leaves no copy here. None: all is ours.
     jobs
         Processes for reading headers.
 
@@ -128,7 +142,7 @@ def index_drop(
         refuses. Nothing is lost: the arrival stays in the inbox or goes back there.
     """
     drop = drop_folder(zone, drop_id)
-    how = _How(zone, label_study, imported, name_companion, limits, jobs)
+    how = _How(zone, label_study, imported, name_companion, limits, jobs, router)
     check_admission(arrivals, zone, reserve_bytes=limits.min_free_bytes)
     with _without_paths(), locked(drop.lock), giving_back(drop, arrivals):
         done = {line.arrival for line in read_receipt(drop)}
@@ -167,20 +181,34 @@ class _How:
     name_companion: NameCompanion
     limits: IntakeSettings
     jobs: int
+    router: Router | None
 
     def examine(self, paths: Sequence[Path]) -> list[Examined]:
         return examine_files(paths, settings=self.limits, jobs=self.jobs)
 
-    def place(
-        self, examined: Sequence[Examined]
-    ) -> dict[tuple[str, str], SessionKey | LabelProblem]:
+    def place(self, examined: Sequence[Examined]) -> Places:
         return place_sessions(
             examined,
             self.zone,
             self.label_study,
             imported=self.imported,
             within_hours=self.limits.merge_within_hours,
+            router=self.router,
         )
+
+    def send_on(
+        self, sent: Sequence[tuple[Path, Examined]], places: Places
+    ) -> frozenset[str]:
+        """Pass on what belongs to other studies; return its digests."""
+        by_study: defaultdict[str, dict[str, Path]] = defaultdict(dict)
+        for path, facts in sent:
+            place = _place_of(facts, places)
+            if isinstance(place, Elsewhere):
+                by_study[place.study][facts.sha256] = path
+        for study, files in sorted(by_study.items()):
+            if self.router:
+                send_on(files, self.router.inbox_of(study))
+        return frozenset(d for files in by_study.values() for d in files)
 
 
 def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> None:
@@ -190,16 +218,18 @@ def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> Non
         found = find_files(place, scratch, caps=_caps(how.limits, how.zone))
         paths = [file.path for file in found if file.path is not None]
         examined = how.examine(paths)
+        places = how.place(examined)
+        sent = how.send_on(list(zip(paths, examined, strict=True)), places)
         for path, facts in zip(paths, examined, strict=True):
-            keep_content(
-                path,
-                how.zone,
-                sha256=facts.sha256,
-                n_bytes=facts.n_bytes,
-                modified_ns=facts.modified_ns,
-            )
+            if facts.sha256 not in sent:
+                keep_content(
+                    path,
+                    how.zone,
+                    sha256=facts.sha256,
+                    n_bytes=facts.n_bytes,
+                    modified_ns=facts.modified_ns,
+                )
     facts_of = dict(zip(paths, examined, strict=True))
-    places = how.place(examined)
     companions = [row for row in read_companions(drop) if row.arrival in done]
     judge = Judge(number, places, known_sessions(how.zone), how.name_companion)
     judge.remember(before, companions)
@@ -217,21 +247,28 @@ def _place_waiting(drop: DropFolder, how: _How) -> None:
     paths = [store_path(how.zone, line.sha256) for line in waiting]
     examined = how.examine(paths)
     places = how.place(examined)
+    how.send_on(list(zip(paths, examined, strict=True)), places)
     rows, lines = [], []
     for line, facts in zip(waiting, examined, strict=True):
-        header = facts.header
-        key = places.get((header.patient_id, header.study_uid)) if header else None
+        header, key = facts.header, _place_of(facts, places)
         if header and isinstance(key, SessionKey):
             rows.append(
                 IndexRow(line.arrival, line.sha256, line.n_bytes, str(key), header)
             )
             lines.append(replace(line, verdict=Verdict.ACCEPTED, reason=PLACED_LATER))
-    if not rows:
+        elif isinstance(key, Elsewhere):
+            lines.append(replace(line, verdict=Verdict.ROUTED, reason=PLACED_LATER))
+    if not lines:
         return
     placed = {row.sha256 for row in rows}
     kept = [row for row in read_index(drop) if row.sha256 not in placed]
     write_index(drop, [*kept, *rows])
     extend_receipt(drop, [*lines, *_place_companions(drop, how, besides=placed)])
+
+
+def _place_of(facts: Examined, places: Places) -> Place | None:
+    header = facts.header
+    return places.get((header.patient_id, header.study_uid)) if header else None
 
 
 def _place_companions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imaging_platform.dicom.headers import Header
@@ -12,11 +12,29 @@ from imaging_platform.files.digests import digest_bytes
 from imaging_platform.intake.assignment import StudyOfPatient
 from imaging_platform.intake.examination import Examined
 from imaging_platform.intake.ledger import place_studies
+from imaging_platform.intake.routing import Router
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem, WantedLabels
 
 LabelStudy = Callable[[Header], WantedLabels]
 """Labels that a study asks for, from the header of any of its files."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """
+    The place of files that belong to another study.
+
+    Parameters
+    ----------
+    study
+        Its name.
+    """
+
+    study: str
+
+
+Place = SessionKey | LabelProblem | Elsewhere
 
 LABEL_FIELDS = (
     "patient_id",
@@ -38,7 +56,8 @@ def place_sessions(
     *,
     imported: Collection[SessionKey] = (),
     within_hours: float = 0,
-) -> dict[tuple[str, str], SessionKey | LabelProblem]:
+    router: Router | None = None,
+) -> dict[tuple[str, str], Place]:
     """
     Return the session of each study of each patient, or why it has none.
 
@@ -54,11 +73,13 @@ def place_sessions(
         Sessions that came from an existing dataset.
     within_hours
         See `place_studies`.
+    router
+        Says which study each belongs to; None: all belong to this one.
 
     Returns
     -------
     dict
-        Session key or problem by (patient id, study UID).
+        Session key, problem or other study, by (patient id, study UID).
 
     Raises
     ------
@@ -66,11 +87,19 @@ def place_sessions(
         A label is not 1 to 32 letters and digits.
     """
     headers = [facts.header for facts in examined if facts.header]
-    studies = studies_of(headers, label_study)
+    routes = router.route_all(headers) if router else {}
+    elsewhere: dict[tuple[str, str], Place] = {
+        named: route if isinstance(route, LabelProblem) else Elsewhere(route)
+        for named, route in routes.items()
+        if router and route != router.own
+    }
+    ours = [h for h in headers if (h.patient_id, h.study_uid) not in elsewhere]
+    studies = studies_of(ours, label_study)
     sessions = place_studies(
         zone, studies.values(), imported=imported, within_hours=within_hours
     )
-    return {named: sessions[study.identity] for named, study in studies.items()}
+    here = {named: sessions[study.identity] for named, study in studies.items()}
+    return {**elsewhere, **here}
 
 
 def studies_of(
