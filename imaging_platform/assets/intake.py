@@ -10,6 +10,7 @@ import dagster as dg
 from imaging_platform.assets import shown
 from imaging_platform.assets.attachments import bring_late
 from imaging_platform.assets.explaining import sealed
+from imaging_platform.assets.held import tell_held
 from imaging_platform.assets.metering import tell_cost
 from imaging_platform.assets.routing import make_router, naming_version
 from imaging_platform.assets.scope import Scope, publish, session_key
@@ -84,6 +85,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 jobs=JOBS,
             )
             _refuse_empty(report)
+            tell_held(context.instance, scope, identified.folder(scope.name))
             bring_late(
                 scope.name,
                 report.attached_to,

@@ -59,13 +59,18 @@ def clear_emptied(home: Home, scope: Scope, instance: dg.DagsterInstance) -> Lef
     instance
         Knows partitions, and what was made when.
     """
+    from imaging_platform.intake.marks import forget, has_marks
     from imaging_platform.intake.resolving import list_left
     from imaging_platform.intake.session import digest_sessions
 
     zone = home.zone("identified", scope.name)
     left = list_left(zone)
     known = set(instance.get_dynamic_partitions(scope.sessions.name or ""))
-    standing = {key for key in left if key in known or _trees(home, scope, key)}
+    standing = {
+        key
+        for key in left
+        if key in known or _trees(home, scope, key) or has_marks(zone, key)
+    }
     if not standing:
         return Left()
     followers = {key: left[key] for key in standing}
@@ -85,6 +90,7 @@ def clear_emptied(home: Home, scope: Scope, instance: dg.DagsterInstance) -> Lef
     }
     for key in sorted(emptied - kept):
         _remove(home, scope, key)
+        forget(zone, key)
         if key in known:
             instance.delete_dynamic_partition(scope.sessions.name or "", key)
     return Left(tuple(sorted(emptied - kept)), tuple(sorted(kept)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imaging_platform.bids.session import ConversionReport
     from imaging_platform.deid.session import DeidReport
     from imaging_platform.intake.drop_report import DropReport
-    from imaging_platform.intake.session import GatheredSession
+    from imaging_platform.intake.session import GatheredSession, HeldSummary
     from imaging_platform.model.ids import SessionKey
     from imaging_platform.planning.plan import Plan
 
@@ -72,6 +72,34 @@ def check_drop(report: DropReport) -> dg.AssetCheckResult:
         description=f"{refused} file(s) cannot be used and are kept; see the reasons."
         if refused
         else "Each file is accepted, attached, a duplicate, or ignored for a reason.",
+    )
+
+
+def held(study: str, waiting: HeldSummary) -> Shown:
+    """Show what waits for a person, why, and what resolves it."""
+    rows = [(w.what, w.why, w.command) for w in waiting.list_waits(study)]
+    return {
+        "waiting": len(rows),
+        "held": table(["what", "why", "what to do"], rows),
+        "kept, but of no use": table(
+            ["drop", "reason", "files"],
+            [(f.drop_id, f.reason, f.n_files) for f in waiting.useless],
+        ),
+    }
+
+
+def check_held(study: str, waiting: HeldSummary) -> dg.AssetCheckResult:
+    """State whether something waits for a person."""
+    waits = waiting.list_waits(study)
+    return dg.AssetCheckResult(
+        check_name="nothing_waits",
+        passed=not waits,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(waits)} thing(s) wait for a person; the first: "
+        f"{waits[0].what}, {waits[0].why}. {waits[0].command}"
+        if waits
+        else "Nothing waits for a person.",
+        metadata={"waiting": len(waits)},
     )
 
 

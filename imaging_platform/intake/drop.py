@@ -43,6 +43,7 @@ from imaging_platform.intake.companions import (
 )
 from imaging_platform.intake.drop_report import DropReport, report_drop
 from imaging_platform.intake.examination import Examined, examine_files
+from imaging_platform.intake.holding import note_held
 from imaging_platform.intake.index import (
     IndexRow,
     read_index,
@@ -155,6 +156,7 @@ def index_drop(
         _place_waiting(drop, how)
         apply_places(drop, read_places(zone).get(drop_id, {}))
         _note_waiting(drop, label_version)
+        note_held(drop)
     with _without_paths():
         # Without the lock: two drops that follow each other's moves would wait for
         # ever. What was claimed says until the end that there is work to do.

@@ -29,6 +29,7 @@ from imaging_platform.intake.companions import (
     write_companions,
 )
 from imaging_platform.intake.examination import examine_files
+from imaging_platform.intake.holding import note_held
 from imaging_platform.intake.index import (
     IndexRow,
     read_index,
@@ -40,6 +41,7 @@ from imaging_platform.intake.ledger import (
     moved_studies,
     read_ledger,
 )
+from imaging_platform.intake.marks import drops_with
 from imaging_platform.intake.receipt import (
     ReceiptLine,
     Verdict,
@@ -51,7 +53,6 @@ from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.verdicts import PLACED_LATER
 from imaging_platform.intake.zone import (
     DropFolder,
-    drop_folders,
     locked,
     moving_path,
     resolutions_path,
@@ -244,6 +245,7 @@ def apply_places(drop: DropFolder, places: Mapping[str, str]) -> None:
     ]
     if moved != list(rows):
         write_index(drop, moved)
+        note_held(drop)
     brought = read_companions(drop)
     emptied = _emptied(drop.zone, studies)
     placed = [_placed(row, places, emptied) for row in brought]
@@ -314,7 +316,7 @@ def follow_moves(zone: Path) -> None:
     The caller holds no drop's lock. Killed at any line and called again, it goes on.
     """
     for mark in sorted(moving_path(zone).glob("sub-*")):
-        for drop in drop_folders(zone):
+        for drop in drops_with(zone, [mark.name]):
             keys = {key for _, key in read_placed(drop)}
             if mark.name in keys | {row.session_key for row in read_companions(drop)}:
                 with locked(drop.lock):

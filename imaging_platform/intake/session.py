@@ -12,16 +12,19 @@ from imaging_platform.intake.completeness import Shortfall, find_shortfalls
 from imaging_platform.intake.drop_report import DropReport, report_drop
 from imaging_platform.intake.index import (
     IndexRow,
+    count_conflicts,
     digest_members,
     read_index,
     read_members,
+    read_placed,
 )
 from imaging_platform.intake.ledger import read_ledger
+from imaging_platform.intake.marks import drops_with, maybe_held
 from imaging_platform.intake.receipt import list_waiting, read_receipt
 from imaging_platform.intake.resolving import DISCARDED, mark_discarded, read_places
 from imaging_platform.intake.store import place_content
-from imaging_platform.intake.verdicts import settle
-from imaging_platform.intake.zone import drop_folder, drop_folders, interrupted_drops
+from imaging_platform.intake.verdicts import NEED_A_PERSON, settle
+from imaging_platform.intake.zone import drop_folder, interrupted_drops
 from imaging_platform.model.errors import BadInput, Held, MissingInput
 from imaging_platform.model.ids import SessionKey
 
@@ -122,6 +125,26 @@ class HeldSession:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """
+    One thing that waits for a person.
+
+    Parameters
+    ----------
+    what
+        Session or drop.
+    why
+        The reason, in words.
+    command
+        What resolves it.
+    """
+
+    what: str
+    why: str
+    command: str
+
+
+@dataclass(frozen=True)
 class HeldSummary:
     """
     All that waits for a person in a zone; holds no identity.
@@ -139,6 +162,33 @@ class HeldSummary:
     files: tuple[HeldFiles, ...]
     sessions: tuple[HeldSession, ...]
     n_claimed: int
+
+    @property
+    def useless(self) -> tuple[HeldFiles, ...]:
+        """Files that are kept and that nobody can make use of: cut off, no image."""
+        return tuple(each for each in self.files if each.reason not in NEED_A_PERSON)
+
+    def list_waits(self, study: str) -> list[Wait]:
+        """Return what waits with the command of the study that resolves it."""
+        sessions = [
+            Wait(
+                each.session_key,
+                f"{each.n_instances} instance(s) arrived with two contents",
+                f"imaging-platform discard {study} {each.session_key} --conflicting "
+                "--drop DROP",
+            )
+            for each in self.sessions
+        ]
+        files = [
+            Wait(
+                each.drop_id,
+                f"{each.n_files} file(s): {each.reason}",
+                f"imaging-platform assign {study} {each.drop_id} SESSION",
+            )
+            for each in self.files
+            if each.reason in NEED_A_PERSON
+        ]
+        return [*sessions, *files]
 
 
 def gather_session(key: SessionKey, *, zone: Path, target: Path) -> GatheredSession:
@@ -209,21 +259,18 @@ def gather_session(key: SessionKey, *, zone: Path, target: Path) -> GatheredSess
 def list_held(zone: Path) -> HeldSummary:
     """Return what waits for a person in a zone; an absent zone holds nothing."""
     files = []
-    contents: dict[str, dict[str, set[str]]] = {}
+    drops, marked = maybe_held(zone)
+    candidates = set(marked)
     known, places = frozenset(read_ledger(zone).values()), read_places(zone)
-    for drop in drop_folders(zone):
+    for drop in drops:
         lines = settle(read_receipt(drop), read_companions(drop), known)
         of_drop = places.get(drop.drop_id, {})
         waiting = list_waiting(mark_discarded(lines, of_drop))
         counts = Counter(line.reason for line in waiting.values())
         files += [HeldFiles(drop.drop_id, *count) for count in sorted(counts.items())]
-        for row in read_index(drop):
-            if row.header.has_pixels and row.session_key != DISCARDED:
-                of_session = contents.setdefault(row.session_key, {})
-                of_session.setdefault(row.header.sop_uid, set()).add(row.sha256)
+        candidates |= {key for _, key in read_placed(drop)}
     conflicts = {
-        key: sum(len(digests) > 1 for digests in instances.values())
-        for key, instances in sorted(contents.items())
+        key: count_conflicts(zone, key) for key in sorted(candidates - {DISCARDED})
     }
     sessions = tuple(
         HeldSession(key, count) for key, count in conflicts.items() if count
@@ -261,7 +308,9 @@ def receipt_summary(zone: Path, drop_id: str) -> DropReport:
 
 
 def _rows_by_drop(key: SessionKey, zone: Path) -> list[tuple[IndexRow, ...]]:
-    found = [read_index(drop, session_key=str(key)) for drop in drop_folders(zone)]
+    found = [
+        read_index(drop, session_key=str(key)) for drop in drops_with(zone, [str(key)])
+    ]
     by_drop = [rows for rows in found if rows]
     if not by_drop or key not in read_ledger(zone).values():
         raise MissingInput(

@@ -9,10 +9,12 @@ from pathlib import Path
 import dagster as dg
 
 from imaging_platform.assets.attachments import bring_late
+from imaging_platform.assets.held import tell_held
 from imaging_platform.assets.leaving import UNFINISHED, clear_emptied
 from imaging_platform.assets.scope import Scope
 from imaging_platform.intake.drop_report import report_drop
 from imaging_platform.intake.index import read_index
+from imaging_platform.intake.marks import drops_with
 from imaging_platform.intake.resolving import (
     DISCARDED,
     Move,
@@ -21,7 +23,6 @@ from imaging_platform.intake.resolving import (
 )
 from imaging_platform.intake.selection import catch_up
 from imaging_platform.intake.session import digest_sessions
-from imaging_platform.intake.zone import drop_folders
 from imaging_platform.model.errors import Held
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.rebuilding import DROP_INDEX, tell_drop
@@ -114,6 +115,8 @@ def settle_resolutions(
     for drop_id in sorted(drops):
         lost = sorted(gone & changed)
         tell_drop(instance, scope, report_drop(zone, drop_id), version, gone=lost)
+    if drops:
+        tell_held(instance, scope, zone)
     left = clear_emptied(home, scope, instance)
     stay = sorted(changed - gone)
     return Settled(tuple(sorted(drops)), tuple(stay), left.removed, left.kept)
@@ -142,7 +145,7 @@ def bring_moved(
 def _one_drop_each(zone: Path, keys: set[str]) -> set[str]:
     """Return a drop of each session: what it tells covers all files of the session."""
     found: dict[str, str] = {}
-    for drop in drop_folders(zone):
+    for drop in drops_with(zone, keys):
         for key in keys - found.keys():
             if read_index(drop, session_key=key):
                 found[key] = drop.drop_id

@@ -10,7 +10,6 @@ import dagster as dg
 from imaging_platform.assets.scope import Scope
 from imaging_platform.bids.expectation import compare_with_protocol
 from imaging_platform.intake.session import HeldSummary, list_held
-from imaging_platform.intake.verdicts import NEED_A_PERSON
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import ZONES, Home
@@ -95,8 +94,7 @@ def read_status(home: Home, study: Study) -> Status:
             held=tuple(_list_held(home, study.name, waiting)),
             unusable=tuple(
                 (found.drop_id, f"{found.n_files} file(s): {found.reason}")
-                for found in waiting.files
-                if found.reason not in NEED_A_PERSON
+                for found in waiting.useless
             ),
             incomplete=tuple(list_incomplete(site.store, study, survey.members)),
         )
@@ -134,22 +132,5 @@ def list_incomplete(
 def _list_held(home: Home, study: str, waiting: HeldSummary) -> list[tuple[str, str]]:
     store = LocalStore(home.root)
     trees = [item for zone in ZONES for item in store.held(f"{zone}/{study}/").items()]
-    files = [
-        (
-            found.drop_id,
-            f"{found.n_files} file(s): {found.reason}; "
-            f"imaging-platform assign {study} {found.drop_id} SESSION",
-        )
-        for found in waiting.files
-        if found.reason in NEED_A_PERSON
-    ]
-    sessions = [
-        (
-            s.session_key,
-            f"{s.n_instances} instance(s) arrived with two contents; "
-            f"imaging-platform discard {study} {s.session_key} --conflicting "
-            "--drop DROP",
-        )
-        for s in waiting.sessions
-    ]
-    return [*trees, *sessions, *files]
+    waits = [(w.what, f"{w.why}; {w.command}") for w in waiting.list_waits(study)]
+    return [*trees, *waits]

@@ -21,6 +21,7 @@ from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.outstanding import (
+    find_cohort_orders,
     find_drop_orders,
     find_session_orders,
 )
@@ -256,3 +257,36 @@ def test_killed_at_any_line_a_removal_goes_on(site, run, monkeypatch, line):
     names = {p.name for p in site.home.root.rglob("*") if "dagster" not in p.parts}
     assert not {n for n in names if old in n}
     assert clear_emptied(site.home, site.scope, site.instance) == Left()
+
+
+def test_what_waits_is_an_asset_with_a_check_and_names_the_command(site, run, tmp_path):
+    file = site.home.study_file("demo")
+    pattern = "labels:\n  subject: {field: PatientID, pattern: '^(?P<label>KESTREL)'}\n"
+    file.write_text(file.read_text() + pattern)
+    site = Site(site.home, site.instance)
+    zone = IdentifiedZone(home=str(site.home.root))
+    (order,), _ = find_drop_orders(site.scope, site.instance, zone)
+    site.instance.add_dynamic_partitions("demo_drops", [order.partition])
+    held = site.scope.key("held_sessions")
+
+    assert site.run("index_drop", order.partition).success
+
+    event = site.instance.get_latest_materialization_event(held)
+    told = {k: v.value for k, v in event.asset_materialization.metadata.items()}
+    assert told["waiting"] == 1
+    assert f"imaging-platform assign demo {order.partition} SESSION" in told["held"]
+    assert "KESTREL" not in str(told)
+    assert run("assign", "demo", order.partition, "sub-Y1_ses-1", *WHY)[0] == 0
+    event = site.instance.get_latest_materialization_event(held)
+    assert event.asset_materialization.metadata["waiting"].value == 0
+
+
+def test_what_no_run_makes_is_not_outstanding(site):
+    key = site.index()
+
+    graph = define_home(site.home).resolve_asset_graph()
+    store = LocalStore(site.home.root)
+    orders = find_cohort_orders(site.scope, site.instance, graph, store)
+
+    assert "held_sessions" not in {a for order in orders for a in order.reasons}
+    assert "held_sessions" not in orders_of(site)[key]
