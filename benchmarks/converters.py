@@ -62,7 +62,7 @@ def _heudiconv(session: PreparedSession) -> Way:
     def convert(folder: Path) -> Numbers:
         heuristic = folder / "heuristic.py"
         heuristic.write_text(HEURISTIC)
-        # Without -b, which refuses sidecars with dates: those of the demo have moved ones.
+        # Without -b, which refuses sidecars with dates; the demo has moved ones.
         argv = ["heudiconv", "--files", session.many_files, "-f", heuristic]
         argv += ["-s", "01", "-ss", "1", "-c", "dcm2niix", "-g", "all", "--minmeta"]
         return _run([*argv, "-o", folder / "out"], folder)

@@ -11,6 +11,7 @@ from imaging_platform.assets.bids import make_bids_assets
 from imaging_platform.assets.catalog import make_catalog_assets
 from imaging_platform.assets.derivatives import make_derivative_assets
 from imaging_platform.assets.dicom import make_dicom_assets
+from imaging_platform.assets.held import make_held_check, make_held_spec
 from imaging_platform.assets.intake import make_intake_assets
 from imaging_platform.assets.plan import make_plan_assets
 from imaging_platform.assets.quality import make_quality_assets
@@ -59,7 +60,8 @@ def define_study(study: Study) -> dg.Definitions:
         _define_job(scope.cohort_job, assets, None),
     )
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, make_held_spec(scope)],
+        asset_checks=[make_held_check(scope)],
         jobs=[drops, sessions, cohort],
         sensors=[
             make_drops_sensor(scope),

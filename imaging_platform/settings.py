@@ -18,6 +18,7 @@ from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_text
+from imaging_platform.intake.routing import RoutingSettings
 from imaging_platform.intake.settings import (
     IntakeSettings,
     ReceiveSettings,
@@ -59,6 +60,10 @@ class Study(Section):
     s3_inbox: S3InboxSettings = Field(
         default_factory=S3InboxSettings,
         description="A prefix of an S3 bucket from which drops are fetched.",
+    )
+    routing: RoutingSettings = Field(
+        default_factory=RoutingSettings,
+        description="Which files belong to the study, where an inbox is shared.",
     )
     labels: LabelSettings = Field(
         default_factory=LabelSettings,

@@ -89,6 +89,8 @@ class Site:
             for key in self.graph.toposorted_asset_keys
             if key.path[0] == self.scope.name
             and key.path[-1] != PROCESSING_PLAN
+            # What no run makes is never missing.
+            and self.graph.get(key).is_executable
             and self.graph.get(key).partitions_def == partitions
         ]
         return [
