@@ -24,7 +24,7 @@ from imaging_platform.intake.selection import catch_up
 from imaging_platform.intake.zone import drop_folders
 from imaging_platform.model.errors import Held
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import SESSION_TREES, Home, companions
+from imaging_platform.model.layout import SESSION_TREES, Home, companions, session_pages
 from imaging_platform.processing.loop import UNFINISHED
 from imaging_platform.processing.rebuilding import DROP_INDEX, tell_drop
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
@@ -179,6 +179,7 @@ def _remove_gone(
         key = SessionKey.parse(text)
         trees = [tree(scope.name, key) for tree in SESSION_TREES.values()]
         trees.append(companions(scope.name, key))
+        trees += session_pages(home.root, scope.name, key)
         if text not in known and not any(store.path(t).exists() for t in trees):
             continue
         for tree in trees:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError
 
-from imaging_platform.files.digests import digest_file
 from imaging_platform.model.config import Section
 from imaging_platform.model.errors import BadConfig
 
@@ -56,34 +55,45 @@ class FrontMatter(Section):
 @dataclass(frozen=True)
 class Template:
     """
-    A notebook that is an asset, or would be if its front matter were right.
+    A notebook that is an asset.
 
     Parameters
     ----------
     path
         The notebook.
     front
-        What it says of itself; None when that cannot be used.
-    problem
-        What is wrong with it; None when nothing is.
+        What it says of itself.
     """
 
     path: Path
-    front: FrontMatter | None
-    problem: BadConfig | None
+    front: FrontMatter
 
     @property
     def name(self) -> str:
         """File name without extension."""
         return self.path.stem
 
-    @property
-    def digest(self) -> str:
-        """Return the first digits of the digest of the file."""
-        return digest_file(self.path)[:12]
+
+@dataclass(frozen=True)
+class BrokenTemplate:
+    """
+    A notebook that would be an asset if its front matter were right.
+
+    Parameters
+    ----------
+    path
+        The notebook.
+    problem
+        What is wrong with it.
+    """
+
+    path: Path
+    problem: BadConfig
 
 
-def find_templates(folders: Sequence[Path], known: Collection[str]) -> list[Template]:
+def find_templates(
+    folders: Sequence[Path], of_sessions: Collection[str], of_study: Collection[str]
+) -> list[Template | BrokenTemplate]:
     """
     Return the notebooks of some folders that become assets, by name.
 
@@ -91,8 +101,8 @@ def find_templates(folders: Sequence[Path], known: Collection[str]) -> list[Temp
     ----------
     folders
         A notebook of a later folder takes the place of one of the same name.
-    known
-        Names of the assets that a notebook may need.
+    of_sessions, of_study
+        Names of the assets that a notebook may need, by what they are of.
     """
     found = {
         path.stem: path
@@ -100,10 +110,12 @@ def find_templates(folders: Sequence[Path], known: Collection[str]) -> list[Temp
         for path in sorted(folder.glob("*.ipynb"))
         if path.stem not in BUILT_IN
     }
-    return [_read(path, known) for _, path in sorted(found.items())]
+    return [_read(path, of_sessions, of_study) for _, path in sorted(found.items())]
 
 
-def read_front_matter(path: Path, known: Collection[str]) -> FrontMatter:
+def read_front_matter(
+    path: Path, of_sessions: Collection[str], of_study: Collection[str] = ()
+) -> FrontMatter:
     """
     Read what a notebook says of itself.
 
@@ -112,8 +124,9 @@ def read_front_matter(path: Path, known: Collection[str]) -> FrontMatter:
     path
         The notebook; its first cell is raw or Markdown and holds YAML, between two
         lines of three dashes when it is Markdown.
-    known
-        Names of the assets that it may need.
+    of_sessions, of_study
+        Names of the assets that it may need; a notebook about a session needs none
+        of the whole study.
 
     Raises
     ------
@@ -127,20 +140,21 @@ def read_front_matter(path: Path, known: Collection[str]) -> FrontMatter:
         front = FrontMatter.model_validate(yaml.safe_load(text) or {})
     except ValidationError as error:
         raise _explain(path, lines, error) from None
+    known = [*of_sessions, *(of_study if front.level != "session" else ())]
     for name in front.needs:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise _wrong(
                 path,
-                lines.get("needs", 1),
-                f"needs an asset {name} that there is not",
-                fix=f"Did you mean {near[0]}?" if near else "Leave it out.",
+                lines["needs"],
+                f"a notebook about a {front.level} cannot need {name}",
+                fix=f"Did you mean {near[0]}? There are: {', '.join(sorted(known))}.",
             )
     for name, limit in front.limits.items():
         if not _LIMIT.fullmatch(limit):
             raise _wrong(
                 path,
-                lines.get("limits", 1),
+                lines["limits"],
                 f"limits {name} by {limit!r}",
                 fix="Write a sign and a number: '>= 0.2', '> 0', '<= 3' or '< 1e-3'.",
             )
@@ -155,7 +169,7 @@ def without_front_matter(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def judge_results(
-    limits: dict[str, str], results: dict[str, float | int | str]
+    limits: Mapping[str, str], results: Mapping[str, float | int | str]
 ) -> Iterator[str]:
     """
     Yield a sentence for each recorded number that is not as it should be.
@@ -189,7 +203,9 @@ def _lies_within(value: float, limit: str) -> bool:
     }[sign]
 
 
-def _read(path: Path, known: Collection[str]) -> Template:
+def _read(
+    path: Path, of_sessions: Collection[str], of_study: Collection[str]
+) -> Template | BrokenTemplate:
     try:
         if not _NAME.fullmatch(path.stem):
             raise BadConfig(
@@ -197,9 +213,9 @@ def _read(path: Path, known: Collection[str]) -> Template:
                 "letters, digits and underscores.",
                 fix="Rename the file, for example seed_correlation.ipynb.",
             )
-        return Template(path, read_front_matter(path, known), None)
+        return Template(path, read_front_matter(path, of_sessions, of_study))
     except BadConfig as error:
-        return Template(path, None, error)
+        return BrokenTemplate(path, error)
 
 
 def _first_cell(path: Path) -> str:

@@ -204,6 +204,16 @@ def check_parameters(template: Path, parameters: Mapping[str, Parameter]) -> Non
         _check_value(template, name, value, declared[name]["inferred_type_name"])
 
 
+def choose_parameters(
+    template: Path, offered: Mapping[str, Parameter]
+) -> dict[str, Parameter]:
+    """Return those of the offered values that the template declares."""
+    from papermill import inspect_notebook
+
+    declared = inspect_notebook(read_template(template))
+    return {name: value for name, value in offered.items() if name in declared}
+
+
 def _check_value(template: Path, name: str, value: Parameter, declared: str) -> None:
     expected = _TYPES.get(declared)
     wrong_bool = isinstance(value, bool) and declared in ("int", "float")
