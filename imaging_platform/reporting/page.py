@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
-from nbformat import NotebookNode
+from imaging_platform.reporting.markup import Html, escape
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 THEME = Path(__file__).parent / "theme"
 
@@ -70,6 +74,33 @@ def render_page(notebook: NotebookNode, *, failure: str = "") -> str:
         },
     )
     return page
+
+
+_SHELL = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body><main>
+<header><h1>{title}</h1></header>
+{body}
+</main></body>
+</html>
+"""
+
+
+def render_plain(title: str, body: Html) -> str:
+    """Return a page in the style of the reports that no notebook made."""
+    return _SHELL.format(
+        title=escape(title),
+        style=(THEME / "report.css").read_text(encoding="utf-8"),
+        body=body.markup,
+    )
 
 
 def external_references(page: str) -> tuple[str, ...]:
