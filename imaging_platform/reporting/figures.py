@@ -75,7 +75,7 @@ def drawing(width: int, height: int) -> Iterator[Figure]:
 
 
 def encode(
-    figure: Figure, *, photo: bool, quality: int = 84, scale: float = 1.0
+    figure: Figure, *, photo: bool, quality: int = 76, scale: float = 1.0
 ) -> bytes:
     """
     Return a figure as JPEG, or as PNG of at most 256 colours when it is line art.

@@ -129,6 +129,9 @@ def kernel_environment(home: Path) -> dict[str, str]:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "PYTHONPATH": os.pathsep.join([str(home / _LIBRARY), *packages]),
         "PYTHONUTF8": "1",
+        # ipykernel passes the output of programs through a socket; without one it
+        # goes on and says so.
+        "PYTHONWARNINGS": "ignore:Couldn't bind IOPub Pipe",
         "SOURCE_DATE_EPOCH": "0",
         "TMPDIR": str(home),
         "TZ": "UTC",

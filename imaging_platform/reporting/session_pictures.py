@@ -32,8 +32,19 @@ from imaging_platform.reporting.session_inputs import (
 from imaging_platform.reporting.slices import (
     Volume,
     crop_to_brain,
+    load_image,
     read_volume,
     window,
+)
+from imaging_platform.reporting.viewer import Overlay, make_viewer
+
+WHITE_MATTER = 2
+"""Its label in a tissue segmentation (BIDS common labels: 1 grey, 2 white, 3 CSF)."""
+
+_OVERLAYS = (
+    ("temporal_snr", "func/*_desc-tsnr_*.nii.gz", "Temporal SNR", ""),
+    ("diffusion_maps", "dwi/*_FA.nii.gz", "FA", ""),
+    ("pet", "pet/*_SUV*.nii.gz", "SUV", "g/ml"),
 )
 
 FD_LINE_MM = 0.5
@@ -51,6 +62,40 @@ def show_anatomy(inputs: SessionInputs) -> Html:
     if not scans:
         return sentence("This session has no T1w image.")
     return join(piece for path in scans for piece in _anatomy(inputs, path))
+
+
+def show_viewer(inputs: SessionInputs) -> Html:
+    """
+    Return the first T1w with a brain mask as a viewer, with what lies over it.
+
+    Other images are laid over it by their place in the scanner alone.
+    """
+    for path in inputs.find("bids_session", "anat/*_T1w.nii.gz"):
+        pattern = "anat/*_desc-brain_mask.nii.gz"
+        mask_path = inputs.twin("brain_mask", pattern, entities(path))
+        if mask_path is not None:
+            head, brain = load_image(path), load_image(mask_path)
+            inside = np.asarray(brain.dataobj) > 0.5
+            if head.shape == inside.shape and inside.any():
+                return make_viewer(head, inside, list(_overlays(inputs)))
+    return sentence("No brain mask: there is no volume that may be turned over.")
+
+
+def _overlays(inputs: SessionInputs) -> Iterator[Overlay]:
+    tissue = inputs.first("tissues", "anat/*_dseg.nii.gz")
+    if tissue is not None:
+        image = load_image(tissue)
+        white = np.asarray(image.dataobj) == WHITE_MATTER
+        yield Overlay(
+            "White matter",
+            "",
+            image.__class__(white.astype(np.uint8), image.affine),
+            is_mask=True,
+        )
+    for tree, pattern, name, unit in _OVERLAYS:
+        path = inputs.first(tree, pattern)
+        if path is not None:
+            yield Overlay(name, unit, load_image(path))
 
 
 def show_bold(inputs: SessionInputs) -> Html:

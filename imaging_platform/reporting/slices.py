@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
 
 PLANES = ("sagittal", "coronal", "axial")
 """Planes by the axis that they cut: x, y, z."""
@@ -51,6 +55,14 @@ class Tiles:
 
     image: NDArray[np.float32]
     labels: tuple[tuple[str, int, int], ...]
+
+
+def load_image(path: Path) -> Nifti1Image:
+    """Open a NIfTI file as it is; of a series, the first volume."""
+    import nibabel as nib
+
+    image = nib.Nifti1Image.from_filename(path)
+    return image if len(image.shape) == 3 else image.slicer[..., 0]
 
 
 def read_volume(path: Path) -> Volume:
