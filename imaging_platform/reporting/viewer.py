@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging_platform.reporting.markup import Html, escape
-from imaging_platform.reporting.slices import window
+from imaging_platform.reporting.slices import affine_of, window
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -143,11 +143,12 @@ def _resample(
 ) -> NDArray[np.float32]:
     from scipy.ndimage import affine_transform
 
-    pull = np.linalg.inv(image.affine) @ affine
+    pull = np.linalg.inv(affine_of(image)) @ affine
     data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32))
-    return affine_transform(
+    moved = affine_transform(
         data, pull[:3, :3], pull[:3, 3], output_shape=shape, order=order
     )
+    return np.asarray(moved, dtype=np.float32)
 
 
 def _grow(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
