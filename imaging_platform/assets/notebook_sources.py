@@ -45,7 +45,7 @@ class Needs:
 
     def subjects(self, store: LocalStore) -> list[str]:
         """Return the labels of the subjects that have any of these trees, sorted."""
-        trees = (self._trees(store, name, "") for name in self.of_sessions)
+        trees = (list_trees(store, self.study, name) for name in self.of_sessions)
         return sorted({key.subject for found in trees for key in found})
 
     def versions(self, store: LocalStore, subject: str = "") -> dict[str, str]:
@@ -53,7 +53,7 @@ class Needs:
         places = {
             f"{name}[{key}]": place
             for name in self.of_sessions
-            for key, place in self._trees(store, name, subject).items()
+            for key, place in list_trees(store, self.study, name, subject).items()
         }
         places |= {n: layout.tree_key(self.study, n, "") for n in self.of_study}
         return read_versions(store, places)
@@ -65,31 +65,52 @@ class Needs:
             **{n: layout.tree_key(self.study, n, "") for n in self.of_study},
         }
 
-    def _trees(
-        self, store: LocalStore, asset: str, subject: str
-    ) -> dict[SessionKey, str]:
-        places = {
-            key: layout.session_tree(self.study, asset, key)
-            for key in list_sessions(store.root, self.study)
-            if subject in ("", key.subject)
-        }
-        return {k: p for k, p in places.items() if store.read(p) is not None}
-
     def _gather(
         self, store: LocalStore, asset: str, subject: str
     ) -> dict[str, str | Path]:
         """Return the trees of an asset, and the files of its dataset itself."""
-        top = store.path(layout.dataset_of(self.study, asset))
         found: dict[str, str | Path] = {
-            file.name: file
-            for file in sorted(top.glob("*"))
-            if file.is_file() and not file.name.startswith(".")
+            **list_dataset_files(store, self.study, asset),
         }
-        for key, place in self._trees(store, asset, subject).items():
-            try:
-                with store.fetch(place):
-                    found[f"sub-{key.subject}/ses-{key.session}"] = place
-            except Held:
-                # Its de-identification is not proved: nobody reads it until it is.
-                continue
+        readable = list_readable(store, self.study, asset, subject)
+        for text, place in readable.items():
+            key = SessionKey.parse(text)
+            found[f"sub-{key.subject}/ses-{key.session}"] = place
         return found
+
+
+def list_dataset_files(store: LocalStore, study: str, asset: str) -> dict[str, Path]:
+    """Return the files at the top of the dataset in which an asset is published."""
+    top = store.path(layout.dataset_of(study, asset))
+    return {
+        file.name: file
+        for file in sorted(top.glob("*"))
+        if file.is_file() and not file.name.startswith(".")
+    }
+
+
+def list_readable(
+    store: LocalStore, study: str, asset: str, subject: str = ""
+) -> dict[str, str]:
+    """Return the keys of the trees of an asset that can be read now, by session."""
+    found = {}
+    for key, place in list_trees(store, study, asset, subject).items():
+        try:
+            with store.fetch(place):
+                found[str(key)] = place
+        except Held:
+            # Its de-identification is not proved: nobody reads it until it is.
+            continue
+    return found
+
+
+def list_trees(
+    store: LocalStore, study: str, asset: str, subject: str = ""
+) -> dict[SessionKey, str]:
+    """Return the keys of the published trees of an asset, of one subject or of all."""
+    places = {
+        key: layout.session_tree(study, asset, key)
+        for key in list_sessions(store.root, study)
+        if subject in ("", key.subject)
+    }
+    return {k: p for k, p in places.items() if store.read(p) is not None}

@@ -9,6 +9,10 @@ from imaging_platform.assets import shown
 from imaging_platform.assets.derivatives import tree_key
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.notebook_runs import NotebookRun, execute_run
+from imaging_platform.assets.notebook_sources import (
+    list_dataset_files,
+    list_readable,
+)
 from imaging_platform.assets.scope import Scope, read_versions, session_key
 from imaging_platform.files.digests import digest_file
 from imaging_platform.model import layout
@@ -73,6 +77,7 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
         """Executed notebook of the whole study, linked to the page of each session."""
+        store = published.store()
         keys = {
             "catalog": layout.catalog(name),
             "bids_dataset": layout.dataset_index(name),
@@ -80,8 +85,13 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         run = NotebookRun(
             template=layout.product_file(STUDY_TEMPLATE),
             partition="",
-            sources=keys,
-            versions=read_versions(published.store(), keys),
+            # Which reports there are stands in the catalog, with their versions.
+            sources={
+                **keys,
+                "bids_session": list_dataset_files(store, name, "bids_session"),
+                "reports": list_readable(store, name, "session_report"),
+            },
+            versions=read_versions(store, keys),
             out_key=layout.study_report(name),
             partial_key=layout.partial_report(name, "study_report"),
             parameters={"study": name, "title": scope.study.title or name},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imaging_platform.files.writing import write_json, write_text
+from imaging_platform.files.writing import write_bytes, write_json, write_text
 from imaging_platform.model.errors import (
     BadConfig,
     InvalidOutput,
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
 Parameter = str | int | float | bool
+
+OUTPUTS = "outputs"
+"""Folder of a notebook whose files are published beside its page."""
 
 PARTIAL = "report.partial"
 """Stem of the files that a notebook which failed leaves behind."""
@@ -89,7 +92,8 @@ def execute_notebook(
     network (`imaging_platform.tools.confined`).
     ``report.ipynb`` and ``report.html`` hold no time, host or absolute path: the
     same template, inputs and parameters give the same bytes. ``results.json``
-    stands beside them when the notebook recorded something.
+    stands beside them when the notebook recorded something, and a folder
+    ``outputs`` when it wrote files into the one of that name.
 
     Parameters
     ----------
@@ -132,7 +136,7 @@ def execute_notebook(
     check_parameters(template, parameters)
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
         scratch = Path(folder).resolve()
-        (scratch / "kernel").mkdir()
+        (scratch / "kernel" / OUTPUTS).mkdir(parents=True)
         places = _prepare(scratch, inputs, memory_gb)
         given = {name: parameters[name] for name in sorted(parameters)}
         failure = _run(template, scratch, given, timeout_s)
@@ -345,6 +349,7 @@ def _publish(
     for name in (f"{PARTIAL}.ipynb", f"{PARTIAL}.html", RESULTS_NAME):
         (target / name).unlink(missing_ok=True)
     _write(target, "report", notebook, page)
+    _copy_outputs(scratch / "kernel" / OUTPUTS, target / OUTPUTS)
     if results:
         write_json(target / RESULTS_NAME, results)
     return ExecutedNotebook(
@@ -356,6 +361,13 @@ def _publish(
         n_cells=sum(cell.cell_type == "code" for cell in notebook.cells),
         page_bytes=len(page.encode()),
     )
+
+
+def _copy_outputs(folder: Path, target: Path) -> None:
+    """Copy what a notebook wrote; a link is no file, since it may lead anywhere."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            write_bytes(target / path.relative_to(folder), path.read_bytes())
 
 
 def _say(failure: PlatformError | None, places: dict[str, str]) -> str:

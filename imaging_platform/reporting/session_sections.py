@@ -63,7 +63,13 @@ def show_header(inputs: SessionInputs, study: str, subject: str, session: str) -
     verdict, reasons = read_verdict(inputs)
     record("verdict", verdict)
     title = f"<h1>Session {escape(subject)} / {escape(session)}</h1>"
-    where = f'<p class="where">Study {escape(study)}</p>' if study else ""
+    among = f"../../study/report.html#sub-{subject}_ses-{session}"
+    where = (
+        f'<p class="where">Study {escape(study)} · <a href="{escape(among)}">this '
+        "session among the others</a></p>"
+        if study
+        else ""
+    )
     own = f"sub-{subject}_ses-{session}_"
     said = "".join(f"<li>{escape(r.replace(own, ''))}</li>" for r in reasons)
     strip = (

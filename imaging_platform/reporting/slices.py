@@ -112,8 +112,7 @@ def resample_labels(labels: Nifti1Image, like: Nifti1Image) -> NDArray[np.int16]
     pull = np.linalg.inv(affine_of(labels)) @ affine_of(like)
     moved = affine_transform(
         np.asarray(labels.dataobj).astype(np.int16),
-        pull[:3, :3],
-        pull[:3, 3],
+        pull,
         output_shape=like.shape,
         order=0,
     )

@@ -145,9 +145,7 @@ def _resample(
 
     pull = np.linalg.inv(affine_of(image)) @ affine
     data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32))
-    moved = affine_transform(
-        data, pull[:3, :3], pull[:3, 3], output_shape=shape, order=order
-    )
+    moved = affine_transform(data, pull, output_shape=shape, order=order)
     return np.asarray(moved, dtype=np.float32)
 
 
