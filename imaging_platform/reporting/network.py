@@ -49,11 +49,30 @@ def find_seed(inputs: SessionInputs, run: Path) -> NDArray[np.bool_] | None:
     ways = [v for name, v in sorted(known.items()) if name.startswith(_TO_TEMPLATE)]
     if not ways:
         return None
-    image = load_image(run)
-    to_template = np.array(ways[0]) @ affine_of(image)
+    return place_seed(np.array(ways[0]), load_image(run))
+
+
+def place_seed(
+    way: NDArray[np.float64],
+    image: Nifti1Image,
+    centre_mm: tuple[float, float, float] = PCC_MNI_MM,
+) -> NDArray[np.bool_]:
+    """
+    Return the voxels of an image within 6 mm of a place of the template.
+
+    Parameters
+    ----------
+    way
+        Matrix (4, 4) from mm of the scanner to mm of the template.
+    image
+        Its grid.
+    centre_mm
+        In the template.
+    """
+    to_template = way @ affine_of(image)
     voxels = np.indices(image.shape, dtype=np.float32).reshape(3, -1)
     places = to_template[:3, :3] @ voxels + to_template[:3, 3:]
-    away = np.linalg.norm(places - np.array(PCC_MNI_MM)[:, None], axis=0)
+    away = np.linalg.norm(places - np.array(centre_mm)[:, None], axis=0)
     return (away <= SEED_RADIUS_MM).reshape(image.shape)
 
 
