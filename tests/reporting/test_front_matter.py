@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.reporting.front_matter import (
+    FrontMatter,
     Template,
     find_templates,
     judge_results,
@@ -53,6 +54,17 @@ def test_the_first_cell_says_level_and_needs(write, kind, text):
 
     assert (front.level, front.needs) == ("study", ("motion", "catalog"))
     assert (front.timeout_min, front.memory_gb) == (10, 4)
+
+
+def test_the_front_matter_of_the_documentation_is_valid(write):
+    pages = Path(__file__).parents[2] / "docs" / "how-to"
+    page = (pages / "write_a_notebook.md").read_text()
+    shown = page.split("```text\n")[1].split("```")[0]
+
+    front = read_front_matter(write(shown, kind="markdown"), SESSIONS, STUDY)
+
+    assert front.limits == {"drift_percent": "< 2"}
+    assert all(f"`{name}`" in page for name in FrontMatter.model_fields)
 
 
 @pytest.mark.parametrize(
