@@ -39,6 +39,9 @@ OKABE_ITO = {
 }
 """Colours that stay apart for colour-blind readers (Okabe and Ito, 2008)."""
 
+DIVERGING = "blue-black-orange"
+"""Colour map of maps around 0, which is black like the air; safe for colour-blind."""
+
 DPI = 100
 _MAP_SCALE = 0.85
 """Maps have coarse voxels: fewer pixels show as much."""
@@ -504,7 +507,12 @@ def _show(axis: Any, tile: Tiles, limits: tuple[float, float], colours: str) -> 
     if image.ndim == 3:
         image = np.clip((image - low) / (high - low), 0, 1)
     shown = axis.imshow(
-        image, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect="auto"
+        image,
+        cmap=_colour_map(colours),
+        vmin=low,
+        vmax=high,
+        interpolation="nearest",
+        aspect="auto",
     )
     axis.set_axis_off()
     for text, x, y in tile.labels:
@@ -518,6 +526,15 @@ def _show(axis: Any, tile: Tiles, limits: tuple[float, float], colours: str) -> 
             path_effects=[withStroke(linewidth=2, foreground="black")],
         )
     return shown
+
+
+def _colour_map(name: str) -> Any:  # a name or a map of matplotlib
+    if name != DIVERGING:
+        return name
+    from matplotlib.colors import LinearSegmentedColormap
+
+    steps = ["#c5e3f6", OKABE_ITO["sky"], "#000000", OKABE_ITO["orange"], "#fbe7b8"]
+    return LinearSegmentedColormap.from_list(name, steps)
 
 
 def _outline(axis: Any, mask: NDArray[np.float32], colour: str) -> None:

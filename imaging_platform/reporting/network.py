@@ -23,6 +23,8 @@ SMOOTHING_MM = 6.0
 """Full width at half maximum, in mm: what resting studies commonly take."""
 
 SHOWN_CORRELATION = 0.3
+"""Least correlation that is drawn; more in short runs (`shown_level`)."""
+
 _TO_TEMPLATE = "AffineTo"
 _CHUNK_VOLUMES = 16
 _FEWEST_VOLUMES = 20
@@ -114,11 +116,36 @@ def map_seed(
     return correlation
 
 
+def shown_level(n_volumes: int) -> float:
+    """
+    Return the least correlation that is drawn of a run of so many volumes.
+
+    About one voxel of two hundred exceeds it by chance: 2.58 standard deviations of
+    the correlation of noise, and `SHOWN_CORRELATION` at least.
+
+    Examples
+    --------
+    >>> round(shown_level(30), 2), shown_level(300)
+    (0.5, 0.3)
+    """
+    return max(SHOWN_CORRELATION, 2.58 / float(np.sqrt(max(n_volumes - 3, 1))))
+
+
 def lay_over(
-    mean: Nifti1Image, correlation: NDArray[np.float32], mask: NDArray[np.bool_]
+    mean: Nifti1Image,
+    correlation: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    level: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """
     Return the mean in grey with the correlation over it, and the mask, nearest to RAS.
+
+    Parameters
+    ----------
+    mean, correlation, mask
+        On the grid of the run.
+    level
+        Correlations above this are drawn.
 
     Returns
     -------
@@ -130,11 +157,9 @@ def lay_over(
     data = np.asarray(mean.dataobj, dtype=np.float32)
     low, high = window(data, low=2)
     grey = np.clip((data - low) / (high - low), 0, 1)[..., None].repeat(3, axis=3)
-    strength = np.clip(
-        (correlation - SHOWN_CORRELATION) / (0.9 - SHOWN_CORRELATION), 0, 1
-    )
+    strength = np.clip((correlation - level) / max(0.9 - level, 0.1), 0, 1)
     colour = colormaps["inferno"](0.45 + 0.5 * strength)[..., :3]
-    shown = np.where((correlation > SHOWN_CORRELATION)[..., None], colour, 0.8 * grey)
+    shown = np.where((correlation > level)[..., None], colour, 0.8 * grey)
     affine = affine_of(mean)
     painted = turn_to_ras(shown.astype(np.float32), affine)
     return painted, turn_to_ras(mask, affine)

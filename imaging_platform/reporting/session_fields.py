@@ -60,8 +60,8 @@ def _field_map(inputs: SessionInputs, path: Path) -> Html:
     title = "Deviation of the field (Hz)"
     shown = field.like(np.where(mask, field.data, 0))
     return Html(f"<h3>{escape(short_name(path))}</h3>") + figure(
-        figures.draw_maps([(shown, title, "PuOr_r", (-reach, reach))], mask),
-        "White is the frequency of the scanner. Where the field is far off, above the "
+        figures.draw_maps([(shown, title, figures.DIVERGING, (-reach, reach))], mask),
+        "Black is the frequency of the scanner. Where the field is far off, above the "
         "nose and the ears, echo-planar images are shifted and lose signal.",
         alt=f"Axial slices of the field map {short_name(path)}",
     )

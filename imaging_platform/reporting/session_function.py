@@ -20,10 +20,10 @@ from imaging_platform.reporting.bold import (
 from imaging_platform.reporting.markup import Html, escape, figure, join, sentence
 from imaging_platform.reporting.network import (
     PCC_MNI_MM,
-    SHOWN_CORRELATION,
     find_seed,
     lay_over,
     map_seed,
+    shown_level,
 )
 from imaging_platform.reporting.results import record
 from imaging_platform.reporting.session_inputs import (
@@ -193,8 +193,10 @@ def _network(
     if correlation is None:
         return sentence("No network: the seed lies outside of the run.")
     mean = read_volume(mean_path)
-    painted, brain = lay_over(load_image(mean_path), correlation, mask)
-    record("network_share_percent", _share(correlation, mask))
+    level = shown_level(_count_volumes(realigned))
+    painted, brain = lay_over(load_image(mean_path), correlation, mask, level)
+    share = round(100 * float((correlation[mask] > level).mean()), 2)
+    record("network_share_percent", share)
     x, y, z = PCC_MNI_MM
     return figure(
         figures.draw_maps(
@@ -203,15 +205,10 @@ def _network(
             scale=scale,
         ),
         f"Correlation with the posterior cingulate (MNI {x}, {y}, {z} mm), above "
-        f"{SHOWN_CORRELATION:g}: yellow is stronger. Medial frontal and both parietal "
+        f"{level:.2g}: yellow is stronger. Medial frontal and both parietal "
         "regions should take part (Raichle 2011).",
         alt="Axial slices of the mean with the network of the posterior cingulate",
     )
-
-
-def _share(correlation: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Return how much of the brain takes part, in percent."""
-    return round(100 * float((correlation[mask] > SHOWN_CORRELATION).mean()), 2)
 
 
 def _own_axes_mask(mean_path: Path | None) -> NDArray[np.bool_] | None:
@@ -222,7 +219,15 @@ def _own_axes_mask(mean_path: Path | None) -> NDArray[np.bool_] | None:
 
 def _grid(path: Path) -> tuple[int, ...]:
     """Return the shape of one volume of a time series; empty for anything else."""
+    shape = _shape(path)
+    return shape[:3] if len(shape) == 4 else ()
+
+
+def _count_volumes(path: Path) -> int:
+    return _shape(path)[3]
+
+
+def _shape(path: Path) -> tuple[int, ...]:
     import nibabel as nib
 
-    shape = nib.load(path).shape  # type: ignore[attr-defined]  # untyped in FileBasedImage
-    return tuple(shape[:3]) if len(shape) == 4 else ()
+    return tuple(nib.Nifti1Image.from_filename(path).shape)

@@ -192,7 +192,9 @@ def _diffusion(inputs: SessionInputs, fa_path: Path, scale: float) -> Html:
     mask = read_mask(mask_path)
     mask = fa.data > 0 if mask is None or mask.shape != fa.data.shape[:3] else mask
     maps = [one for one in maps if one[0].data.shape[:3] == mask.shape]
-    return Html(f"<h3>{escape(scan_words(scan))} diffusion</h3>") + figure(
+    named = scan_words(scan)
+    title = "Tensor maps" if named == "session" else f"Tensor maps, {named}"
+    return Html(f"<h3>{escape(title)}</h3>") + figure(
         figures.draw_maps(maps, mask, scale=scale),
         "White matter must be bright where fibres run together; a wrong b-table "
         "shows as a corpus callosum that is not red.",
