@@ -96,7 +96,7 @@ def test_an_empty_session_is_told_in_sentences(tmp_path):
     page = (tmp_path / "report.html").read_text()
     for said in (
         "has not been judged",
-        "has not been converted to BIDS",
+        "was not converted here",
         "has no T1w image",
         "has no BOLD run",
         "has no diffusion run",
