@@ -6,7 +6,7 @@ import contextlib
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -18,13 +18,23 @@ FAILED_TAG = "imaging/failed/"
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Show an expected error as one sentence, its fix, and whether to retry."""
+def explained(
+    left: Mapping[str, dg.MetadataValue] | None = None,
+) -> Iterator[None]:
+    """
+    Show an expected error as one sentence, its fix, and whether to retry.
+
+    Parameters
+    ----------
+    left
+        What a failed step leaves behind, shown with its error; it may be filled
+        until then.
+    """
     with metered():
         try:
             yield
         except PlatformError as error:
-            raise _failure(error) from None
+            raise _failure(error, left or {}) from None
 
 
 @contextlib.contextmanager
@@ -63,11 +73,13 @@ def _silent_libraries() -> Iterator[None]:
         logger.disabled = before
 
 
-def _failure(error: PlatformError) -> dg.Failure:
+def _failure(
+    error: PlatformError, left: Mapping[str, dg.MetadataValue] | None = None
+) -> dg.Failure:
     _tag_run(type(error).__name__)
     return dg.Failure(
         f"{error} {error.fix}",
-        metadata={"fix": error.fix, "class": type(error).__name__},
+        metadata={**(left or {}), "fix": error.fix, "class": type(error).__name__},
         allow_retries=not error.permanent,
     )
 

@@ -15,7 +15,7 @@ import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import SESSION_TREES, Home, companions
+from imaging_platform.model.layout import SESSION_TREES, Home, companions, session_pages
 from imaging_platform.storage.local import LocalStore
 
 UNFINISHED = [
@@ -101,6 +101,7 @@ def _trees(home: Home, scope: Scope, text: str) -> list[str]:
     key, store = SessionKey.parse(text), LocalStore(home.root)
     trees = [tree(scope.name, key) for tree in SESSION_TREES.values()]
     trees.append(companions(scope.name, key))
+    trees += session_pages(home.root, scope.name, key)
     return [tree for tree in trees if store.path(tree).exists()]
 
 
@@ -129,9 +130,10 @@ def _newest(
 
 def _remove(home: Home, scope: Scope, text: str) -> None:
     key, store = SessionKey.parse(text), LocalStore(home.root)
-    for tree in SESSION_TREES.values():
-        store.remove(tree(scope.name, key))
-    store.remove(companions(scope.name, key))
+    trees = [tree(scope.name, key) for tree in SESSION_TREES.values()]
+    trees.append(companions(scope.name, key))
+    for tree in trees + session_pages(home.root, scope.name, key):
+        store.remove(tree)
     home.guard_file(scope.name, key).unlink(missing_ok=True)
     _remove_empty_subjects(home, scope.name, key)
 

@@ -140,7 +140,7 @@ def make_stamp(context: dg.AssetExecutionContext, inputs: Mapping[str, str]) -> 
     """Return what says in a figure of this asset where it comes from."""
     study, asset = context.asset_key.path
     partition = context.partition_key if context.has_partition_key else ""
-    origin = digest_origin(_code_version(context), inputs)
+    origin = digest_origin(read_code_version(context), inputs)
     return Stamp(study, asset, partition, origin)
 
 
@@ -155,6 +155,7 @@ def publish(
     tools: Mapping[str, str] | None = None,
     tool_digests: Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    partition: str | None = None,
 ) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
     """
     Publish a staged tree with its record and return what Dagster is told of it.
@@ -173,6 +174,8 @@ def publish(
         Version, and digest of the program, of each outside tool.
     parameters
         The settings that the tree depends on; no identity.
+    partition
+        What the tree is of; the run's own partition when None.
 
     Returns
     -------
@@ -181,10 +184,12 @@ def publish(
         ``inputs`` (versions, for planning), ``published`` (the key), and the cost.
     """
     asset = context.asset_key.path[-1]
+    if partition is None:
+        partition = context.partition_key if context.has_partition_key else ""
     record = Record(
         asset=asset,
-        partition=context.partition_key if context.has_partition_key else "",
-        code_version=_code_version(context),
+        partition=partition,
+        code_version=read_code_version(context),
         inputs=dict(inputs),
         tools=dict(tools or {}),
         tool_digests=dict(tool_digests or {}),
@@ -203,5 +208,6 @@ def publish(
     }
 
 
-def _code_version(context: dg.AssetExecutionContext) -> str:
+def read_code_version(context: dg.AssetExecutionContext) -> str:
+    """Return the code version of the asset that is made."""
     return context.assets_def.specs_by_key[context.asset_key].code_version or ""

@@ -457,6 +457,42 @@ def report(published: PublishedZone, key: str) -> Shown:
     }
 
 
+def partial(published: PublishedZone, key: str) -> Shown:
+    """Link what a notebook had made when it failed."""
+    page = published.link(f"{key}/report.partial.html")
+    return {
+        "partial report": dg.MetadataValue.url(page),
+        "partial notebook": dg.MetadataValue.url(
+            published.link(f"{key}/report.partial.ipynb")
+        ),
+    }
+
+
+def results(found: Mapping[str, float | int | str]) -> Shown:
+    """Show what a notebook recorded; each number becomes a curve in the UI."""
+    return {
+        name: float(value) if isinstance(value, float | int) else value
+        for name, value in sorted(found.items())
+    }
+
+
+def subject_results(found: Mapping[str, Mapping[str, float | int | str]]) -> Shown:
+    """Show what a notebook recorded of each subject, a row each."""
+    names = sorted({name for each in found.values() for name in each})
+    rows = [[who, *(each.get(n, "") for n in names)] for who, each in found.items()]
+    return {"subjects": len(found), "results": table(["subject", *names], rows)}
+
+
+def check_results(problems: Sequence[str]) -> dg.AssetCheckResult:
+    """State which recorded numbers are not as the front matter says."""
+    return dg.AssetCheckResult(
+        check_name="results_within_limits",
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(problems) or "Each result with a limit lies within it.",
+    )
+
+
 def tables(report: Mapping[str, Any]) -> Shown:
     """Show how many rows each table of the catalog has."""
     return {name: int(n_rows) for name, n_rows in report.items()}

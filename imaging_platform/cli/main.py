@@ -22,6 +22,7 @@ from imaging_platform.cli.keys import key
 from imaging_platform.cli.lineage import impact, trace
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
+from imaging_platform.cli.pages import report
 from imaging_platform.cli.planning import plan, why
 from imaging_platform.cli.policy import policy
 from imaging_platform.cli.provenance import provenance
@@ -81,6 +82,7 @@ for command in (
     anonymize,
     convert,
     qc,
+    report,
     key,
     mapping,
     whois,

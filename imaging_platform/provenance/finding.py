@@ -66,7 +66,7 @@ def find_result(home: Path, studies: Sequence[str], target: str) -> Found:
         There is no such file, or no result of these studies is like it.
     """
     named = _TREE.fullmatch(target)
-    if named and named.group(1) in (*layout.SESSION_TREES, *layout.STUDY_TREES):
+    if named and layout.is_tree(named.group(1)):
         name, partition = named.group(1), named.group(2) or ""
         return Found(_only(studies), name, partition, frozenset(), "name")
     stamp = read_stamp(target.encode())
@@ -142,7 +142,7 @@ def _find_by_place(home: Path, file: Path) -> Found | None:
 
 def _found_by_stamp(stamp: Stamp) -> Found:
     where = stamp.study, stamp.asset, stamp.partition
-    if stamp.asset not in (*layout.SESSION_TREES, *layout.STUDY_TREES):
+    if not layout.is_tree(stamp.asset):
         raise MissingInput(
             f"The file says that it is of {stamp.asset}, which is not known here.",
             fix="Ask a home of the version that made it.",

@@ -24,6 +24,7 @@ from imaging_platform.planning.cells import (
     Cell,
     Decisions,
     Facts,
+    find_ancestors,
     judge_partition,
 )
 from imaging_platform.planning.decisions import read_decisions
@@ -393,6 +394,22 @@ def _stands(site: Site, result: str) -> bool:
     return site.store.path(tree).is_dir()
 
 
+def _asset_of(result: str) -> str:
+    return result.partition("[")[0]
+
+
+def _own_inputs(
+    site: Site,
+    asset: str,
+    versions: Mapping[str, str],
+    current: Mapping[str, Made],
+) -> dict[str, str]:
+    """Return the versions of what an asset of the whole study stands behind."""
+    parents = site.parents[asset]
+    of_sessions = {n: v for n, v in versions.items() if _asset_of(n) in parents}
+    return of_sessions | {p: current[p].data_version for p in parents if p in current}
+
+
 def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell]:
     """
     Return the state of what spans all sessions; nothing while there is none.
@@ -408,6 +425,7 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
         for key, one in found.items()
     }
     versions = {name: told[name] for name in told if _stands(site, name)} or told
+    collected = find_ancestors(site.parents, "catalog")
     if not versions:
         return []
     nodes = site.nodes(None)
@@ -430,11 +448,20 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
         site.instance, site.scope, [node.asset for node in nodes], WITHOUT_PARTITION
     )
     ratings = digest_ratings(find_ratings(site.decisions, _versions_of(sessions)))
-    cataloged = versions | ({RATINGS: ratings} if ratings else {})
+    cataloged = {n: v for n, v in versions.items() if _asset_of(n) in collected}
+    cataloged |= {RATINGS: ratings} if ratings else {}
     facts = Facts(
         "",
         current,
-        {"catalog": cataloged, "bids_dataset": sessions, "study_report": report},
+        {
+            **{
+                node.asset: _own_inputs(site, node.asset, versions, current)
+                for node in nodes
+            },
+            "catalog": cataloged,
+            "bids_dataset": sessions,
+            "study_report": report,
+        },
         {asset: found[""] for asset, found in attempts.items()},
         moving={cell.asset for cell in cells if cell.state in MOVING},
     )
