@@ -72,6 +72,19 @@ class Home:
         folder = self.zone("identified", study) / "guard"
         return sorted(folder.glob(f"{partition or '*'}.json"))
 
+    def licence_file(self, name: str) -> Path:
+        """Return the path of a licence that apps of every study may need."""
+        return self.root / "licences" / name
+
+    def edits(self, study: str, app: str, partition: str) -> Path:
+        """Return the folder of what people corrected by hand for an app."""
+        return self.root / "studies" / study / "edits" / app / partition
+
+    def edited(self, study: str, app: str) -> list[str]:
+        """Return of which partitions there are edits for an app, sorted."""
+        folder = self.edits(study, app, "")
+        return sorted(each.name for each in folder.glob("*") if each.is_dir())
+
     def released_file(self, study: str) -> Path:
         """Return the path of the list of series that a person let through."""
         return self.zone("identified", study) / "released.jsonl"
@@ -150,6 +163,26 @@ def _derivative_of(pipeline: str, study: str, key: SessionKey) -> str:
 def derivative_dataset(study: str, pipeline: str) -> str:
     """Return the key of one derivative dataset (`PIPELINES`)."""
     return f"derivatives/{study}/{pipeline}"
+
+
+def app_dataset(study: str, app: str, version: str) -> str:
+    """Return the key of the derivative dataset of one version of an app."""
+    return derivative_dataset(study, f"{app}-{version}")
+
+
+def app_session(study: str, app: str, version: str, key: SessionKey) -> str:
+    """Return the key of a session inside the derivative dataset of an app."""
+    return f"{app_dataset(study, app, version)}/{_entities(key)}"
+
+
+def app_subject(study: str, app: str, version: str, subject: str) -> str:
+    """Return the key of a subject inside the derivative dataset of an app."""
+    return f"{app_dataset(study, app, version)}/sub-{subject}"
+
+
+def app_log(study: str, app: str, partition: str) -> str:
+    """Return the key of what an app printed in its latest attempt."""
+    return f"reports/{study}/apps/{app}/{partition}.log"
 
 
 def session_tree(study: str, asset: str, key: SessionKey) -> str:
