@@ -6,25 +6,53 @@ import contextlib
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
 from imaging_platform.assets.metering import metered
-from imaging_platform.model.errors import PlatformError
+from imaging_platform.model.errors import Cancelled, PlatformError
 
 FAILED_TAG = "imaging/failed/"
 """Before the name of an asset: tag of a run, with the class of the asset's error."""
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Show an expected error as one sentence, its fix, and whether to retry."""
+def explained(**beside: dg.MetadataValue) -> Iterator[None]:
+    """
+    Show an expected error as one sentence, its fix, and whether to retry.
+
+    Parameters
+    ----------
+    beside
+        Shown with the error.
+    """
     with metered():
         try:
             yield
         except PlatformError as error:
-            raise _failure(error) from None
+            raise _failure(error, beside) from None
+
+
+@contextlib.contextmanager
+def cancelled_told(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """
+    Name a cancelled attempt on its run, so that it is found by its class.
+
+    Other assets count as not tried when their run is ended. What takes hours does
+    not: a person who stops it does not want it started again by itself.
+    """
+    try:
+        yield
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+        name = context.asset_key.path[-1]
+        told = Cancelled(
+            f"{name} was stopped, with all that it had started.",
+            fix="imaging-platform reprocess --failed Cancelled starts it again.",
+        )
+        context.log.error(f"{told} {told.fix}")
+        _tag_run(type(told).__name__)
+        raise
 
 
 @contextlib.contextmanager
@@ -63,11 +91,13 @@ def _silent_libraries() -> Iterator[None]:
         logger.disabled = before
 
 
-def _failure(error: PlatformError) -> dg.Failure:
+def _failure(
+    error: PlatformError, beside: Mapping[str, dg.MetadataValue] | None = None
+) -> dg.Failure:
     _tag_run(type(error).__name__)
     return dg.Failure(
         f"{error} {error.fix}",
-        metadata={"fix": error.fix, "class": type(error).__name__},
+        metadata={"fix": error.fix, "class": type(error).__name__, **(beside or {})},
         allow_retries=not error.permanent,
     )
 

@@ -24,6 +24,9 @@ ZONES = (
 
 IDENTIFIED_ZONES = ("inbox", "identified")
 
+PARTICIPANT = ".participant.json"
+"""File of a session's BIDS tree with its columns of the participants table; hidden."""
+
 PIPELINES = (
     "brain_mask",
     "defaced_t1w",

@@ -221,7 +221,7 @@ def _ask(request: str) -> dict:  # type: ignore[type-arg]  # what the supervisor
         # A signal to the caller's group must not end the one that cleans up.
         start_new_session=True,
     )
-    assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018
+    assert process.stdin and process.stdout and process.stderr
     try:
         process.stdin.write(request + "\n")
         process.stdin.flush()
