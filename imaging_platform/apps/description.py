@@ -53,7 +53,8 @@ def write_description(
         },
     )
     write_text(root / "README.md", f"# {name}\n\nMade by {app.name} {app.version}.\n")
-    ignored = (f"{OTHER}/", *app.bidsignore)
+    # A slash behind it would leave the folder itself without a name.
+    ignored = (OTHER, *app.bidsignore)
     write_text(root / ".bidsignore", "".join(f"{line}\n" for line in ignored))
 
 

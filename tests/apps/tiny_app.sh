@@ -20,7 +20,7 @@ write) echo changed >> "$bids/$here/${name}_T1w.json" ;;
 esac
 cp "$bids/$here/${name}_T1w.nii.gz" "$out/$here/${name}_desc-copy_T1w.nii.gz"
 size=$(wc -c < "$bids/$here/${name}_T1w.nii.gz")
-echo "{\"Sources\": [\"bids:raw:$here/${name}_T1w.nii.gz\"], \"size\": $size, \"note\": \"from $bids\"}" \
+echo "{\"Sources\": [\"bids:raw:$here/${name}_T1w.nii.gz\"], \"SkullStripped\": false, \"size\": $size, \"note\": \"from $bids\"}" \
     > "$out/$here/${name}_desc-copy_T1w.json"
 if [ -f "$out/correction" ]; then cp "$out/correction" "$out/sub-$subject/ses-$session/"; fi
 echo "<html>report, see <img src='./sub-$subject/figures/x.svg'></html>" > "$out/sub-$subject.html"
