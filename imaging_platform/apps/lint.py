@@ -76,6 +76,7 @@ def _lint_placeholders(app: App) -> Iterator[Finding]:
         "command": app.command,
         "entrypoint": app.entrypoint,
         **{f"environment.{name}": [text] for name, text in app.environment.items()},
+        **{f"needs[{n}]": [text] for n, text in enumerate(app.needs)},
         **{f"outputs[{n}].glob": [o.glob] for n, o in enumerate(app.outputs)},
         **{f"outputs[{n}].as": [o.put] for n, o in enumerate(app.outputs)},
     }

@@ -25,6 +25,7 @@ from imaging_platform.apps.runners import (
     prepare,
 )
 from imaging_platform.apps.settings import App
+from imaging_platform.apps.template import fill_text
 from imaging_platform.apps.view import refuse_missing, write_view
 from imaging_platform.model.errors import BadConfig, Licence
 from imaging_platform.tools.supervised import Limits, supervise
@@ -87,16 +88,18 @@ def run_app(job: AppJob, workspace: Path) -> AppReport:
     """
     app = job.app
     refuse_unusable(app)
-    refuse_missing(job.sessions, app.needs, app.name)
+    values = find_values(job, INSIDE)
+    needs = [fill_text(pattern, values) for pattern in app.needs]
+    refuse_missing(job.sessions, needs, app.name)
     if app.licence and (job.licence is None or not job.licence.is_file()):
         raise Licence(
             f"{app.name} needs the licence {app.licence}, which is not there.",
             fix=f"Put it into `licences/{app.licence}` of the home.",
         )
     folders = {name: workspace / name for name in INSIDE}
+    for folder in folders.values():
+        folder.mkdir()
     try:
-        for folder in folders.values():
-            folder.mkdir()
         write_view(
             folders["bids"],
             job.sessions,
@@ -138,9 +141,7 @@ def _start(job: AppJob, folders: Mapping[str, Path]) -> None:
 
 def _gather(job: AppJob, folders: Mapping[str, Path], target: Path) -> AppReport:
     app, out = job.app, folders["out"]
-    values = find_values(
-        job, {name: str(path) for name, path in folders.items()} | {"licence": ""}
-    )
+    values = find_values(job, {name: str(path) for name, path in folders.items()})
     found = find_outputs(app, out, values)
     metrics = read_metrics(found, _common_name(job))
     described = read_description(out)

@@ -106,7 +106,7 @@ def find_values(job: AppJob, places: Mapping[str, str]) -> dict[str, Value]:
     if app.level == "session":
         values["session"] = first.session
     if app.licence:
-        values["licence"] = places["licence"]
+        values["licence"] = places.get("licence", "")
     return values
 
 
@@ -117,6 +117,8 @@ def hide_places(job: AppJob, folders: Mapping[str, Path]) -> dict[str, str]:
         for path, inside in zip(folders.values(), INSIDE.values(), strict=True)
     }
     hidden[str(folders["out"].parent)] = "/workspace"
+    if job.app.runner == "local":
+        hidden |= {sys.prefix: "/python", sys.base_prefix: "/python"}
     if job.licence is not None:
         hidden[str(job.licence)] = f"{LICENCE_INSIDE}/{job.licence.name}"
     return hidden
