@@ -88,6 +88,16 @@ class Home:
         folder = self.edits(study, app, "")
         return sorted(each.name for each in folder.glob("*") if each.is_dir())
 
+    def app_datasets(self, study: str) -> list[str]:
+        """Return the names of the derivative datasets of apps, sorted."""
+        found = self.zone("derivatives", study).glob("*")
+        return sorted(each.name for each in found if is_app_dataset(each.name))
+
+    def app_logs(self, study: str, partition: str) -> list[Path]:
+        """Return what the apps of a study have printed of a partition."""
+        logs = self.root / app_log(study, "", partition)
+        return sorted(logs.parent.glob(f"*/{logs.name}"))
+
     def released_file(self, study: str) -> Path:
         """Return the path of the list of series that a person let through."""
         return self.zone("identified", study) / "released.jsonl"
@@ -168,9 +178,26 @@ def derivative_dataset(study: str, pipeline: str) -> str:
     return f"derivatives/{study}/{pipeline}"
 
 
+def app_dataset_name(app: str, version: str) -> str:
+    """Return the name of the derivative dataset of one version of an app."""
+    return f"{app}-{version}"
+
+
 def app_dataset(study: str, app: str, version: str) -> str:
     """Return the key of the derivative dataset of one version of an app."""
-    return derivative_dataset(study, f"{app}-{version}")
+    return derivative_dataset(study, app_dataset_name(app, version))
+
+
+def is_app_dataset(name: str) -> bool:
+    """
+    Return whether a derivative dataset is of an app: its version stands in its name.
+
+    Examples
+    --------
+    >>> is_app_dataset("mriqc-24.0.2"), is_app_dataset("motion"), is_app_dataset(".x-y")
+    (True, False, False)
+    """
+    return "-" in name and not name.startswith(".")
 
 
 def app_session(study: str, app: str, version: str, key: SessionKey) -> str:
@@ -341,7 +368,7 @@ def tree_key(study: str, name: str, partition: str) -> str:
     Parameters
     ----------
     name
-        One of `SESSION_TREES` or `STUDY_TREES`.
+        One of `SESSION_TREES` or `STUDY_TREES`, or the dataset of an app.
     partition
         Session key; empty for a tree of the whole study.
 
@@ -354,7 +381,10 @@ def tree_key(study: str, name: str, partition: str) -> str:
     """
     if name in STUDY_TREES:
         return STUDY_TREES[name](study)
-    return SESSION_TREES[name](study, SessionKey.parse(partition))
+    key = SessionKey.parse(partition)
+    if is_app_dataset(name):
+        return derivative(study, name, key)
+    return SESSION_TREES[name](study, key)
 
 
 def find_tree(key: str) -> tuple[str, str, str] | None:
@@ -381,6 +411,7 @@ def find_tree(key: str) -> tuple[str, str, str] | None:
             found = study, "bids_session", f"{subject}_{session}"
         case ["derivatives", study, pipeline, subject, session, *_] if (
             pipeline in PIPELINES
+            or (is_app_dataset(pipeline) and session.startswith("ses-"))
         ):
             found = study, pipeline, f"{subject}_{session}"
         case ["catalog", study, "quality", session, *_]:

@@ -24,7 +24,13 @@ from imaging_platform.intake.selection import catch_up
 from imaging_platform.intake.zone import drop_folders
 from imaging_platform.model.errors import Held
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import SESSION_TREES, Home, companions
+from imaging_platform.model.layout import (
+    SESSION_TREES,
+    Home,
+    companions,
+    derivative_dataset,
+    tree_key,
+)
 from imaging_platform.processing.loop import UNFINISHED
 from imaging_platform.processing.rebuilding import DROP_INDEX, tell_drop
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
@@ -177,18 +183,35 @@ def _remove_gone(
     removed = []
     for text in keys:
         key = SessionKey.parse(text)
+        datasets = home.app_datasets(scope.name)
         trees = [tree(scope.name, key) for tree in SESSION_TREES.values()]
+        trees += [tree_key(scope.name, name, text) for name in datasets]
         trees.append(companions(scope.name, key))
         if text not in known and not any(store.path(t).exists() for t in trees):
             continue
         for tree in trees:
             store.remove(tree)
         home.guard_file(scope.name, key).unlink(missing_ok=True)
+        _remove_of_subject(home, store, scope.name, key)
+        for log in home.app_logs(scope.name, text):
+            log.unlink()
         _remove_empty_subjects(home, scope.name, key)
         if text in known:
             instance.delete_dynamic_partition(partitions, text)
         removed.append(text)
     return tuple(removed)
+
+
+def _remove_of_subject(
+    home: Home, store: LocalStore, study: str, key: SessionKey
+) -> None:
+    """Remove what apps made of all sessions of the subject: this one was among them."""
+    for name in home.app_datasets(study):
+        place = f"{derivative_dataset(study, name)}/sub-{key.subject}"
+        if store.read(place) is not None:
+            store.remove(place)
+    for log in home.app_logs(study, f"sub-{key.subject}"):
+        log.unlink()
 
 
 def _remove_empty_subjects(home: Home, study: str, key: SessionKey) -> None:

@@ -15,8 +15,11 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from imaging_platform.assets.explaining import FAILED_TAG
+from imaging_platform.assets.scope import Scope
+from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.deid.guard_store import save_identifiers
@@ -26,7 +29,9 @@ from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.provenance.record import Record, read_record
+from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.history import read_made
 from tests.apps.conftest import ENTRY, KEY, TINY_APP, write_session
 
 pytestmark = pytest.mark.slow
@@ -227,3 +232,49 @@ def test_edits_with_an_identifier_of_the_subject_are_held(site):
     assert not result.success
     assert site.failure(result) == "IdentityLeak"
     assert not (site.dataset() / "sub-01").exists()
+
+
+def test_after_the_loss_of_the_database_an_app_has_not_to_run_again(site, tmp_path):
+    from imaging_platform.processing.rebuilding import rebuild_index
+
+    assert site.run().success
+    scope = Scope(load_study(site.home, "demo"))
+    (tmp_path / "lost").mkdir()
+    graph = define_home(site.home).resolve_asset_graph()
+    with dg.instance_for_test(temp_dir=str(tmp_path / "lost")) as lost:
+        told = rebuild_index(site.home, scope, lost, graph).told
+        known = read_made(lost, scope, "tiny")
+
+    assert told["tiny"] == 1
+    assert known == read_made(site.instance, scope, "tiny")
+
+
+def test_a_file_of_an_app_is_traced_to_the_session_that_it_was_made_of(
+    site, monkeypatch
+):
+    assert site.run().success
+    file = site.dataset() / "sub-01/ses-1/anat" / f"{KEY}_desc-copy_T1w.nii.gz"
+    monkeypatch.setenv("IMAGING_HOME", str(site.home.root))
+
+    done = CliRunner().invoke(
+        cli, ["trace", str(file), "--json"], standalone_mode=False
+    )
+
+    assert done.exception is None
+    assert f"bids_session[{KEY}]" in done.output
+    assert f"tiny-1.2[{KEY}]" in done.output
+
+
+def test_of_a_session_that_is_gone_nothing_of_an_app_is_left(site):
+    from imaging_platform.processing.resolving import _remove_gone
+
+    assert site.run().success
+    log = site.store.path(layout.app_log("demo", "tiny", str(KEY)))
+    assert log.exists()
+
+    _remove_gone(
+        site.home, Scope(load_study(site.home, "demo")), site.instance, [str(KEY)]
+    )
+
+    assert not (site.dataset() / "sub-01").exists()
+    assert not log.exists()
