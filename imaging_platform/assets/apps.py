@@ -159,8 +159,14 @@ def _declare(
 @contextlib.contextmanager
 def _told(site: _Site, label: str) -> Iterator[None]:
     """Tell a failure with the address of the log, and a cancellation as one."""
-    link = site.published.link(layout.app_log(site.scope.name, site.app.name, label))
-    with explained(log=dg.MetadataValue.url(link)), cancelled_told(site.context):
+    key = layout.app_log(site.scope.name, site.app.name, label)
+    site.store.path(key).unlink(missing_ok=True)
+
+    def find_log() -> dict[str, dg.MetadataValue]:
+        link = dg.MetadataValue.url(site.published.link(key))
+        return {"log": link} if site.store.path(key).exists() else {}
+
+    with explained(find_log), cancelled_told(site.context):
         yield
 
 
@@ -220,7 +226,8 @@ def _run_parts(site: _Site, parts: Sequence[Part]) -> "dict[str, AppReport]":
     if errors:
         label, first = next(iter(errors.items()))
         raise type(first)(
-            f"{len(errors)} of {len(parts)} failed; {label}: {first}", fix=first.fix
+            f"{len(errors)} of {len(parts)} failed; the first is {label}: {first}",
+            fix=first.fix,
         )
     return reports
 
@@ -261,8 +268,10 @@ def _make_job(site: _Site, part: Part, trees: Mapping[SessionKey, Path]) -> "App
     from imaging_platform.apps.runners import AppJob
 
     scope, app, home = site.scope, site.app, site.home
-    log = site.store.path(layout.app_log(scope.name, app.name, part.label))
+    key = layout.app_log(scope.name, app.name, part.label)
+    log = site.store.path(key)
     log.unlink(missing_ok=True)
+    site.context.log.info("What it prints: %s", site.published.link(key))
     return AppJob(
         app=app,
         study=scope.name,

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 
@@ -18,20 +18,22 @@ FAILED_TAG = "imaging/failed/"
 
 
 @contextlib.contextmanager
-def explained(**beside: dg.MetadataValue) -> Iterator[None]:
+def explained(
+    find_beside: Callable[[], Mapping[str, dg.MetadataValue]] = dict,
+) -> Iterator[None]:
     """
     Show an expected error as one sentence, its fix, and whether to retry.
 
     Parameters
     ----------
-    beside
-        Shown with the error.
+    find_beside
+        Asked after an error what is shown with it.
     """
     with metered():
         try:
             yield
         except PlatformError as error:
-            raise _failure(error, beside) from None
+            raise _failure(error, find_beside()) from None
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -278,3 +279,41 @@ def test_of_a_session_that_is_gone_nothing_of_an_app_is_left(site):
 
     assert not (site.dataset() / "sub-01").exists()
     assert not log.exists()
+
+
+def test_process_runs_an_app_in_a_run_that_the_sensor_would_not_start_again(
+    site, monkeypatch
+):
+    from imaging_platform.processing.outstanding import Order
+    from imaging_platform.processing.worker import _load_definitions, execute_order
+
+    monkeypatch.setenv("IMAGING_HOME", str(site.home.root))
+    _load_definitions.cache_clear()
+    order = Order("demo", "run_tiny", str(KEY), {"tiny": "never made"}, "the key")
+
+    succeeded = execute_order(order, str(uuid.uuid4()))
+    _load_definitions.cache_clear()
+
+    (run,) = site.instance.get_runs()
+    assert succeeded
+    assert run.tags["dagster/sensor_name"] == "demo_apps"
+    assert run.tags["dagster/run_key"] == "the key"
+    assert run.tags["imaging/memory_gb"] == "0.1"
+
+
+def test_a_failure_shows_where_its_log_is_and_only_if_there_is_one(site):
+    site.set_app(params={"mode": "crash"})
+    with_log = _failure_metadata(site.run())
+    site.set_app(command="{no_such}")
+    without_log = _failure_metadata(site.run())
+
+    place = layout.app_log("demo", "tiny", str(KEY))
+    assert with_log["log"].value.endswith(place)
+    assert with_log["class"].value == "ToolFailed"
+    assert "log" not in without_log
+
+
+def _failure_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    (event,) = [e for e in result.all_events if e.is_step_failure]
+    data = event.step_failure_data.user_failure_data
+    return dict(data.metadata) if data else {}
