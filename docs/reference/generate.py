@@ -110,6 +110,7 @@ def _default_of(option: click.Option) -> str:
 
 def _study_file() -> str:
     from imaging_platform.apps.settings import AppOutput
+    from imaging_platform.apps.template import PLACEHOLDERS
     from imaging_platform.bids.protocol import ExpectedSeries
     from imaging_platform.bids.settings import Condition
     from imaging_platform.deid.mask_recipes import MaskMatch, Region
@@ -139,6 +140,14 @@ def _study_file() -> str:
             "Each output under `apps[].outputs[]` has these keys "
             "([how to](../how-to/add_a_bids_app.md)).\n",
             _fields(AppOutput),
+            "In the command, environment, needs and outputs of an app stand:\n",
+            _table(
+                ["placeholder", "is"],
+                [
+                    *((f"`{{{name}}}`", what) for name, what in PLACEHOLDERS.items()),
+                    ("`{params.<name>}`", "the value of that name under `params`"),
+                ],
+            ),
             "## Masks\n",
             "Each mask under `deid.masks[]` names its images by `match` "
             "([how to](../how-to/mask_burned_in_text.md)).\n",

@@ -200,3 +200,18 @@ def without_followers(
             for asset in find_ancestors(parents, cell.asset)
         )
     ]
+
+
+def choose_together(cells: Sequence[Cell], alone: Collection[str]) -> list[Cell]:
+    """
+    Return the cells that are made side by side: what shares runs, else one asset.
+
+    Parameters
+    ----------
+    cells
+        What can be made now.
+    alone
+        Assets that have runs of their own, and limits for each.
+    """
+    own = [cell for cell in cells if cell.asset not in alone]
+    return own or [cell for cell in cells if cell.asset == cells[0].asset]
