@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from imaging_platform.assets.apps import app_tags, make_app_assets
 from imaging_platform.assets.bids import make_bids_assets
 from imaging_platform.assets.catalog import make_catalog_assets
 from imaging_platform.assets.derivatives import make_derivative_assets
@@ -23,6 +24,7 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
+from imaging_platform.sensors.apps import make_apps_sensor
 from imaging_platform.sensors.buckets import make_bucket_sensor
 from imaging_platform.sensors.cohort import make_cohort_sensor
 from imaging_platform.sensors.drops import make_drops_sensor
@@ -68,22 +70,32 @@ def define_study(study: Study, notebooks: Sequence[Path] = ()) -> dg.Definitions
         *make_plan_assets(scope, read_plan),
     ]
     assets += make_notebook_assets(scope, notebooks, assets)
+    apps = {asset.key.path[-1]: asset for asset in make_app_assets(scope)}
+    of_apps = [
+        _define_job(scope.app_job(app.name), [apps[app.name]], tags=app_tags(app))
+        for app in study.apps
+    ]
     drops, sessions, cohort = (
-        _define_job(scope.drop_job, assets, scope.drops),
-        _define_job(scope.session_job, assets, scope.sessions),
-        _define_job(scope.cohort_job, assets, None),
+        _define_job(scope.drop_job, _with(assets, scope.drops)),
+        _define_job(scope.session_job, _with(assets, scope.sessions)),
+        _define_job(
+            scope.cohort_job,
+            _with(assets, None),
+            tags={"imaging/study_level": scope.cohort_job},
+        ),
     )
     return dg.Definitions(
-        assets=[*assets, make_held_spec(scope)],
+        assets=[*assets, make_held_spec(scope), *apps.values()],
         asset_checks=[make_held_check(scope)],
-        jobs=[drops, sessions, cohort],
+        jobs=[drops, sessions, cohort, *of_apps],
         sensors=[
             make_drops_sensor(scope),
             *([make_bucket_sensor(scope)] if scope.study.s3_inbox.bucket else []),
             make_sessions_sensor(scope),
             make_imports_sensor(scope),
             make_cohort_sensor(scope),
-            make_reprocess_sensor(scope, [sessions, cohort]),
+            make_reprocess_sensor(scope, [sessions, cohort, *of_apps]),
+            *([make_apps_sensor(scope, of_apps)] if of_apps else []),
         ],
     )
 
@@ -112,19 +124,24 @@ def _read_plan(
     return add_costs(site, describe_some(site, survey_study(site).plan))
 
 
+def _with(
+    assets: Sequence[dg.AssetsDefinition], partitions: dg.PartitionsDefinition | None
+) -> list[dg.AssetsDefinition]:
+    return [asset for asset in assets if asset.partitions_def == partitions]
+
+
 def _define_job(
     name: str,
-    assets: list[dg.AssetsDefinition],
-    partitions: dg.PartitionsDefinition | None,
+    assets: Sequence[dg.AssetsDefinition],
+    *,
+    tags: Mapping[str, str] | None = None,
 ) -> UnresolvedAssetJobDefinition:
-    """Return the job of all assets with these partitions."""
-    chosen = [asset for asset in assets if asset.partitions_def == partitions]
     return dg.define_asset_job(
         name,
-        selection=dg.AssetSelection.assets(*chosen),
+        selection=dg.AssetSelection.assets(*assets),
         # One process a run: starting one a step costs more than most steps.
         executor_def=dg.in_process_executor,
-        tags={"imaging/study_level": name} if partitions is None else {},
+        tags=dict(tags or {}),
     )
 
 

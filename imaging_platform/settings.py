@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from imaging_platform.apps.settings import App
 from imaging_platform.bids.protocol import ProtocolSettings
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.deid.labels import LabelSettings
@@ -27,7 +28,12 @@ from imaging_platform.intake.settings import (
 from imaging_platform.model.config import Section
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
-from imaging_platform.model.layout import Home, product_file
+from imaging_platform.model.layout import (
+    SESSION_TREES,
+    STUDY_TREES,
+    Home,
+    product_file,
+)
 from imaging_platform.planning.ratings import RatingSettings
 from imaging_platform.qc.settings import QualitySettings
 
@@ -36,6 +42,9 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "IMAGING_HOME"
 REPORTS_VARIABLE = "IMAGING_REPORTS_URL"
+BINDS_VARIABLE = "IMAGING_BIND_PREFIXES"
+RESERVED_NAMES = frozenset({"drop_index", *SESSION_TREES, *STUDY_TREES})
+"""Names of the assets that each study has; no app may have one."""
 
 
 class Study(Section):
@@ -84,6 +93,20 @@ class Study(Section):
         default_factory=QualitySettings,
         description="When a scan passes, is looked at, fails.",
     )
+    apps: tuple[App, ...] = Field(
+        default=(), description="BIDS Apps, each an asset of its own."
+    )
+
+    @field_validator("apps")
+    @classmethod
+    def _have_own_names(cls, apps: tuple[App, ...]) -> tuple[App, ...]:
+        names = [app.name for app in apps]
+        for name in names:
+            if name in RESERVED_NAMES:
+                raise ValueError(f"{name} is the name of an asset of every study")
+            if names.count(name) > 1:
+                raise ValueError(f"two apps are named {name}")
+        return apps
 
     ratings: RatingSettings = Field(
         default_factory=RatingSettings,
@@ -133,6 +156,31 @@ def set_reports_url(port: int) -> str:
 def find_reports_url() -> str:
     """Return where `imaging-platform up` serves published files."""
     return os.environ.get(REPORTS_VARIABLE, "http://localhost:3001")
+
+
+def find_binds() -> dict[str, str]:
+    """
+    Return where folders of this machine stand for the container engine, by path.
+
+    The same as here, unless this process runs in a container: then
+    ``IMAGING_BIND_PREFIXES`` holds ``<path here>=<path of the host>``, several of
+    them with commas between.
+
+    Raises
+    ------
+    BadConfig
+        The variable has another form.
+    """
+    text = os.environ.get(BINDS_VARIABLE, "")
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if not all(
+        here.startswith("/") and there.startswith("/") for here, _, there in pairs
+    ):
+        raise BadConfig(
+            f"{BINDS_VARIABLE} holds pairs of absolute paths.",
+            fix=f"Write for example {BINDS_VARIABLE}=/data=/srv/imaging.",
+        )
+    return {here: there for here, _, there in pairs}
 
 
 def load_study(home: Home, name: str) -> Study:
@@ -303,7 +351,7 @@ def _describe_items(annotation: Any) -> list[str]:  # a type expression
         line
         for name, info in (item.model_fields if item else {}).items()
         for line in textwrap.wrap(
-            f"{name} - {info.description}", 72, subsequent_indent="  "
+            f"{info.alias or name} - {info.description}", 72, subsequent_indent="  "
         )
     ]
 
@@ -338,7 +386,7 @@ def _known_keys(path: list[str]) -> list[str]:
         if section is None and not part.isdigit():
             return []
         model = section or model
-    return list(model.model_fields)
+    return [info.alias or name for name, info in model.model_fields.items()]
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:  # a type expression

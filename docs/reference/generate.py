@@ -109,6 +109,8 @@ def _default_of(option: click.Option) -> str:
 
 
 def _study_file() -> str:
+    from imaging_platform.apps.settings import AppOutput
+    from imaging_platform.apps.template import PLACEHOLDERS
     from imaging_platform.bids.protocol import ExpectedSeries
     from imaging_platform.bids.settings import Condition
     from imaging_platform.deid.mask_recipes import MaskMatch, Region
@@ -134,6 +136,18 @@ def _study_file() -> str:
             "Each series under `protocol.series[]` has these keys "
             "([how to](../how-to/compare_acquisitions.md)).\n",
             _fields(ExpectedSeries),
+            "## Outputs of an app\n",
+            "Each output under `apps[].outputs[]` has these keys "
+            "([how to](../how-to/add_a_bids_app.md)).\n",
+            _fields(AppOutput),
+            "In the command, environment, needs and outputs of an app stand:\n",
+            _table(
+                ["placeholder", "is"],
+                [
+                    *((f"`{{{name}}}`", what) for name, what in PLACEHOLDERS.items()),
+                    ("`{params.<name>}`", "the value of that name under `params`"),
+                ],
+            ),
             "## Masks\n",
             "Each mask under `deid.masks[]` names its images by `match` "
             "([how to](../how-to/mask_burned_in_text.md)).\n",
@@ -149,7 +163,8 @@ def _study_file() -> str:
 
 def _fields(model: type[BaseModel]) -> str:
     rows = [
-        (f"`{n}`", info.description or "") for n, info in model.model_fields.items()
+        (f"`{info.alias or n}`", info.description or "")
+        for n, info in model.model_fields.items()
     ]
     return _table(["key", "meaning"], rows)
 
@@ -241,6 +256,9 @@ def _home() -> str:
         key_of(layout.bids_session, key=key),
         key_of(layout.derivative_dataset, pipeline="motion"),
         key_of(layout.derivative, pipeline="motion", key=key),
+        key_of(layout.app_dataset, app="mriqc", version="24.0.2"),
+        key_of(layout.app_session, app="mriqc", version="24.0.2", key=key),
+        key_of(layout.app_log, app="mriqc", partition=str(key)),
         key_of(layout.deid_report, key=key),
         key_of(layout.bids_evidence, key=key),
         key_of(layout.session_quality, key=key),
@@ -260,6 +278,11 @@ def _home() -> str:
             home.decisions_file("STUDY"),
             "Accepted results and freezes, with author and reason; back it up.",
         ),
+        (
+            home.edits("STUDY", "freesurfer", str(key)),
+            "What people corrected by hand for an app; back it up.",
+        ),
+        (home.licence_file("freesurfer.txt"), "A licence that apps may need."),
         (home.secret_file("STUDY"), "The study's secret key, mode 0600; back it up."),
         (
             home.released_file("STUDY"),
@@ -331,9 +354,14 @@ def _assets() -> str:
             _table(["asset", "check", "blocking"], _check_rows(graph)),
             "## Jobs\n",
             _table(["job", "assets"], _job_rows(definitions)),
+            "Each BIDS App of a study has a job of its own, `<study>_run_<app>`, whose "
+            "runs have the tags `imaging/app`, `imaging/cpus` and "
+            "`imaging/memory_gb`.\n",
             "## Sensors\n",
             "They are on from the start, but for `<study>_reprocess_stale`.\n",
             _table(["sensor", "does", "looks every"], _sensor_rows(definitions)),
+            "A study with BIDS Apps has one more, `<study>_apps`: it runs each app of "
+            "a session that was converted anew, and looks every 30 s.\n",
         ]
     )
 

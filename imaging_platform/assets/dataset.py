@@ -14,6 +14,7 @@ from imaging_platform import __version__
 from imaging_platform.assets.scope import publish
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
+from imaging_platform.model.layout import Home
 from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
@@ -34,7 +35,8 @@ class DescribedDatasets:
     members
         Data version of the BIDS tree of each session, by session key.
     validations
-        What the official validator says, by dataset: ``bids`` and each pipeline.
+        What the official validator says, by dataset: ``bids``, each pipeline and
+        each version of an app.
     """
 
     members: Mapping[str, str]
@@ -85,6 +87,11 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
             ignored=BIDSIGNORE if pipeline == "motion" else (),
         )
         validations[pipeline] = validate_dataset(derived)
+    for name in Home(store.root).app_datasets(study.name):
+        # An app describes its dataset itself, when its first result is published.
+        validations[name] = validate_dataset(
+            store.path(layout.derivative_dataset(study.name, name))
+        )
     return DescribedDatasets(members, validations)
 
 

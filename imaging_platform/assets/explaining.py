@@ -6,12 +6,12 @@ import contextlib
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 
 from imaging_platform.assets.metering import metered
-from imaging_platform.model.errors import PlatformError
+from imaging_platform.model.errors import Cancelled, PlatformError
 
 FAILED_TAG = "imaging/failed/"
 """Before the name of an asset: tag of a run, with the class of the asset's error."""
@@ -19,22 +19,42 @@ FAILED_TAG = "imaging/failed/"
 
 @contextlib.contextmanager
 def explained(
-    left: Mapping[str, dg.MetadataValue] | None = None,
+    find_beside: Callable[[], Mapping[str, dg.MetadataValue]] = dict,
 ) -> Iterator[None]:
     """
     Show an expected error as one sentence, its fix, and whether to retry.
 
     Parameters
     ----------
-    left
-        What a failed step leaves behind, shown with its error; it may be filled
-        until then.
+    find_beside
+        Asked after an error what is shown with it.
     """
     with metered():
         try:
             yield
         except PlatformError as error:
-            raise _failure(error, left or {}) from None
+            raise _failure(error, find_beside()) from None
+
+
+@contextlib.contextmanager
+def cancelled_told(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """
+    Name a cancelled attempt on its run, so that it is found by its class.
+
+    Other assets count as not tried when their run is ended. What takes hours does
+    not: a person who stops it does not want it started again by itself.
+    """
+    try:
+        yield
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+        name = context.asset_key.path[-1]
+        told = Cancelled(
+            f"{name} was stopped, with all that it had started.",
+            fix="imaging-platform reprocess --failed Cancelled starts it again.",
+        )
+        context.log.error(f"{told} {told.fix}")
+        _tag_run(type(told).__name__)
+        raise
 
 
 @contextlib.contextmanager
@@ -74,12 +94,12 @@ def _silent_libraries() -> Iterator[None]:
 
 
 def _failure(
-    error: PlatformError, left: Mapping[str, dg.MetadataValue] | None = None
+    error: PlatformError, beside: Mapping[str, dg.MetadataValue] | None = None
 ) -> dg.Failure:
     _tag_run(type(error).__name__)
     return dg.Failure(
         f"{error} {error.fix}",
-        metadata={**(left or {}), "fix": error.fix, "class": type(error).__name__},
+        metadata={"fix": error.fix, "class": type(error).__name__, **(beside or {})},
         allow_retries=not error.permanent,
     )
 

@@ -15,7 +15,14 @@ import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import SESSION_TREES, Home, companions, session_pages
+from imaging_platform.model.layout import (
+    SESSION_TREES,
+    Home,
+    companions,
+    derivative_dataset,
+    session_pages,
+    tree_key,
+)
 from imaging_platform.storage.local import LocalStore
 
 UNFINISHED = [
@@ -99,10 +106,17 @@ def clear_emptied(home: Home, scope: Scope, instance: dg.DagsterInstance) -> Lef
 def _trees(home: Home, scope: Scope, text: str) -> list[str]:
     """Return the keys of what was made of a session and stands."""
     key, store = SessionKey.parse(text), LocalStore(home.root)
-    trees = [tree(scope.name, key) for tree in SESSION_TREES.values()]
-    trees.append(companions(scope.name, key))
-    trees += session_pages(home.root, scope.name, key)
-    return [tree for tree in trees if store.path(tree).exists()]
+    return [t for t in _places(home, scope.name, key) if store.path(t).exists()]
+
+
+def _places(home: Home, study: str, key: SessionKey) -> list[str]:
+    """Return where what is made of a session stands, or would."""
+    return [
+        *(tree(study, key) for tree in SESSION_TREES.values()),
+        *(tree_key(study, name, str(key)) for name in home.app_datasets(study)),
+        companions(study, key),
+        *session_pages(home.root, study, key),
+    ]
 
 
 def _is_made(
@@ -130,12 +144,25 @@ def _newest(
 
 def _remove(home: Home, scope: Scope, text: str) -> None:
     key, store = SessionKey.parse(text), LocalStore(home.root)
-    trees = [tree(scope.name, key) for tree in SESSION_TREES.values()]
-    trees.append(companions(scope.name, key))
-    for tree in trees + session_pages(home.root, scope.name, key):
+    for tree in _places(home, scope.name, key):
         store.remove(tree)
     home.guard_file(scope.name, key).unlink(missing_ok=True)
+    _remove_of_subject(home, store, scope.name, key)
+    for log in home.app_logs(scope.name, text):
+        log.unlink()
     _remove_empty_subjects(home, scope.name, key)
+
+
+def _remove_of_subject(
+    home: Home, store: LocalStore, study: str, key: SessionKey
+) -> None:
+    """Remove what apps made of all sessions of the subject: this one was among them."""
+    for name in home.app_datasets(study):
+        place = f"{derivative_dataset(study, name)}/sub-{key.subject}"
+        if store.read(place) is not None:
+            store.remove(place)
+    for log in home.app_logs(study, f"sub-{key.subject}"):
+        log.unlink()
 
 
 def _is_running(scope: Scope, instance: dg.DagsterInstance, partition: str) -> bool:

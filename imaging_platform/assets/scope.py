@@ -66,6 +66,21 @@ class Scope:
         """Name of the job that rebuilds what spans all sessions."""
         return f"{self.name}_summarize_cohort"
 
+    def app_job(self, app: str) -> str:
+        """Return the name of the job of one BIDS App."""
+        return f"{self.name}_run_{app}"
+
+    @property
+    def apps(self) -> frozenset[str]:
+        """Names of the BIDS Apps, which have runs of their own."""
+        return frozenset(app.name for app in self.study.apps)
+
+    def job_of(self, asset: str, partition: str) -> str:
+        """Return the name of the job that makes an asset of a session, or of all."""
+        if asset in self.apps:
+            return self.app_job(asset)
+        return self.session_job if partition else self.cohort_job
+
     def key(self, asset: str) -> dg.AssetKey:
         """Return the key of one of the study's assets."""
         return dg.AssetKey([self.name, asset])
@@ -82,6 +97,7 @@ class Scope:
         checks: Sequence[str] = (),
         blocking: Sequence[str] = (),
         description: str | None = None,
+        pool: str | None = None,
     ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
         """
         Return `dagster.asset` with all that the assets of a study have in common.
@@ -105,6 +121,8 @@ class Scope:
             Names of the asset's checks; a failed blocking one stops the run.
         description
             What the asset is; the docstring when left out.
+        pool
+            Dagster pool whose limit says how many of its assets run at once.
         """
         specs = [
             dg.AssetCheckSpec(check, asset=self.key(name), blocking=check in blocking)
@@ -122,6 +140,7 @@ class Scope:
             check_specs=specs,
             metadata={VERSION_PARTS: ", ".join(version_parts)},
             description=description,
+            pool=pool,
         )
 
 
@@ -209,5 +228,5 @@ def publish(
 
 
 def read_code_version(context: dg.AssetExecutionContext) -> str:
-    """Return the code version of the asset that is made."""
+    """Return the version of code and settings of the asset that is being made."""
     return context.assets_def.specs_by_key[context.asset_key].code_version or ""

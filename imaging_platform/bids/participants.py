@@ -9,11 +9,11 @@ from pathlib import Path
 
 from imaging_platform.files.digests import sorted_files
 from imaging_platform.files.writing import write_json
+from imaging_platform.model import layout
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 
-FRAGMENT_NAME = ".participant.json"
-"""File of a session's tree with its columns; hidden, so that BIDS tools pass it."""
+FRAGMENT_NAME = layout.PARTICIPANT
 
 OLDEST_YEARS = 89
 """From this age on only ``89+`` is said (BIDS, participants file: age)."""

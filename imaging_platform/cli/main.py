@@ -10,6 +10,7 @@ import click
 
 from imaging_platform import __version__
 from imaging_platform.cli.anonymize import anonymize
+from imaging_platform.cli.apps import apps
 from imaging_platform.cli.attach import attach
 from imaging_platform.cli.bids import bids
 from imaging_platform.cli.canary import canary
@@ -51,6 +52,7 @@ for command in (
     study,
     policy,
     bids,
+    apps,
     ingest,
     receive,
     import_bids,

@@ -61,3 +61,33 @@ class ToolFailed(PlatformError):
     """An outside program failed; another try may succeed."""
 
     permanent = False
+
+
+class OutOfMemory(ToolFailed):
+    """An outside program wanted more memory than it was given."""
+
+    permanent = True
+
+
+class Timeout(ToolFailed):
+    """An outside program did not end within its time and was stopped."""
+
+    permanent = True
+
+
+class Licence(ToolFailed):
+    """An outside program has no valid licence."""
+
+    permanent = True
+
+
+class BadOutput(ToolFailed):
+    """An outside program ended well, but what it wrote is missing or cannot be read."""
+
+    permanent = True
+
+
+class Cancelled(ToolFailed):
+    """A person, or the end of a run, stopped an outside program."""
+
+    permanent = True

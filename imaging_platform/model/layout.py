@@ -24,6 +24,9 @@ ZONES = (
 
 IDENTIFIED_ZONES = ("inbox", "identified")
 
+PARTICIPANT = ".participant.json"
+"""File of a session's BIDS tree with its columns of the participants table; hidden."""
+
 PIPELINES = (
     "brain_mask",
     "defaced_t1w",
@@ -78,6 +81,29 @@ class Home:
         """Return what must not be found of one session, or of all, as far as known."""
         folder = self.zone("identified", study) / "guard"
         return sorted(folder.glob(f"{partition or '*'}.json"))
+
+    def licence_file(self, name: str) -> Path:
+        """Return the path of a licence that apps of every study may need."""
+        return self.root / "licences" / name
+
+    def edits(self, study: str, app: str, partition: str) -> Path:
+        """Return the folder of what people corrected by hand for an app."""
+        return self.root / "studies" / study / "edits" / app / partition
+
+    def edited(self, study: str, app: str) -> list[str]:
+        """Return of which partitions there are edits for an app, sorted."""
+        folder = self.edits(study, app, "")
+        return sorted(each.name for each in folder.glob("*") if each.is_dir())
+
+    def app_datasets(self, study: str) -> list[str]:
+        """Return the names of the derivative datasets of apps, sorted."""
+        found = self.zone("derivatives", study).glob("*")
+        return sorted(each.name for each in found if is_app_dataset(each.name))
+
+    def app_logs(self, study: str, partition: str) -> list[Path]:
+        """Return what the apps of a study have printed of a partition."""
+        logs = self.root / app_log(study, "", partition)
+        return sorted(logs.parent.glob(f"*/{logs.name}"))
 
     def released_file(self, study: str) -> Path:
         """Return the path of the list of series that a person let through."""
@@ -164,6 +190,43 @@ def _derivative_of(pipeline: str, study: str, key: SessionKey) -> str:
 def derivative_dataset(study: str, pipeline: str) -> str:
     """Return the key of one derivative dataset (`PIPELINES`)."""
     return f"derivatives/{study}/{pipeline}"
+
+
+def app_dataset_name(app: str, version: str) -> str:
+    """Return the name of the derivative dataset of one version of an app."""
+    return f"{app}-{version}"
+
+
+def app_dataset(study: str, app: str, version: str) -> str:
+    """Return the key of the derivative dataset of one version of an app."""
+    return derivative_dataset(study, app_dataset_name(app, version))
+
+
+def is_app_dataset(name: str) -> bool:
+    """
+    Return whether a derivative dataset is of an app: its version stands in its name.
+
+    Examples
+    --------
+    >>> is_app_dataset("mriqc-24.0.2"), is_app_dataset("motion"), is_app_dataset(".x-y")
+    (True, False, False)
+    """
+    return "-" in name and not name.startswith(".")
+
+
+def app_session(study: str, app: str, version: str, key: SessionKey) -> str:
+    """Return the key of a session inside the derivative dataset of an app."""
+    return f"{app_dataset(study, app, version)}/{_entities(key)}"
+
+
+def app_subject(study: str, app: str, version: str, subject: str) -> str:
+    """Return the key of a subject inside the derivative dataset of an app."""
+    return f"{app_dataset(study, app, version)}/sub-{subject}"
+
+
+def app_log(study: str, app: str, partition: str) -> str:
+    """Return the key of what an app printed in its latest attempt."""
+    return f"reports/{study}/apps/{app}/{partition}.log"
 
 
 def session_tree(study: str, asset: str, key: SessionKey) -> str:
@@ -326,7 +389,7 @@ BESIDE = frozenset({"deid_report", "attachments", "bids_evidence"})
 def is_tree(name: str) -> bool:
     """Return whether trees of this name are published."""
     known = name in SESSION_TREES or name in STUDY_TREES
-    return known or name.endswith(NOTEBOOK)
+    return known or name.endswith(NOTEBOOK) or is_app_dataset(name)
 
 
 def session_pages(home: Path, study: str, key: SessionKey) -> list[str]:
@@ -348,7 +411,7 @@ def tree_key(study: str, name: str, partition: str) -> str:
     Parameters
     ----------
     name
-        One of `SESSION_TREES` or `STUDY_TREES`.
+        One of `SESSION_TREES` or `STUDY_TREES`, or the dataset of an app.
     partition
         Session key; empty for a tree of the whole study.
 
@@ -363,7 +426,10 @@ def tree_key(study: str, name: str, partition: str) -> str:
         return STUDY_TREES[name](study)
     if name.endswith(NOTEBOOK):
         return notebook(study, name, partition)
-    return SESSION_TREES[name](study, SessionKey.parse(partition))
+    key = SessionKey.parse(partition)
+    if is_app_dataset(name):
+        return derivative(study, name, key)
+    return SESSION_TREES[name](study, key)
 
 
 def find_tree(key: str) -> tuple[str, str, str] | None:
@@ -390,6 +456,7 @@ def find_tree(key: str) -> tuple[str, str, str] | None:
             found = study, "bids_session", f"{subject}_{session}"
         case ["derivatives", study, pipeline, subject, session, *_] if (
             pipeline in PIPELINES
+            or (is_app_dataset(pipeline) and session.startswith("ses-"))
         ):
             found = study, pipeline, f"{subject}_{session}"
         case ["catalog", study, "quality", session, *_]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from imaging_platform.planning.cells import Cell, State
+from imaging_platform.planning.cells import Cell, State, find_ancestors
 from imaging_platform.planning.cost import Cost, Estimate, estimate
 from imaging_platform.planning.reasons import join_sentences
 
@@ -170,3 +170,48 @@ def choose_frontier(
     ]
     of_sessions = [cell for cell in wanted if cell.partition]
     return of_sessions or wanted
+
+
+def without_followers(
+    cells: Iterable[Cell],
+    parents: Mapping[str, Sequence[str]],
+    alone: Collection[str],
+) -> list[Cell]:
+    """
+    Return cells without those that cannot be made beside the others.
+
+    Parameters
+    ----------
+    cells
+        What can be made now; of one partition, in one run.
+    parents
+        Inputs of each asset, by name.
+    alone
+        Assets that have runs of their own: they wait for what they are made from.
+    """
+    chosen = list(cells)
+    named = {(cell.asset, cell.partition) for cell in chosen}
+    return [
+        cell
+        for cell in chosen
+        if cell.asset not in alone
+        or not any(
+            (asset, cell.partition) in named
+            for asset in find_ancestors(parents, cell.asset)
+        )
+    ]
+
+
+def choose_together(cells: Sequence[Cell], alone: Collection[str]) -> list[Cell]:
+    """
+    Return the cells that are made side by side: what shares runs, else one asset.
+
+    Parameters
+    ----------
+    cells
+        What can be made now.
+    alone
+        Assets that have runs of their own, and limits for each.
+    """
+    own = [cell for cell in cells if cell.asset not in alone]
+    return own or [cell for cell in cells if cell.asset == cells[0].asset]

@@ -15,6 +15,7 @@ from dagster._core.execution.backfill import (
 )
 from dagster._core.utils import make_new_backfill_id
 
+from imaging_platform.assets.apps import app_tags
 from imaging_platform.assets.scope import STUDY_TAG
 from imaging_platform.planning.cells import Cell
 from imaging_platform.processing.worker import LAUNCHED_BY, QUIET
@@ -66,6 +67,7 @@ def launch_backfill(site: Site, cells: Sequence[Cell]) -> str:
         for cell in cells
     }
     tags = {LAUNCHED_BY: REPROCESS, STUDY_TAG: site.scope.name}
+    tags |= _tags_of_app(site, cells)
     if not sessions:
         wanted.add(AssetKeyPartitionKey(site.scope.key(PROCESSING_PLAN)))
         # As in the job: what spans all sessions is written by one run at a time.
@@ -84,6 +86,13 @@ def launch_backfill(site: Site, cells: Sequence[Cell]) -> str:
     )
     site.instance.add_backfill(backfill)
     return backfill.backfill_id
+
+
+def _tags_of_app(site: Site, cells: Sequence[Cell]) -> dict[str, str]:
+    """Return the tags of an app's own job, when the backfill is of one app only."""
+    assets = {cell.asset for cell in cells}
+    apps = [app for app in site.scope.study.apps if app.name in assets]
+    return app_tags(apps[0]) if len(assets) == len(apps) == 1 else {}
 
 
 def find_unfinished(site: Site) -> list[str]:

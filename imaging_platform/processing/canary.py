@@ -117,7 +117,12 @@ def find_family(site: Site, assets: Collection[str]) -> frozenset[str]:
     BadConfig
         Sessions have no such asset.
     """
-    known = [node.asset for node in site.nodes(site.scope.sessions)]
+    known = [
+        node.asset
+        for node in site.nodes(site.scope.sessions)
+        # A trial takes minutes; an app may take a day.
+        if node.asset not in site.scope.apps
+    ]
     unknown = sorted(set(assets) - set(known))
     if unknown:
         raise BadConfig(

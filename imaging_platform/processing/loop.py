@@ -185,9 +185,9 @@ class Loop:
 
     def _register(self, order: Order) -> None:
         """Make the partition known before a run names it."""
-        sets = {"index_drop": "drops", "process_session": "sessions"}
-        if order.job in sets:
-            name = f"{order.study}_{sets[order.job]}"
+        if order.partition:
+            kind = "drops" if order.job == "index_drop" else "sessions"
+            name = f"{order.study}_{kind}"
             self._instance.add_dynamic_partitions(name, [order.partition])
 
     def _give_up(self, order: Order, run_id: str) -> None:

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
+from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.planning.cells import Cell
+from imaging_platform.planning.plan import without_followers
 from imaging_platform.planning.reasons import join_sentences
 from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.sensors.apps import app_run_key
 from imaging_platform.sensors.buckets import request_bucket_drops
 from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
@@ -31,6 +35,9 @@ from imaging_platform.survey.study import (
 if TYPE_CHECKING:
     from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
+RUN_APP = "run_"
+"""Before the name of a BIDS App: its job without the study."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -42,8 +49,8 @@ class Order:
     study
         Name of the study.
     job
-        Name of the job without the study: ``index_drop``, ``process_session`` or
-        ``summarize_cohort``.
+        Name of the job without the study: ``index_drop``, ``process_session``,
+        ``summarize_cohort``, or ``run_`` and the name of a BIDS App.
     partition
         Drop or session; empty for the cohort.
     reasons
@@ -120,8 +127,12 @@ def find_cohort_orders(
 
 def list_orders(site: Site, survey: Survey) -> tuple[list[Order], list[Order]]:
     """Return the runs of all that a survey found ready: sessions, whole study."""
-    name = site.scope.name
-    ready = [cell for cell in survey.plan.cells if cell.is_ready]
+    name, apps = site.scope.name, site.scope.apps
+    ready = without_followers(
+        (cell for cell in survey.plan.cells if cell.is_ready), site.parents, apps
+    )
+    own = [cell for cell in ready if cell.asset not in apps]
+    of_apps = [_order_app(site, cell) for cell in ready if cell.asset in apps]
     sessions = [
         Order(
             name,
@@ -131,15 +142,33 @@ def list_orders(site: Site, survey: Survey) -> tuple[list[Order], list[Order]]:
             session_run_key(site.scope, key, survey.members[key]),
         )
         for key, cells in itertools.groupby(
-            (cell for cell in ready if cell.partition), key=lambda cell: cell.partition
+            (cell for cell in own if cell.partition), key=lambda cell: cell.partition
         )
     ]
-    reasons = _explain(site, (cell for cell in ready if not cell.partition))
+    sessions += [order for order in of_apps if order.partition]
+    cohort = [order for order in of_apps if not order.partition]
+    reasons = _explain(site, (cell for cell in own if not cell.partition))
     if not reasons:
-        return sessions, []
+        return sessions, cohort
     reasons[PROCESSING_PLAN] = "follows the others"
     run_key = cohort_run_key(site.scope, newest_report(site.scope, site.instance) or 0)
-    return sessions, [Order(name, "summarize_cohort", "", reasons, run_key)]
+    return sessions, [Order(name, "summarize_cohort", "", reasons, run_key), *cohort]
+
+
+def _order_app(site: Site, cell: Cell) -> Order:
+    """Return the run of one app; in a run of its own it holds up nothing else."""
+    version = ""
+    if cell.partition:
+        key = SessionKey.parse(cell.partition)
+        record = site.store.read(layout.bids_session(site.scope.name, key))
+        version = record.data_version if record else ""
+    return Order(
+        site.scope.name,
+        f"{RUN_APP}{cell.asset}",
+        cell.partition,
+        _explain(site, [cell]),
+        app_run_key(site.scope, cell.asset, cell.partition, version),
+    )
 
 
 def _explain(site: Site, cells: Iterable[Cell]) -> dict[str, str]:

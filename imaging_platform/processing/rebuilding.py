@@ -12,7 +12,13 @@ from imaging_platform.assets import shown
 from imaging_platform.assets.held import tell_held
 from imaging_platform.assets.scope import Scope
 from imaging_platform.intake.drop_report import DropReport, report_drops
-from imaging_platform.model.layout import BESIDE, SESSION_TREES, STUDY_TREES, Home
+from imaging_platform.model.layout import (
+    BESIDE,
+    SESSION_TREES,
+    STUDY_TREES,
+    Home,
+    app_dataset_name,
+)
 from imaging_platform.planning.state import Made
 from imaging_platform.processing.telling import is_told, tell_made
 from imaging_platform.provenance.trees import Tree, read_trees
@@ -86,13 +92,13 @@ def rebuild_index(
         tell_made(
             instance,
             scope,
-            tree.name,
+            tree.record.asset,
             tree.record,
             key=tree.key,
             description=REBUILT,
             metadata=_read_policy(tree),
         )
-        told[tree.name] += 1
+        told[tree.record.asset] += 1
     return Rebuilt(scope.name, len(reports), len(sessions), dict(sorted(told.items())))
 
 
@@ -100,9 +106,10 @@ def _untold(
     instance: dg.DagsterInstance, scope: Scope, trees: list[Tree]
 ) -> Iterator[Tree]:
     """Yield the trees that the event log does not have as they are, upstream first."""
-    for name in (*SESSION_TREES, *STUDY_TREES):
+    apps = {app_dataset_name(app.name, app.version) for app in scope.study.apps}
+    for name in (*SESSION_TREES, *sorted(apps), *STUDY_TREES):
         own = [tree for tree in trees if tree.name == name]
-        made = read_made(instance, scope, name) if own else {}
+        made = read_made(instance, scope, own[0].record.asset) if own else {}
         for tree in own:
             if not is_told(tree.record, made.get(tree.partition or None)):
                 yield tree

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.planning.cells import Cell, State
-from imaging_platform.planning.plan import Choice, Plan, choose_frontier
+from imaging_platform.planning.plan import (
+    Choice,
+    Plan,
+    choose_frontier,
+    choose_together,
+)
 from imaging_platform.processing.backfills import (
     find_unfinished,
     launch_backfill,
@@ -93,7 +98,7 @@ class Reprocessing:
         plan = survey_study(self._site).plan
         # What is wanted now is told at the end, in whatever state it then is.
         wanted = {(c.asset, c.partition) for c in plan.cells if choice.wants(c)}
-        while cells := self._next(plan, choice):
+        while cells := choose_together(self._next(plan, choice), self._site.scope.apps):
             wanted |= {(cell.asset, cell.partition) for cell in cells}
             self._asked.update((cell.asset, cell.partition) for cell in cells)
             self.done.n_asked += len(cells)

@@ -6,7 +6,7 @@ import functools
 
 import dagster as dg
 
-from imaging_platform.processing.outstanding import Order
+from imaging_platform.processing.outstanding import RUN_APP, Order
 
 LAUNCHED_BY = "imaging/launched_by"
 SENSORS = {
@@ -35,11 +35,15 @@ def execute_order(order: Order, run_id: str) -> bool:
             tags={
                 LAUNCHED_BY: "process",
                 "dagster/run_key": order.run_key,
-                "dagster/sensor_name": f"{order.study}_{SENSORS[order.job]}",
+                "dagster/sensor_name": f"{order.study}_{_sensor_of(order)}",
             },
             raise_on_error=False,
         )
     return result.success
+
+
+def _sensor_of(order: Order) -> str:
+    return "apps" if order.job.startswith(RUN_APP) else SENSORS[order.job]
 
 
 @functools.cache

@@ -10,13 +10,14 @@ from pathlib import Path
 from imaging_platform.files.digests import digest_content
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadInput, MissingInput
+from imaging_platform.model.layout import Home
 from imaging_platform.provenance.record import read_outputs
 from imaging_platform.provenance.sources import Files
 from imaging_platform.provenance.stamps import Stamp, read_stamp
 from imaging_platform.provenance.trees import list_sessions
 
 _SESSION = re.compile(r"sub-[A-Za-z0-9]{1,32}_ses-[A-Za-z0-9]{1,32}")
-_TREE = re.compile(r"([a-z][a-z0-9_]*)(?:\[(sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+)\])?")
+_TREE = re.compile(r"([a-z][\w.+-]*)(?:\[(sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+)\])?")
 _TABLES = (".tsv", ".csv", ".parquet")
 
 
@@ -170,13 +171,19 @@ def _places(
     home: Path, studies: Sequence[str], hint: str
 ) -> Iterator[tuple[str, str, str]]:
     """Yield each tree that is no original, those of a hinted session first."""
-    names = [name for name in layout.SESSION_TREES if name != "raw_session"]
     for study in studies:
+        names = _names(home, study)
         yield from ((study, name, hint) for name in names if hint)
     for study in studies:
         sessions = [str(key) for key in list_sessions(home, study)]
+        names = _names(home, study)
         yield from ((study, n, key) for key in sessions if key != hint for n in names)
         yield from ((study, name, "") for name in layout.STUDY_TREES)
+
+
+def _names(home: Path, study: str) -> list[str]:
+    own = [name for name in layout.SESSION_TREES if name != "raw_session"]
+    return [*own, *Home(home).app_datasets(study)]
 
 
 def _read_row(table: Path, number: int) -> dict[str, str]:

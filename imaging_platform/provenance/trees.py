@@ -22,7 +22,7 @@ class Tree:
     Parameters
     ----------
     name
-        One of `layout.SESSION_TREES` or `layout.STUDY_TREES`.
+        One of `layout.SESSION_TREES` or `layout.STUDY_TREES`, or the dataset of an app.
     partition
         Session key; empty for a tree of the whole study.
     key
@@ -94,7 +94,8 @@ def read_trees(
         if partitions is None
         else sorted(filter(None, partitions))
     )
-    wanted = [(n, key) for key in sessions for n in layout.SESSION_TREES]
+    names = (*layout.SESSION_TREES, *Home(home).app_datasets(study))
+    wanted = [(n, key) for key in sessions for n in names]
     wanted += [(name, "") for name in layout.STUDY_TREES]
     trees = (read_tree(home, study, *each) for each in wanted)
     return {tree.id: tree for tree in trees if tree is not None}

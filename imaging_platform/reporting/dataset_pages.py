@@ -177,7 +177,7 @@ def _draw_study(
     title: str,
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="catalog-") as folder:
-        write_tables(records, Path(folder))
+        write_tables(records, Path(folder), ratings={})
         inputs: Inputs = {"catalog": Path(folder), "reports": drawn}
         execute_notebook(
             product_file("notebooks/study_report.ipynb"),

@@ -31,7 +31,7 @@ def make_reprocess_sensor(
     Parameters
     ----------
     jobs
-        The one of a session and the one of the whole study.
+        The one of a session, the one of the whole study, and those of apps.
     """
 
     @dg.sensor(
@@ -80,20 +80,26 @@ def request_stale(site: Site, position: str) -> list[dg.RunRequest]:
         As `find_position`; what is asked for twice at one position runs once.
     """
     from imaging_platform.planning.cells import State
-    from imaging_platform.planning.plan import Choice, choose_frontier
+    from imaging_platform.planning.plan import (
+        Choice,
+        choose_frontier,
+        without_followers,
+    )
     from imaging_platform.survey.study import survey_study
 
     scope = site.scope
     plan = survey_study(site).plan
-    chosen: dict[str, list[dg.AssetKey]] = {}
-    for cell in choose_frontier(plan, Choice(frozenset({State.STALE}))):
-        chosen.setdefault(cell.partition, []).append(scope.key(cell.asset))
+    chosen: dict[tuple[str, str], list[dg.AssetKey]] = {}
+    ready = choose_frontier(plan, Choice(frozenset({State.STALE})))
+    for cell in without_followers(ready, site.parents, scope.apps):
+        job = scope.job_of(cell.asset, cell.partition)
+        chosen.setdefault((job, cell.partition), []).append(scope.key(cell.asset))
     return [
         dg.RunRequest(
-            run_key=f"{scope.name}:{partition or 'cohort'}:stale:{position}",
-            job_name=scope.session_job if partition else scope.cohort_job,
+            run_key=f"{job}:{partition or 'cohort'}:stale:{position}",
+            job_name=job,
             partition_key=partition or None,
             asset_selection=keys,
         )
-        for partition, keys in list(chosen.items())[:MOST_RUNS_A_TICK]
+        for (job, partition), keys in list(chosen.items())[:MOST_RUNS_A_TICK]
     ]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from imaging_platform.apps.edits import EDITS_INPUT, edits_version
+from imaging_platform.assets.apps import cohort_inputs
 from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.catalog import RATINGS
 from imaging_platform.assets.dicom import ANONYMIZED_DICOM
@@ -18,6 +20,7 @@ from imaging_platform.assets.scope import VERSION_PARTS, Scope
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.layout import Home
 from imaging_platform.model.rating import Rating
 from imaging_platform.planning.cells import (
     MOVING,
@@ -313,6 +316,7 @@ def _gather_sessions(site: Site, log: _Log) -> Iterator[Facts]:
         if key in log.members:
             _add_other_inputs(site, key, current, inputs, watches)
             inputs["raw_session"] = {"drop_index": log.members[key]}
+        _add_edits(site, key, inputs)
         yield Facts(
             key,
             current,
@@ -369,6 +373,15 @@ def _add_other_inputs(
     brought = site.store.read(place)
     if brought is not None:
         inputs[BIDS_SESSION][ATTACHMENTS] = brought.data_version
+
+
+def _add_edits(site: Site, key: str, inputs: dict[str, dict[str, str]]) -> None:
+    """Add what people corrected by hand for an app of a session."""
+    home, study = Home(site.store.root), site.scope.name
+    for app in site.scope.study.apps:
+        version = edits_version(home.edits(study, app.name, key))
+        if version and app.level == "session":
+            inputs[app.name][EDITS_INPUT] = version
 
 
 def _read_holds(site: Site) -> dict[str, dict[str, str]]:
@@ -447,9 +460,16 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
     attempts = read_attempts(
         site.instance, site.scope, [node.asset for node in nodes], WITHOUT_PARTITION
     )
-    ratings = digest_ratings(find_ratings(site.decisions, _versions_of(sessions)))
+    rated = _versions_of(sessions)
+    ratings = digest_ratings(find_ratings(site.decisions, rated))
     cataloged = {n: v for n, v in versions.items() if _asset_of(n) in collected}
     cataloged |= {RATINGS: ratings} if ratings else {}
+    home = Home(site.store.root)
+    of_apps = {
+        app.name: cohort_inputs(home, site.scope.name, app, rated)
+        for app in site.scope.study.apps
+        if app.level != "session"
+    }
     facts = Facts(
         "",
         current,
@@ -461,6 +481,7 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
             "catalog": cataloged,
             "bids_dataset": sessions,
             "study_report": report,
+            **of_apps,
         },
         {asset: found[""] for asset, found in attempts.items()},
         moving={cell.asset for cell in cells if cell.state in MOVING},

@@ -102,6 +102,7 @@ def production(postgres_port, tmp_path, monkeypatch) -> Path:
         "DAGSTER_POSTGRES_DB": "postgres",
         "IMAGING_HOME": "/data",
         "IMAGING_REPORTS_URL": "http://localhost:3001",
+        "IMAGING_BIND_PREFIXES": "/data=/srv/imaging",
         "IMAGING_NETWORK": "host",
     }.items():
         monkeypatch.setenv(name, value)

@@ -147,7 +147,8 @@ class HollowSite:
                 raise RuntimeError("cannot be made")
             inputs = self._inputs(asset, session, spec)
             content = [asset, self.meanings.get(asset, ""), inputs]
-            if session and asset != "raw_session":
+            # The tree of an app stands elsewhere; the catalog does not list it.
+            if session and asset not in ("raw_session", *self.scope.apps):
                 self.tree(asset, session).mkdir(parents=True, exist_ok=True)
             return dg.MaterializeResult(
                 asset_key=spec.key,
@@ -186,7 +187,7 @@ class HollowSite:
                 if a in parents
             }
         assets = {a for a, _ in versions} - {"raw_session"}
-        if asset == "bids_dataset":
+        if asset in ("bids_dataset", *self.scope.apps):
             assets = {"bids_session"}
         return {
             f"{a}[{key}]": version

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.cost import Cost, estimate
-from imaging_platform.planning.plan import Choice, Plan, choose_frontier
+from imaging_platform.planning.plan import (
+    Choice,
+    Plan,
+    choose_frontier,
+    choose_together,
+    without_followers,
+)
 from imaging_platform.planning.reasons import Reason
 
 CODE = (Reason("code", "code changed: 1 to 2", "1", "2"),)
@@ -79,3 +85,35 @@ def test_the_estimate_counts_what_would_run_and_names_what_was_never_measured():
 
 def test_nothing_to_do_costs_nothing():
     assert estimate({}, {}).cpu_hours == 0
+
+
+def test_what_has_runs_of_its_own_comes_after_the_others_and_one_by_one():
+    cells = [
+        Cell(asset, session, State.STALE)
+        for session in ("s1", "s2")
+        for asset in ("motion", "first_app", "second_app")
+    ]
+    apps = {"first_app", "second_app"}
+
+    rounds = []
+    while cells:
+        rounds.append(choose_together(cells, apps))
+        cells = [cell for cell in cells if cell not in rounds[-1]]
+
+    assert [{(c.asset, c.partition) for c in each} for each in rounds] == [
+        {(asset, session) for session in ("s1", "s2")}
+        for asset in ("motion", "first_app", "second_app")
+    ]
+
+
+def test_what_has_runs_of_its_own_waits_for_what_it_is_made_from():
+    cells = [Cell("bids_session", "s1", State.STALE), Cell("app", "s1", State.STALE)]
+    cells += [Cell("app", "s2", State.STALE)]
+    parents = {"app": ["bids_session"]}
+
+    left = without_followers(cells, parents, {"app"})
+
+    assert [(c.asset, c.partition) for c in left] == [
+        ("bids_session", "s1"),
+        ("app", "s2"),
+    ]
