@@ -156,7 +156,9 @@ def _bin_values(
     """Return values as (mean, count) of narrow bins; the least value has its own."""
     least = values.min()
     steps = np.ceil((values - least) / _BIN).astype(np.intp)
-    steps = np.minimum(steps, int(200 / _BIN) + np.sqrt(np.maximum(steps, 0)).astype(int))
+    steps = np.minimum(
+        steps, int(200 / _BIN) + np.sqrt(np.maximum(steps, 0)).astype(int)
+    )
     counts = np.bincount(steps).astype(np.float64)
     sums = np.bincount(steps, weights=values)
     used = counts > 0
@@ -201,7 +203,8 @@ def _fit_chi2(
 
     start = np.array([float(COIL_ELEMENTS), location, scale])
     found = optimize.fmin(cost, start, disp=False)
-    return float(found[0]), float(found[1]), float(found[2])
+    freedom, location, scale = (float(each) for each in np.asarray(found))
+    return freedom, location, scale
 
 
 def _chi2_density(

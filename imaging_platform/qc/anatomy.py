@@ -162,7 +162,7 @@ def describe_grid(
     """Return ``size_*`` in voxels and ``spacing_*`` in mm (``spacing_tr`` in s)."""
     sizes = dict(zip(("size_x", "size_y", "size_z", "size_t"), shape, strict=False))
     names = ("spacing_x", "spacing_y", "spacing_z")
-    spacing = dict(zip(names, voxel_mm, strict=False))
+    spacing: dict[str, float] = dict(zip(names, voxel_mm, strict=False))
     if tr_s is not None:
         spacing["spacing_tr"] = tr_s
     return {name: float(value) for name, value in {**sizes, **spacing}.items()}
@@ -171,7 +171,7 @@ def describe_grid(
 def _measure_tissues(
     corrected: NDArray[Any], tissues: Mapping[str, Summary]
 ) -> dict[str, float]:
-    csf, gm, wm, air = (tissues[name] for name in (*TISSUES, "bg"))
+    gm, wm, air = (tissues[name] for name in ("gm", "wm", "bg"))
     snrs = {name: snr(tissues[name]) for name in TISSUES}
     snrds = {name: snr_dietrich(tissues[name], air) for name in TISSUES}
     return {

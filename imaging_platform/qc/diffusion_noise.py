@@ -86,7 +86,7 @@ def pca_sigma(series: NDArray[Any], brain: Mask) -> float:
 
 
 def _sample(brain: Mask, reach: int, edge: int) -> Mask:
-    """Return which patches side by side lie in the grid and have their middle inside."""
+    """Return which whole patches, side by side, have their middle in the brain."""
     ends = [reach + size // edge * edge for size in brain.shape]
     return brain[tuple(slice(reach, end, edge) for end in ends)]
 

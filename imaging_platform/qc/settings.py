@@ -67,7 +67,7 @@ class QualitySettings(Section):
         default=_above(5.0, None, "a jump larger than a voxel and a half"),
         description="Greatest framewise displacement, mm.",
     )
-    fd_percent: Limit = Field(
+    fd_perc: Limit = Field(
         default=_above(30.0, 60.0, "too few quiet volumes stay after scrubbing"),
         description="Volumes with more than 0.2 mm framewise displacement, percent.",
     )
@@ -87,7 +87,7 @@ class QualitySettings(Section):
         default=_above(0.05, None, "volumes with many outliers"),
         description="Mean share of outlier voxels in a volume, 0 to 1.",
     )
-    dummy_scans: Limit = Field(
+    dummy_trs: Limit = Field(
         default=_above(3, None, "the signal starts before its steady state"),
         description="Leading volumes before the steady state, count.",
     )

@@ -53,9 +53,7 @@ def _bounding_box(mask: Mask) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _width(
-    data: NDArray[np.float64], mask: Mask, axis: int, variance: float
-) -> float:
+def _width(data: NDArray[np.float64], mask: Mask, axis: int, variance: float) -> float:
     size = data.shape[axis]
     ahead, behind = (
         tuple(part if each == axis else slice(None) for each in range(3))

@@ -1,4 +1,4 @@
-"""Quality metrics of a diffusion-weighted series."""
+"""What MRIQC does not measure of a diffusion series: its table, dropout, tensor."""
 
 from __future__ import annotations
 
@@ -53,7 +53,6 @@ def measure_weighted_series(
     series: NDArray[np.float32],
     mask: Mask,
     b_values: NDArray[np.float64],
-    vectors: NDArray[np.float64],
 ) -> tuple[Measure, ...]:
     """
     Return the metrics that compare volumes of a diffusion series.
@@ -64,15 +63,13 @@ def measure_weighted_series(
         Shape (x, y, z, t).
     mask
         Brain, shape (x, y, z), not empty.
-    b_values, vectors
+    b_values
         As in `measure_gradients`.
     """
     b0 = series[mask][:, b_values <= B0_LIMIT]
     return (
         Measure("snr_b0", repeat_snr(b0)),
-        Measure("ndc", neighbour_correlation(series[mask], b_values, vectors)),
         Measure("slice_dropout_percent", dropout_percent(series, mask, b_values), "%"),
-        Measure("spikes_ppm", spikes_ppm(series, mask, b_values), "ppm"),
     )
 
 
@@ -91,13 +88,11 @@ def measure_tensor(fa: Volume, md: Volume, mask: Mask) -> tuple[Measure, ...]:
     """
     inside, diffusivity = fa[mask], md[mask]
     white = inside[(inside > 0.25) & (diffusivity < 1.2e-3)]
-    strange = ~np.isfinite(inside) | (inside >= 0.999) | (inside < 0)
     return (
         Measure("fa_median", float(np.median(inside))),
         Measure(
             "fa_wm_median", float(np.median(white)) if white.size else float("nan")
         ),
-        Measure("fa_degenerate_ppm", float(1e6 * strange.mean()), "ppm"),
         Measure("md_median", float(np.median(diffusivity)), "mm2/s"),
     )
 
@@ -138,43 +133,6 @@ def repeat_snr(b0: NDArray[np.floating]) -> float:
     return float(np.median(b0.mean(axis=1)[moving] / spread[moving]))
 
 
-def neighbour_correlation(
-    signal: NDArray[np.floating],
-    b_values: NDArray[np.float64],
-    vectors: NDArray[np.float64],
-) -> float:
-    """
-    Return the mean correlation of each weighted volume with its nearest in q-space.
-
-    Neighbouring DWI correlation (Yeh et al. 2019, NeuroImage 202:116131).
-
-    Parameters
-    ----------
-    signal
-        Shape (voxels, t).
-    b_values, vectors
-        Shapes (t,) and (t, 3).
-
-    Returns
-    -------
-    float
-        -1 to 1; NaN for fewer than two weighted volumes.
-    """
-    chosen = np.nonzero((b_values > B0_LIMIT) & (np.linalg.norm(vectors, axis=1) > 0.5))
-    volumes = chosen[0]
-    if volumes.size < 2:
-        return float("nan")
-    place = vectors[volumes] * np.sqrt(b_values[volumes])[:, None]
-    apart = np.minimum(
-        np.linalg.norm(place[:, None] - place, axis=2),
-        np.linalg.norm(place[:, None] + place, axis=2),
-    )
-    np.fill_diagonal(apart, np.inf)
-    alike = np.corrcoef(signal[:, volumes].T)
-    nearest = alike[np.arange(volumes.size), np.argmin(apart, axis=1)]
-    return float(np.mean(np.nan_to_num(nearest)))
-
-
 def dropout_percent(
     series: NDArray[np.float32], mask: Mask, b_values: NDArray[np.float64]
 ) -> float:
@@ -200,24 +158,3 @@ def dropout_percent(
         lost += int((share < DROPOUT_SHARE * usual).sum())
         total += share.size
     return 100 * lost / total if total else float("nan")
-
-
-def spikes_ppm(
-    series: NDArray[np.float32], mask: Mask, b_values: NDArray[np.float64]
-) -> float:
-    """
-    Return how many voxels in a million are far brighter than ever in their shell.
-
-    More than 6 robust standard deviations above the voxel's median over a shell of
-    at least 6 volumes; NaN without such a shell.
-    """
-    spikes = total = 0
-    for level, count in find_shells(b_values):
-        if count < 6:
-            continue
-        signal = series[mask][:, np.abs(b_values - level) <= SHELL_GAP]
-        distance = signal - np.median(signal, axis=1, keepdims=True)
-        spread = np.median(np.abs(distance)) / 0.6745
-        spikes += int((distance > 6 * max(float(spread), 1e-9)).sum())
-        total += signal.size
-    return 1e6 * spikes / total if total else float("nan")
