@@ -16,6 +16,7 @@ from imaging_platform.bids.protocol import ProtocolSettings
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.settings import DeidSettings
+from imaging_platform.derivatives.settings import DerivativeSettings
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.settings import (
@@ -74,10 +75,19 @@ class Study(Section):
         default_factory=ProtocolSettings,
         description="How series are acquired; deviations stand in the study report.",
     )
+    derivatives: DerivativeSettings = Field(
+        default_factory=DerivativeSettings,
+        description="Which derivatives are made.",
+    )
     quality: QualitySettings = Field(
         default_factory=QualitySettings,
         description="When a scan passes, is looked at, fails.",
     )
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Names of the study's derivatives, in the order of their inputs."""
+        return self.derivatives.list_on()
 
     def digest(self, *parts: str) -> str:
         """

@@ -301,7 +301,7 @@ def _home() -> str:
             "Hidden beside the trees of a study lie `.staging` (what is being built) "
             "and `.holds` (what waits for a person).\n",
             _table(["path", "is"], trees),
-            f"The derivative datasets are {_listed(layout.PIPELINES)}.",
+            f"The derivative datasets are {_listed(tuple(layout.PIPELINES))}.",
         ]
     )
 

@@ -72,7 +72,7 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
             facts=facts,
         )
     validations = {"bids": validate_dataset(root)}
-    for pipeline in layout.PIPELINES:
+    for pipeline in study.pipelines:
         derived = store.path(layout.derivative_dataset(study.name, pipeline))
         derived.mkdir(parents=True, exist_ok=True)
         write_derivative_description(
@@ -118,8 +118,11 @@ def index_dataset(
 
 def _links(pipeline: str, study: str) -> dict[str, str]:
     """Return where the sources that sidecars name stand, seen from the dataset."""
-    raw = {"raw": f"../../../{layout.bids_dataset(study)}"}
-    return {**raw, "motion": "../motion"} if pipeline == "temporal_snr" else raw
+    needs = (n for n in layout.PIPELINES[pipeline] if n != "bids_session")
+    return {
+        "raw": f"../../../{layout.bids_dataset(study)}",
+        **{name: f"../{name}" for name in needs},
+    }
 
 
 def _as_plain(validation: Validation) -> dict[str, object]:

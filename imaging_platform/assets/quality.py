@@ -18,6 +18,8 @@ MEASURED = ("bids_session", "brain_mask", "motion", "temporal_snr", "diffusion_m
 
 def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     """Return ``session_quality`` of a study."""
+    skipped = scope.study.derivatives.skip
+    measured = [name for name in MEASURED if name not in skipped]
 
     @scope.asset(
         name="session_quality",
@@ -25,7 +27,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         code_version=f"1.{scope.study.digest('quality')}",
         version_parts=["code", "parameter quality"],
         partitions=scope.sessions,
-        deps=MEASURED,
+        deps=measured,
         checks=["within_thresholds"],
     )
     def session_quality(
@@ -33,7 +35,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         """Quality metrics of each scan and the verdict: pass, look or fail, and why."""
         key, store = session_key(context), published.store()
-        keys = {asset: tree_key(scope, asset, key) for asset in MEASURED}
+        keys = {asset: tree_key(scope, asset, key) for asset in measured}
         out_key = layout.session_quality(scope.name, key)
         with explained(), contextlib.ExitStack() as stack:
             sources = {a: stack.enter_context(store.fetch(k)) for a, k in keys.items()}
@@ -41,6 +43,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             report = call_isolated(
                 "imaging_platform.qc.session:measure_session",
                 {
+                    **dict.fromkeys(MEASURED),
                     **sources,
                     "target": target,
                     "subject": key.subject,

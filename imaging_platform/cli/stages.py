@@ -152,31 +152,23 @@ def qc(source: Path, target: Path, study_file: Path | None, as_json: bool) -> No
 def _measure(
     bids_session: Path, target: Path, key: SessionKey, settings: Mapping[str, object]
 ) -> dict[str, object]:
+    from imaging_platform.assets.derivatives import as_argument
+    from imaging_platform.assets.quality import MEASURED
     from imaging_platform.tools.isolated import call_isolated
 
     names = {"subject": key.subject, "session": key.session}
     trees = {"bids_session": bids_session}
-    needs = {
-        "brain_mask": {"bids_session": "bids_session"},
-        "defaced_t1w": {
-            "bids_session": "bids_session",
-            "brain_mask_session": "brain_mask",
-        },
-        "motion": {"bids_session": "bids_session"},
-        "temporal_snr": {"motion_session": "motion"},
-        "diffusion_maps": {"bids_session": "bids_session"},
-    }
-    for pipeline in PIPELINES:
+    for pipeline, needed in PIPELINES.items():
         trees[pipeline] = target / pipeline / f"sub-{key.subject}/ses-{key.session}"
         trees[pipeline].mkdir(parents=True)
-        inputs = {name: trees[tree] for name, tree in needs[pipeline].items()}
+        inputs = {as_argument(tree): trees[tree] for tree in needed}
         call_isolated(
             f"imaging_platform.derivatives.{pipeline}:write_{pipeline}",
             {**inputs, "target": trees[pipeline], **names},
         )
     quality = target / "quality" / str(key)
     quality.mkdir(parents=True)
-    measured = {k: v for k, v in trees.items() if k != "defaced_t1w"}
+    measured = {name: trees[name] for name in MEASURED}
     return call_isolated(
         "imaging_platform.qc.session:measure_session",
         {**measured, "target": quality, **names, "settings": settings},

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging_platform.derivatives.brain_mask import TRANSFORM_KEY
+from imaging_platform.derivatives.brain import Brain, read_brain
 from imaging_platform.derivatives.images import Image, read_image, write_image
 from imaging_platform.derivatives.scans import (
     Scan,
@@ -22,7 +21,6 @@ from imaging_platform.derivatives.scans import (
 from imaging_platform.derivatives.template import reference_head
 from imaging_platform.derivatives.volumes import distance_mm, resample
 from imaging_platform.files.writing import write_json
-from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 
 GUARD_MM = 3.0
@@ -109,13 +107,12 @@ def write_defaced_t1w(
     skipped: list[Skipped] = []
     found = find_scans(Path(bids_session), "anat", "T1w")
     for scan in found:
-        mask = derived_path(
-            Path(brain_mask_session), key, scan, "brain", "mask", ".nii.gz"
-        )
-        if mask.is_file():
-            defaced.append(_write_defaced(scan, mask, Path(target), key))
-        else:
+        image = read_image(scan.path)
+        brain = read_brain(Path(brain_mask_session), key, scan, image)
+        if brain is None:
             skipped.append(Skipped(scan.name, "it has no brain mask"))
+        else:
+            defaced.append(_write_defaced(scan, image, brain, Path(target), key))
     note = "" if found else "no T1w"
     return asdict(DefacingReport(tuple(defaced), tuple(skipped), note))
 
@@ -155,16 +152,10 @@ def _guard(
 
 
 def _write_defaced(
-    scan: Scan, mask_path: Path, target: Path, key: SessionKey
+    scan: Scan, image: Image, found: Brain, target: Path, key: SessionKey
 ) -> DefacedScan:
-    image = read_image(scan.path)
-    brain = read_image(mask_path).data > 0
-    if brain.shape != image.data.shape:
-        raise BadInput(
-            f"The brain mask of {scan.name} has another shape than the scan.",
-            fix="Make the brain mask of this session again.",
-        )
-    face = find_face(image, brain, _read_transform(mask_path))
+    brain = found.mask
+    face = find_face(image, brain, found.to_template)
     kept = np.where(face, 0, image.data)
     path = derived_path(target, key, scan, "defaced", "T1w", ".nii.gz")
     write_image(path, _original_type(kept), image.affine)
@@ -193,22 +184,3 @@ def _original_type(data: NDArray[np.float32]) -> NDArray[np.generic]:
     if np.all(data == np.round(data)) and np.abs(data).max(initial=0) < 2**15:
         return data.astype(np.int16)
     return data
-
-
-def _read_transform(mask_path: Path) -> NDArray[np.float64]:
-    sidecar = mask_path.with_name(mask_path.name.removesuffix(".nii.gz") + ".json")
-    try:
-        value = json.loads(sidecar.read_text(encoding="utf-8"))[TRANSFORM_KEY]
-        matrix = np.asarray(value, dtype=np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _no_transform(mask_path) from error
-    if matrix.shape != (4, 4):
-        raise _no_transform(mask_path)
-    return matrix
-
-
-def _no_transform(mask_path: Path) -> BadInput:
-    return BadInput(
-        f"The sidecar of {mask_path.name} holds no {TRANSFORM_KEY} of 4 x 4 numbers.",
-        fix="Make the brain mask of this session again.",
-    )

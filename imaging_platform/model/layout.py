@@ -24,14 +24,18 @@ ZONES = (
 
 IDENTIFIED_ZONES = ("inbox", "identified")
 
-PIPELINES = (
-    "brain_mask",
-    "defaced_t1w",
-    "motion",
-    "temporal_snr",
-    "diffusion_maps",
+PIPELINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "brain_mask": ("bids_session",),
+        "tissues": ("bids_session", "brain_mask"),
+        "defaced_t1w": ("bids_session", "brain_mask"),
+        "motion": ("bids_session",),
+        "temporal_snr": ("motion",),
+        "diffusion_maps": ("bids_session",),
+    }
 )
-"""Derivative datasets of a study, each named for the asset that fills it."""
+"""Derivative datasets of a study, each named for the asset that fills it, with the
+assets it is made from; upstream first."""
 
 
 @dataclass(frozen=True)
