@@ -28,7 +28,7 @@ from imaging_platform.model.config import Section
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import Home, product_file
-from imaging_platform.qc.settings import QualitySettings
+from imaging_platform.qc.settings import CohortSettings, QualitySettings
 
 if TYPE_CHECKING:
     from bids import BIDSLayout
@@ -82,6 +82,10 @@ class Study(Section):
     quality: QualitySettings = Field(
         default_factory=QualitySettings,
         description="When a scan passes, is looked at, fails.",
+    )
+    cohort: CohortSettings = Field(
+        default_factory=CohortSettings,
+        description="When a scan stands out among the sessions of the study.",
     )
 
     @property

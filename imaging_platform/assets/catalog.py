@@ -17,16 +17,18 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="catalog",
         kinds={"parquet"},
-        code_version=f"2.{scope.study.digest('protocol')}",
-        version_parts=["code", "parameter protocol"],
+        code_version=f"3.{scope.study.digest('protocol', 'cohort')}",
+        version_parts=["code", "parameter protocol and cohort"],
         deps=["bids_session", "session_quality", "session_report"],
+        checks=["no_outliers"],
     )
     def catalog(
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
-        """Tables of sessions, series, metrics, versions, variants and deviations."""
+        """Tables of sessions, series, metrics, cohort, versions and acquisition."""
         from imaging_platform.bids.variant_tables import compare_sessions
-        from imaging_platform.catalog.tables import write_tables
+        from imaging_platform.catalog.tables import metric_rows, write_tables
+        from imaging_platform.qc.cohort import judge_cohort, name_outliers
 
         store = published.store()
         out_key = layout.catalog(scope.name)
@@ -34,8 +36,13 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             records = collect_records(store.root, scope.name)
             converted = read_converted(store, scope.name, records)
             variants, deviations = compare_sessions(converted, scope.study.protocol)
+            cohort = judge_cohort(metric_rows(records), scope.study.cohort)
             report = write_tables(
-                records, target, variants=variants, deviations=deviations
+                records,
+                target,
+                variants=variants,
+                deviations=deviations,
+                cohort=cohort,
             )
             result = publish(
                 context,
@@ -43,12 +50,15 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 target,
                 out_key,
                 report=report,
-                parameters=scope.study.protocol.model_dump(mode="json"),
+                parameters=scope.study.model_dump(
+                    mode="json", include={"protocol", "cohort"}
+                ),
                 inputs={
                     f"{asset}[{partition}]": record.data_version
                     for (asset, partition), record in sorted(records.items())
                 },
             )
-        return shown.add(result, shown.tables(report))
+        check = shown.check_cohort(name_outliers(cohort))
+        return shown.add(result, shown.tables(report), [check])
 
     return [catalog]

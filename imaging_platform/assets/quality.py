@@ -12,7 +12,14 @@ from imaging_platform.model import layout
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.tools.isolated import call_isolated
 
-MEASURED = ("bids_session", "brain_mask", "motion", "temporal_snr", "diffusion_maps")
+MEASURED = (
+    "bids_session",
+    "brain_mask",
+    "tissues",
+    "motion",
+    "temporal_snr",
+    "diffusion_maps",
+)
 """What the metrics are measured on."""
 
 
@@ -24,7 +31,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="session_quality",
         kinds={"table"},
-        code_version=f"1.{scope.study.digest('quality')}",
+        code_version=f"2.{scope.study.digest('quality')}",
         version_parts=["code", "parameter quality"],
         partitions=scope.sessions,
         deps=measured,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from imaging_platform.catalog.tables import without_session
 from imaging_platform.model.errors import MissingInput
 from imaging_platform.reporting.markup import Html, escape
 
@@ -157,19 +158,6 @@ def robust_z(values: Mapping[str, float]) -> dict[str, float]:
         scale = 1.2533 * float(np.mean(np.abs(away)))
     z = away / scale if scale > 0 else np.zeros_like(away)
     return dict(zip(values, map(float, z), strict=True))
-
-
-def without_session(scan: str) -> str:
-    """
-    Return a scan's name without subject, session and extension.
-
-    Examples
-    --------
-    >>> without_session("sub-01_ses-2_task-rest_bold.nii.gz")
-    'task-rest_bold'
-    """
-    parts = Path(scan).name.split(".")[0].split("_")
-    return "_".join(p for p in parts if not p.startswith(("sub-", "ses-")))
 
 
 def short_key(session_key: str) -> str:
