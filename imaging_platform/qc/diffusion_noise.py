@@ -23,6 +23,8 @@ _SAMPLE = 2_000_000
 
 _MOST_ROUNDS = 100
 _TOLERANCE = 1e-5
+_MOST_PATCHES = 500
+"""Patches whose median is taken, spread evenly over the brain."""
 
 
 def piesno_sigma(series: NDArray[Any]) -> float:
@@ -78,11 +80,12 @@ def pca_sigma(series: NDArray[Any], brain: Mask) -> float:
         reach += 1
     edge = 2 * reach + 1
     middles = np.argwhere(_sample(brain, reach, edge)) * edge + reach
-    found = [
-        _patch_variance(series[tuple(slice(c - reach, c + reach + 1) for c in middle)])
-        for middle in middles
-    ]
-    return round(float(np.sqrt(np.median(found))), 4) if found else float("nan")
+    if not len(middles):
+        return float("nan")
+    middles = middles[:: -(-len(middles) // _MOST_PATCHES)]
+    windows = np.lib.stride_tricks.sliding_window_view(series, (edge,) * 3, (0, 1, 2))
+    patches = windows[tuple((middles - reach).T)].reshape(len(middles), count, -1)
+    return round(float(np.sqrt(np.median(_patch_variances(patches)))), 4)
 
 
 def _sample(brain: Mask, reach: int, edge: int) -> Mask:
@@ -91,17 +94,20 @@ def _sample(brain: Mask, reach: int, edge: int) -> Mask:
     return brain[tuple(slice(reach, end, edge) for end in ends)]
 
 
-def _patch_variance(patch: NDArray[Any]) -> float:
-    matrix = patch.reshape(-1, patch.shape[3]).astype(np.float64)
-    small, large = sorted(matrix.shape)
-    gram = matrix.T @ matrix if matrix.shape[1] == small else matrix @ matrix.T
-    values = np.maximum(np.linalg.eigvalsh(gram), 0) / large
+def _patch_variances(patches: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the noise variance of each patch, (patches, volumes, voxels)."""
+    matrices = patches.astype(np.float64)
+    small, large = matrices.shape[1:]
+    values = np.linalg.eigvalsh(matrices @ matrices.transpose(0, 2, 1)) / large
+    values = np.maximum(values, 0)
     kept = np.arange(1, small + 1)
-    mean = np.cumsum(values) / kept
+    mean = np.cumsum(values, axis=1) / kept
     ratio = kept / (large - (small - kept))
-    by_range = (values - values[0]) / (4 * np.sqrt(ratio))
-    noise = np.flatnonzero(by_range < mean)
-    return float(mean[noise[-1]]) if noise.size else 0.0
+    by_range = (values - values[:, :1]) / (4 * np.sqrt(ratio))
+    is_noise = by_range < mean
+    last = small - 1 - np.argmax(is_noise[:, ::-1], axis=1)
+    found = mean[np.arange(len(mean)), last]
+    return np.where(is_noise.any(axis=1), found, 0.0)
 
 
 def _slice_sigma(part: NDArray[Any], most: float) -> float:
