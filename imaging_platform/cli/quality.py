@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from imaging_platform import __version__
-from imaging_platform.bids.dataset import write_derivative_description
 from imaging_platform.bids.existing import BidsFile, ExistingSession, read_existing
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.cli.stages import (
@@ -239,6 +238,7 @@ def _judge_together(scans: list[Any], study: Study) -> list[Any]:
 
 
 def _describe(target: Path, study: Study) -> None:
+    from imaging_platform.bids.dataset import write_derivative_description
     from imaging_platform.qc.group import IGNORED
 
     write_derivative_description(

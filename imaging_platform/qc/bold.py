@@ -17,7 +17,7 @@ from scipy import stats
 from imaging_platform.qc.anatomy import describe_grid
 from imaging_platform.qc.contrast import efc, fber, snr
 from imaging_platform.qc.smoothness import fwhm
-from imaging_platform.qc.summary import name_summaries, summarize
+from imaging_platform.qc.summary import dot, name_summaries, summarize
 from imaging_platform.voxels.masks import Mask
 
 FD_LIMIT_MM = 0.2
@@ -260,7 +260,7 @@ def dvars(
     squares = np.square(change, out=change)
     plain = np.sqrt(squares.mean(axis=0, dtype=np.float64))
     weights = 1 / np.square(expected)
-    voxelwise = np.sqrt((weights @ squares.astype(np.float64)) / len(squares))
+    voxelwise = np.sqrt(np.einsum("i,ij->j", weights, squares) / len(squares))
     return plain / float(expected.mean()), plain, voxelwise
 
 
@@ -280,7 +280,7 @@ def global_correlation(signal: NDArray[Any]) -> float:
     centred = signal - signal.mean(axis=1, keepdims=True)
     norms = np.sqrt(np.einsum("ij,ij->i", centred, centred))
     weight = np.divide(1.0, norms, out=np.zeros(len(norms)), where=norms > 0)
-    unit = (weight @ centred) / len(centred)
+    unit = np.einsum("i,ij->j", weight, centred) / len(centred)
     return float(unit @ unit)
 
 
@@ -313,5 +313,5 @@ def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    size = float(np.sqrt((first @ first) * (second @ second)))
-    return float(first @ second) / size if size > 0 else 0.0
+    size = float(np.sqrt(dot(first, first) * dot(second, second)))
+    return dot(first, second) / size if size > 0 else 0.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging_platform.qc.summary import DECIMALS, Summary
+from imaging_platform.qc.summary import DECIMALS, Summary, dot
 
 DIETRICH = 0.6551364
 """sqrt((4 - pi) / 2): standard deviation of Rayleigh noise over sigma
@@ -162,9 +162,9 @@ def efc(data: NDArray[Any], excluded: NDArray[Any] | None = None) -> float:
     for start in range(0, count, _CHUNK):
         part = values[start : start + _CHUNK]
         part = part[part > 0].astype(np.float64)
-        energy += float(part @ part)
+        energy += dot(part, part)
         total += float(part.sum())
-        logs += float(part @ np.log(part))
+        logs += dot(part, np.log(part))
     if energy <= 0 or count < 2:
         return float("nan")
     norm = np.sqrt(energy)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from imaging_platform.qc.bold import measure_displacement
 from imaging_platform.qc.contrast import efc, fber
 from imaging_platform.qc.diffusion_noise import pca_sigma, piesno_sigma
-from imaging_platform.qc.summary import mad, name_summaries, summarize
+from imaging_platform.qc.summary import dot, mad, name_summaries, summarize
 from imaging_platform.qc.weighting import B0_LIMIT, find_shells
 from imaging_platform.voxels.masks import Mask
 
@@ -291,10 +291,9 @@ def neighbour_correlation(
         return float("nan")
     centred = signal.astype(np.float64).T
     centred -= centred.mean(axis=1, keepdims=True)
-    sizes = np.linalg.norm(centred, axis=1)
+    sizes = np.sqrt(np.einsum("ij,ij->i", centred, centred))
     found = [
-        float(centred[a] @ centred[b]) / max(sizes[a] * sizes[b], 1e-300)
-        for a, b in pairs
+        dot(centred[a], centred[b]) / max(sizes[a] * sizes[b], 1e-300) for a, b in pairs
     ]
     return round(float(np.mean(found)), 4)
 
@@ -308,7 +307,7 @@ def mask_spikes(series: NDArray[Any], brain: Mask, shells: Sequence[Shell]) -> M
     Parameters
     ----------
     series
-        As acquired, (x, y, z, t).
+        As acquired, (x, y, z, t), floating point.
     brain
         (x, y, z).
     shells
@@ -319,16 +318,13 @@ def mask_spikes(series: NDArray[Any], brain: Mask, shells: Sequence[Shell]) -> M
     numpy.ndarray
         Shape (x, y, z, t).
     """
-    spikes = np.zeros(series.shape, dtype=bool)
+    signal = series[brain]
+    limits = np.full(series.shape[3], np.inf, dtype=series.dtype)
     for shell in shells:
-        if not shell.volumes.size or not brain.any():
-            continue
-        part = series[..., shell.volumes]
-        values = part[brain]
-        mean = float(values.mean(dtype=np.float64))
-        limit = SPIKE_Z * float(values.std(dtype=np.float64)) + mean
-        spikes[..., shell.volumes] = part > limit
-    return spikes
+        values = signal[:, shell.volumes].astype(np.float64)
+        if values.size:
+            limits[shell.volumes] = SPIKE_Z * values.std() + values.mean()
+    return np.asarray(series > limits)
 
 
 def spikes_ppm(spikes: Mask) -> dict[str, float]:
