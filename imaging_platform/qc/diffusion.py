@@ -307,7 +307,7 @@ def mask_spikes(series: NDArray[Any], brain: Mask, shells: Sequence[Shell]) -> M
     Parameters
     ----------
     series
-        As acquired, (x, y, z, t), floating point.
+        As acquired, (x, y, z, t).
     brain
         (x, y, z).
     shells
@@ -319,7 +319,7 @@ def mask_spikes(series: NDArray[Any], brain: Mask, shells: Sequence[Shell]) -> M
         Shape (x, y, z, t).
     """
     signal = series[brain]
-    limits = np.full(series.shape[3], np.inf, dtype=series.dtype)
+    limits = np.full(series.shape[3], np.inf, dtype=np.result_type(series, np.float32))
     for shell in shells:
         values = signal[:, shell.volumes].astype(np.float64)
         if values.size:
