@@ -198,7 +198,7 @@ def quality_index(signal: NDArray[Any]) -> float:
     """
     if not signal.size:
         return float("nan")
-    middle = _ranks(np.median(signal, axis=1))
+    middle = _ranks(_medians(signal)[:, 0])
     columns = np.ascontiguousarray(signal.T)
     return float(np.mean([1 - _correlation(_ranks(each), middle) for each in columns]))
 
@@ -222,8 +222,8 @@ def outlier_ratio(signal: NDArray[Any]) -> float:
     """
     if not signal.size:
         return float("nan")
-    distance = np.abs(signal - np.median(signal, axis=1, keepdims=True))
-    spread = np.median(distance, axis=1, keepdims=True)
+    distance = np.abs(signal - _medians(signal))
+    spread = _medians(distance)
     cut = stats.norm.isf(0.001 / signal.shape[1]) * np.sqrt(np.pi / 2)
     return float(np.mean((distance > cut * spread) & (spread > 0)))
 
@@ -282,6 +282,14 @@ def global_correlation(signal: NDArray[Any]) -> float:
     weight = np.divide(1.0, norms, out=np.zeros(len(norms)), where=norms > 0)
     unit = np.einsum("i,ij->j", weight, centred) / len(centred)
     return float(unit @ unit)
+
+
+def _medians(signal: NDArray[Any]) -> NDArray[Any]:
+    """Return the median of each row as a column; faster than numpy, without NaN."""
+    count = signal.shape[1]
+    ranks = [(count - 1) // 2, count // 2]
+    ordered = np.partition(signal, sorted(set(ranks)), axis=1)
+    return ordered[:, ranks].mean(axis=1, keepdims=True)
 
 
 def _lower_iqr(signal: NDArray[Any]) -> NDArray[Any]:
