@@ -82,7 +82,7 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
             version=__version__,
             bids_version=study.bids.bids_version,
             links=_links(pipeline, study.name),
-            ignored=BIDSIGNORE if pipeline == "motion" else (),
+            ignored=BIDSIGNORE if pipeline in ("motion", "confounds") else (),
         )
         validations[pipeline] = validate_dataset(derived)
     return DescribedDatasets(members, validations)

@@ -20,6 +20,8 @@ DESCRIPTIONS = {
     "motion": "Rigid head motion of each BOLD run, and the run realigned.",
     "temporal_snr": "Temporal signal-to-noise ratio and mean of each realigned BOLD "
     "run.",
+    "confounds": "Confounds of each BOLD run: motion, DVARS, tissue signals, "
+    "components, drift.",
     "diffusion_maps": "Diffusion tensor of each DWI run: FA, MD, and checks of the "
     "b-table.",
 }

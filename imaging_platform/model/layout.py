@@ -31,6 +31,7 @@ PIPELINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "defaced_t1w": ("bids_session", "brain_mask"),
         "motion": ("bids_session",),
         "temporal_snr": ("motion",),
+        "confounds": ("motion", "tissues"),
         "diffusion_maps": ("bids_session",),
     }
 )
