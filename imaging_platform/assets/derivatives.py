@@ -16,7 +16,8 @@ DESCRIPTIONS = {
     "brain_mask": "Brain of each T1w as a mask, and the way from T1w to the template.",
     "tissues": "Tissues of each T1w: N4-corrected brain, bias field, probabilities, "
     "volumes.",
-    "defaced_t1w": "T1w without the face; no voxel of the brain is touched.",
+    "defaced_t1w": "T1w, T2w, FLAIR and PET without the face; no voxel of the "
+    "brain is touched.",
     "motion": "Rigid head motion of each BOLD run, and the run realigned.",
     "temporal_snr": "Temporal signal-to-noise ratio and mean of each realigned BOLD "
     "run.",

@@ -87,23 +87,27 @@ def align_rigid(fixed: Image, moving: Image, mask: Mask) -> Alignment:
     """
     fixed, mask = _cut_out(fixed, mask)
     centre = _centre_mm(fixed, mask)
-    start = np.zeros(6)
     scale = np.array([1.0] * 3 + [1 / HEAD_RADIUS_MM] * 3)
-    for step_mm in STEPS_MM:
-        cost = _Cost.prepare(fixed, moving, mask, step_mm)
-        found = _optimize.minimize(
-            lambda x, cost=cost: -cost.information_of(x * scale),
-            start,
-            method="Powell",
-            bounds=[(-FARTHEST_MM, FARTHEST_MM)] * 6,
-            options={"xtol": 0.02, "ftol": 1e-5, "maxiter": 6},
-        )
-        start = np.asarray(found.x, dtype=np.float64)
-    rest, best = cost.information_of(np.zeros(6)), cost.information_of(start * scale)
+    coarse, fine = (_Cost.prepare(fixed, moving, mask, s) for s in STEPS_MM)
+    start = _search(fine, scale, _search(coarse, scale, np.zeros(6)))
+    rest, best = fine.information_of(np.zeros(6)), fine.information_of(start * scale)
     if best <= rest:
         start, best = np.zeros(6), rest
     matrix = about(matrix_of(start * scale), centre)
     return Alignment(matrix, round(_way_mm(matrix, centre), 3), round(best, 5))
+
+
+def _search(
+    cost: _Cost, scale: NDArray[np.float64], start: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    found = _optimize.minimize(
+        lambda row: -cost.information_of(row * scale),
+        start,
+        method="Powell",
+        bounds=[(-FARTHEST_MM, FARTHEST_MM)] * 6,
+        options={"xtol": 0.02, "ftol": 1e-5, "maxiter": 6},
+    )
+    return np.asarray(found.x, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +133,7 @@ class _Cost:
             centre_mm=_centre_mm(fixed, mask),
             bins=np.round(_to_bins(values)).astype(np.intp),
             moving=_to_bins(_blur(moving, step_mm)),
-            to_voxel=np.linalg.inv(moving.affine),
+            to_voxel=np.linalg.inv(moving.affine).astype(np.float64),
         )
 
     def information_of(self, row: NDArray[np.float64]) -> float:
