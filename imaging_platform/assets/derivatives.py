@@ -23,6 +23,8 @@ DESCRIPTIONS = {
     "run.",
     "confounds": "Confounds of each BOLD run: motion, DVARS, tissue signals, "
     "components, drift.",
+    "field_map": "Static field in Hz, unwrapped, from phases, the scanner's map or "
+    "opposed phase encoding.",
     "diffusion_maps": "Diffusion tensor of each DWI run: FA, MD, and checks of the "
     "b-table.",
 }

@@ -32,6 +32,7 @@ PIPELINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "motion": ("bids_session",),
         "temporal_snr": ("motion",),
         "confounds": ("motion", "tissues"),
+        "field_map": ("bids_session",),
         "diffusion_maps": ("bids_session",),
     }
 )
