@@ -27,6 +27,7 @@ DESCRIPTIONS = {
     "opposed phase encoding.",
     "diffusion_maps": "Diffusion tensor of each DWI run: FA, MD, and checks of the "
     "b-table.",
+    "pet": "SUV and SUVR of each PET scan, and the time course of each tissue.",
 }
 """What each of `layout.PIPELINES` is."""
 

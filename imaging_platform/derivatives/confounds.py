@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imaging_platform.derivatives.alignment import Alignment, align_rigid
+from imaging_platform.derivatives.alignment import align_rigid
 from imaging_platform.derivatives.images import Image, read_image
 from imaging_platform.derivatives.motion import COLUMNS
 from imaging_platform.derivatives.nuisance import (
@@ -27,19 +27,18 @@ from imaging_platform.derivatives.scans import (
     derived_path,
     find_scans,
 )
-from imaging_platform.derivatives.segmentation import LABELS
+from imaging_platform.derivatives.segmented_head import (
+    FEWEST,
+    SegmentedHead,
+    find_surest,
+    place_map,
+    read_head,
+)
 from imaging_platform.derivatives.temporal_snr import mask_head
-from imaging_platform.derivatives.volumes import Volume, crop_to, resample, smooth
 from imaging_platform.files.writing import write_json, write_text
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.voxels.masks import Mask, erode
-
-SURE = 0.95
-"""Probability above which a voxel's signal is that of one tissue."""
-
-FEWEST = 20
-"""Voxels that a tissue's signals come from, if it has them at all."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +96,6 @@ class ConfoundsReport:
     note: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Head:
-    """A segmented T1w."""
-
-    name: str
-    brain: Image
-    mask: Mask
-    tissues: tuple[Volume, ...]
-
-
 def write_confounds(
     motion_session: str, tissues_session: str, target: str, subject: str, session: str
 ) -> dict[str, object]:
@@ -145,7 +134,7 @@ def write_confounds(
     runs: list[RunConfounds] = []
     skipped: list[Skipped] = []
     found = find_scans(Path(motion_session), "func", "bold")
-    head = _read_head(Path(tissues_session)) if found else None
+    head = read_head(Path(tissues_session)) if found else None
     for scan in found:
         runs.append(_write_run(scan, head, Path(target), key))
         if head is None:
@@ -181,23 +170,6 @@ def _number(cell: str) -> float:
     return float("nan") if cell == "n/a" else float(cell)
 
 
-def _read_head(tissues: Path) -> _Head | None:
-    found = find_scans(tissues, "anat", "T1w")
-    corrected = [scan for scan in found if scan.label("desc") == "preproc"]
-    if not corrected:
-        return None
-    path = corrected[0].path
-    stem = path.name.removesuffix("_desc-preproc_T1w.nii.gz")
-    maps = [
-        read_image(path.with_name(f"{stem}_label-{label}_probseg.nii.gz")).data
-        for label in LABELS
-    ]
-    image, mask = read_image(path), np.sum(maps, axis=0) > 0.5
-    box, affine = crop_to(mask, image.affine)
-    cut = tuple(tissue[box] for tissue in maps)
-    return _Head(path.name, Image(image.data[box], affine), mask[box], cut)
-
-
 @dataclass(frozen=True, eq=False)
 class _Regions:
     """Masks on the grid of a run."""
@@ -208,15 +180,15 @@ class _Regions:
     moved_mm: float
 
 
-def _find_regions(mean: Image, head: _Head | None) -> _Regions:
+def _find_regions(mean: Image, head: SegmentedHead | None) -> _Regions:
     bright = mask_head(mean.data)
     if head is None:
         nothing = np.zeros_like(bright)
         return _Regions(bright, nothing, nothing, 0.0)
     found = align_rigid(head.brain, mean, head.mask)
-    inside = _place(head.mask.astype(np.float32), head, mean, found) > 0.5
-    wm = _surest(_place(head.tissues[1], head, mean, found))
-    csf = _surest(_place(head.tissues[2], head, mean, found))
+    inside = place_map(head.mask.astype(np.float32), head, mean, found) > 0.5
+    wm = find_surest(place_map(head.tissues[1], head, mean, found))
+    csf = find_surest(place_map(head.tissues[2], head, mean, found))
     return _Regions(
         brain=bright & inside,
         # Fluid at the rim moves in and out of the brain's border.
@@ -226,27 +198,14 @@ def _find_regions(mean: Image, head: _Head | None) -> _Regions:
     )
 
 
-def _surest(tissue: Volume) -> Mask:
-    """Return the voxels above `SURE`; on coarse grids the `FEWEST` surest."""
-    enough = np.partition(tissue, -FEWEST, axis=None)[-FEWEST]
-    return tissue > max(min(SURE, float(enough) - 1e-6), 0.5)
-
-
 def _inner(mask: Mask) -> Mask:
     """Return the mask without its outermost voxels, unless too few would be left."""
     inner = erode(mask)
     return inner if inner.sum() >= FEWEST else mask
 
 
-def _place(tissue: Volume, head: _Head, mean: Image, found: Alignment) -> Volume:
-    """Return a map of the T1w on the grid of a run, averaged over its voxels."""
-    pull = np.linalg.inv(head.brain.affine) @ np.linalg.inv(found.matrix) @ mean.affine
-    sigma = 0.3 * float(mean.voxel_mm.mean()) / head.brain.voxel_mm
-    return resample(smooth(tissue, sigma), pull, mean.data.shape, order=1)
-
-
 def _write_run(
-    scan: Scan, head: _Head | None, target: Path, key: SessionKey
+    scan: Scan, head: SegmentedHead | None, target: Path, key: SessionKey
 ) -> RunConfounds:
     image = read_image(scan.path)
     motion = read_motion(derived_path(scan.path.parents[1], key, scan, *_MOTION))

@@ -66,7 +66,7 @@ def _improve(ahead: Volume, behind: Volume, shift: Volume, window: float) -> Vol
     slope = np.asarray(slope, dtype=np.float32)
     weight = smooth(slope * slope, widths) + np.float32(1e-3)
     gap = (slope * (there - back)).astype(np.float32)
-    step = np.clip(smooth(gap, widths) / weight, -1, 1)
+    step = np.clip(smooth(gap, widths) / weight, -1, 1).astype(np.float32)
     return smooth(shift - step, _widths(shift, 0.5 * window))
 
 
