@@ -62,7 +62,7 @@ class DefacedScan:
         Always 0; counted, not assumed.
     face_left_percent
         Tissue that is left where the brain says that eyes, nose and mouth are, in
-        percent of what was there; a face that can be seen has more than 30.
+        percent of what was there; a face that can be seen has more than 50.
     moved_to_t1w_mm
         Way between the scanner's coordinates and the alignment; 0 for a T1w.
     """
