@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from imaging_platform.catalog.tables import IssueRow
 
 
+_WITH_TABLES = ("motion", "confounds", "pet")
+"""Derivatives with tables over time."""
+
+
 @dataclass(frozen=True)
 class DescribedDatasets:
     """
@@ -82,7 +86,7 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
             version=__version__,
             bids_version=study.bids.bids_version,
             links=_links(pipeline, study.name),
-            ignored=BIDSIGNORE if pipeline == "motion" else (),
+            ignored=BIDSIGNORE if pipeline in _WITH_TABLES else (),
         )
         validations[pipeline] = validate_dataset(derived)
     return DescribedDatasets(members, validations)

@@ -16,14 +16,23 @@ DESCRIPTIONS = {
     "brain_mask": "Brain of each T1w as a mask, and the way from T1w to the template.",
     "tissues": "Tissues of each T1w: N4-corrected brain, bias field, probabilities, "
     "volumes.",
-    "defaced_t1w": "T1w without the face; no voxel of the brain is touched.",
+    "defaced_t1w": "T1w, T2w, FLAIR and PET without the face; no voxel of the "
+    "brain is touched.",
     "motion": "Rigid head motion of each BOLD run, and the run realigned.",
     "temporal_snr": "Temporal signal-to-noise ratio and mean of each realigned BOLD "
     "run.",
+    "confounds": "Confounds of each BOLD run: motion, DVARS, tissue signals, "
+    "components, drift.",
+    "field_map": "Static field in Hz, unwrapped, from phases, the scanner's map or "
+    "opposed phase encoding.",
     "diffusion_maps": "Diffusion tensor of each DWI run: FA, MD, and checks of the "
     "b-table.",
+    "pet": "SUV and SUVR of each PET scan, and the time course of each tissue.",
 }
 """What each of `layout.PIPELINES` is."""
+
+CODE_VERSIONS = {"defaced_t1w": "2", "diffusion_maps": "2"}
+"""Of derivatives whose results have changed; the others are at 1."""
 
 
 def make_derivative_assets(scope: Scope) -> list[dg.AssetsDefinition]:
@@ -49,7 +58,7 @@ def _derivative(scope: Scope, name: str) -> dg.AssetsDefinition:
     @scope.asset(
         name=name,
         kinds={"nifti", "bids"},
-        code_version="1",
+        code_version=CODE_VERSIONS.get(name, "1"),
         partitions=scope.sessions,
         deps=inputs,
         checks=["expected_outputs_present"],

@@ -11,8 +11,9 @@ from imaging_platform.files.digests import sorted_files
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.layout import PARTICIPANT_FILE
 
-FRAGMENT_NAME = ".participant.json"
+FRAGMENT_NAME = PARTICIPANT_FILE
 """File of a session's tree with its columns; hidden, so that BIDS tools pass it."""
 
 OLDEST_YEARS = 89

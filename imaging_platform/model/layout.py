@@ -31,11 +31,18 @@ PIPELINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "defaced_t1w": ("bids_session", "brain_mask"),
         "motion": ("bids_session",),
         "temporal_snr": ("motion",),
+        "confounds": ("motion", "tissues"),
+        "field_map": ("bids_session",),
         "diffusion_maps": ("bids_session",),
+        "pet": ("bids_session", "brain_mask", "tissues"),
     }
 )
 """Derivative datasets of a study, each named for the asset that fills it, with the
 assets it is made from; upstream first."""
+
+
+PARTICIPANT_FILE = ".participant.json"
+"""In a session's BIDS tree: what its de-identified headers say of the participant."""
 
 
 @dataclass(frozen=True)

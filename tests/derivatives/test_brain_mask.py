@@ -12,7 +12,8 @@ from imaging_platform.derivatives.brain_mask import (
     why_unusable,
     write_brain_mask,
 )
-from imaging_platform.derivatives.defaced_t1w import find_face, write_defaced_t1w
+from imaging_platform.derivatives.defaced_t1w import write_defaced_t1w
+from imaging_platform.derivatives.faces import find_face
 from imaging_platform.derivatives.head_registration import (
     RegisteredHead,
     resample_upright,

@@ -76,15 +76,15 @@ def test_fine_voxels_get_the_volumes_of_coarse_ones(head):
 
 def test_one_noisy_voxel_follows_its_neighbours():
     random = np.random.default_rng(2)
-    data = random.normal(850, 60, (9, 9, 9)).astype(np.float32)
-    data[:, :, 5:] -= 250
-    data[4, 4, 2] = 710
+    layers = np.repeat([250.0, 600.0, 850.0], 5)
+    data = (layers + random.normal(0, 60, (12, 12, 15))).astype(np.float32)
+    data[4, 4, 12] = 718
     brain = np.ones(data.shape, dtype=bool)
     prior = np.full((3, *data.shape), 1 / 3, dtype=np.float32)
 
     belief = segment(data, brain, np.ones(3), prior)
 
-    assert belief.argmax(axis=0)[4, 4, 2] == LABELS.index("WM")
+    assert belief.argmax(axis=0)[4, 4, 12] == LABELS.index("WM")
 
 
 def test_an_empty_brain_has_no_tissue():
