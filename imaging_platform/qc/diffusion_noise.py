@@ -10,6 +10,8 @@ from scipy import special
 
 from imaging_platform.voxels.masks import Mask
 
+_slide: Any = np.lib.stride_tricks.sliding_window_view  # its types know one axis
+
 COILS = 4
 """Receive channels that PIESNO assumes, as MRIQC sets it."""
 
@@ -83,7 +85,7 @@ def pca_sigma(series: NDArray[Any], brain: Mask) -> float:
     if not len(middles):
         return float("nan")
     middles = middles[:: -(-len(middles) // _MOST_PATCHES)]
-    windows = np.lib.stride_tricks.sliding_window_view(series, (edge,) * 3, (0, 1, 2))
+    windows = _slide(series, (edge,) * 3, (0, 1, 2))
     patches = windows[tuple((middles - reach).T)].reshape(len(middles), count, -1)
     return round(float(np.sqrt(np.median(_patch_variances(patches)))), 4)
 
