@@ -17,6 +17,7 @@ from imaging_platform.bids.protocol import ProtocolSettings
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.settings import DeidSettings
+from imaging_platform.derivatives.settings import DerivativeSettings
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.routing import RoutingSettings
@@ -35,7 +36,7 @@ from imaging_platform.model.layout import (
     product_file,
 )
 from imaging_platform.planning.ratings import RatingSettings
-from imaging_platform.qc.settings import QualitySettings
+from imaging_platform.qc.settings import CohortSettings, QualitySettings
 
 if TYPE_CHECKING:
     from bids import BIDSLayout
@@ -89,9 +90,21 @@ class Study(Section):
         default_factory=ProtocolSettings,
         description="How series are acquired; deviations stand in the study report.",
     )
+    derivatives: DerivativeSettings = Field(
+        default_factory=DerivativeSettings,
+        description="Which derivatives are made.",
+    )
     quality: QualitySettings = Field(
         default_factory=QualitySettings,
         description="When a scan passes, is looked at, fails.",
+    )
+    cohort: CohortSettings = Field(
+        default_factory=CohortSettings,
+        description="When a scan stands out among the sessions of the study.",
+    )
+    ratings: RatingSettings = Field(
+        default_factory=RatingSettings,
+        description="What follows from the verdict of a person.",
     )
     apps: tuple[App, ...] = Field(
         default=(), description="BIDS Apps, each an asset of its own."
@@ -108,10 +121,10 @@ class Study(Section):
                 raise ValueError(f"two apps are named {name}")
         return apps
 
-    ratings: RatingSettings = Field(
-        default_factory=RatingSettings,
-        description="What follows from the verdict of a person.",
-    )
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Names of the study's derivatives, in the order of their inputs."""
+        return self.derivatives.list_on()
 
     def digest(self, *parts: str) -> str:
         """

@@ -48,6 +48,7 @@ def pages() -> dict[str, str]:
         "deidentification.md": _deidentification(),
         "home.md": _home(),
         "assets.md": _assets(),
+        "quality_metrics.md": _quality_metrics(),
     }
     return {name: f"{NOTE}\n{text.rstrip()}\n" for name, text in made.items()}
 
@@ -157,6 +158,64 @@ def _study_file() -> str:
             "## Limits of a metric\n",
             "Each metric under `quality` has these keys.\n",
             _fields(Limit),
+        ]
+    )
+
+
+def _quality_metrics() -> str:
+    from imaging_platform.qc.definitions import read_definitions
+
+    rows = [
+        (
+            f"`{each.name}`",
+            each.kinds.replace(" ", ", "),
+            each.unit,
+            each.better,
+            each.meaning,
+            each.source,
+            f"`{each.function}`",
+        )
+        for each in sorted(read_definitions(), key=lambda each: each.name)
+    ]
+    columns = ["metric", "scans", "unit", "better", "definition", "source", "function"]
+    return "\n".join(
+        [
+            "# Quality metrics\n",
+            "Names and definitions are those of MRIQC 24.0; where its code and its "
+            "documentation differ, the code counts.",
+            "A test compares the values with those of its own functions on phantoms: "
+            "within 0.1 %, 2 % for `qi_2`, counts exactly.\n",
+            "`*` stands for a tissue (`csf`, `gm`, `wm`, `total`; `bg` and `fg` are "
+            "background and foreground), an axis or a shell.",
+            "The side that is better is `high` or `low`; a metric that is `neither` "
+            "describes the scan.\n",
+            _table(columns, rows),
+            "## In Python\n",
+            "Each function stands below `imaging_platform.qc`, takes arrays, and says "
+            "in its docstring what they are.",
+            "One function a kind of scan returns all metrics by name:\n",
+            _table(
+                ["scan", "function", "takes"],
+                [
+                    ("T1w", "`anatomy.measure_t1w`", "`anatomy.Head`"),
+                    ("T2w, FLAIR", "`anatomy.measure_t2w`", "`anatomy.Head`"),
+                    ("BOLD", "`bold.measure_bold`", "the realigned run and its mask"),
+                    ("DWI", "`diffusion.measure_dwi`", "`diffusion.DiffusionScan`"),
+                ],
+            ),
+            "## Where it differs from MRIQC\n",
+            "- `ndc` compares whole images, as Yeh 2019 and dipy define it; the code "
+            "of MRIQC 24.0 compares single voxels over the volumes.",
+            "- `snr_cc_shell1_*` is the first shell above b = 0; MRIQC's workflow "
+            "counts b = 0 as the first.",
+            "- `fwhm_*`, `aor`, `aqi`, `gcor` and `sigma_pca` follow AFNI's and "
+            "MRtrix's definitions inside the brain mask, without these programs.",
+            "- A study's masks are its own: tissues and brain by the derivatives of "
+            "this platform, the air above the face by the height of the brain.",
+            "- `tpm_overlap_*` and `bdiffs_*` need a warped template and a realigned "
+            "diffusion series; in Python they are measured where these are given.",
+            "- `gsr` repeats that of `gsr_x` and `gsr_y` which lies along phase "
+            "encoding, for its limit.",
         ]
     )
 
@@ -327,7 +386,7 @@ def _home() -> str:
             "Hidden beside the trees of a study lie `.staging` (what is being built) "
             "and `.holds` (what waits for a person).\n",
             _table(["path", "is"], trees),
-            f"The derivative datasets are {_listed(layout.PIPELINES)}.",
+            f"The derivative datasets are {_listed(tuple(layout.PIPELINES))}.",
         ]
     )
 

@@ -127,7 +127,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         kinds={"bids"},
         code_version=_dataset_version(scope),
         version_parts=["code", "parameter bids and title", "code"],
-        deps=["bids_session", *layout.PIPELINES],
+        deps=["bids_session", *scope.study.pipelines],
         checks=["valid_bids", "valid_derivatives"],
     )
     def bids_dataset(

@@ -21,17 +21,22 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="catalog",
         kinds={"parquet"},
-        code_version=f"3.{scope.study.digest('protocol')}",
-        version_parts=["code", "parameter protocol"],
+        code_version=f"3.{scope.study.digest('protocol', 'cohort')}",
+        version_parts=["code", "parameter protocol and cohort"],
         deps=["bids_session", "session_quality", "session_report"],
-        checks=["ratings_current"],
+        checks=["no_outliers", "ratings_current"],
     )
     def catalog(
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
-        """Tables of sessions, series, metrics, versions, variants and exclusions."""
+        """Tables of sessions, series, metrics, cohort, acquisition and exclusions."""
         from imaging_platform.bids.variant_tables import compare_sessions
-        from imaging_platform.catalog.tables import write_exclusions, write_tables
+        from imaging_platform.catalog.tables import (
+            metric_rows,
+            write_exclusions,
+            write_tables,
+        )
+        from imaging_platform.qc.cohort import judge_cohort, name_outliers
 
         store = published.store()
         out_key = layout.catalog(scope.name)
@@ -39,6 +44,7 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             records = collect_records(store.root, scope.name)
             converted = read_converted(store, scope.name, records)
             variants, deviations = compare_sessions(converted, scope.study.protocol)
+            cohort = judge_cohort(metric_rows(records), scope.study.cohort)
             ratings = read_ratings(store.root, scope.name, records)
             report = write_tables(
                 records,
@@ -46,6 +52,7 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 ratings=ratings,
                 variants=variants,
                 deviations=deviations,
+                cohort=cohort,
             )
             report["exclusions"] = write_exclusions(
                 records, ratings, target / "exclusions.tsv"
@@ -57,13 +64,19 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 target,
                 out_key,
                 report=report,
-                parameters=scope.study.protocol.model_dump(mode="json"),
+                parameters=scope.study.model_dump(
+                    mode="json", include={"protocol", "cohort"}
+                ),
                 inputs={
                     f"{asset}[{partition}]": record.data_version
                     for (asset, partition), record in sorted(records.items())
                 }
                 | ({RATINGS: rated} if rated else {}),
             )
-        return shown.add(result, shown.tables(report), [shown.check_ratings(ratings)])
+        checks = [
+            shown.check_cohort(name_outliers(cohort)),
+            shown.check_ratings(ratings),
+        ]
+        return shown.add(result, shown.tables(report), checks)
 
     return [catalog]

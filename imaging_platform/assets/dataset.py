@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from imaging_platform.catalog.tables import IssueRow
 
 
+_WITH_TABLES = ("motion", "confounds", "pet")
+"""Derivatives with tables over time."""
+
+
 @dataclass(frozen=True)
 class DescribedDatasets:
     """
@@ -74,7 +78,7 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
             facts=facts,
         )
     validations = {"bids": validate_dataset(root)}
-    for pipeline in layout.PIPELINES:
+    for pipeline in study.pipelines:
         derived = store.path(layout.derivative_dataset(study.name, pipeline))
         derived.mkdir(parents=True, exist_ok=True)
         write_derivative_description(
@@ -84,7 +88,7 @@ def describe_datasets(store: LocalStore, study: Study) -> DescribedDatasets:
             version=__version__,
             bids_version=study.bids.bids_version,
             links=_links(pipeline, study.name),
-            ignored=BIDSIGNORE if pipeline == "motion" else (),
+            ignored=BIDSIGNORE if pipeline in _WITH_TABLES else (),
         )
         validations[pipeline] = validate_dataset(derived)
     for name in Home(store.root).app_datasets(study.name):
@@ -125,8 +129,11 @@ def index_dataset(
 
 def _links(pipeline: str, study: str) -> dict[str, str]:
     """Return where the sources that sidecars name stand, seen from the dataset."""
-    raw = {"raw": f"../../../{layout.bids_dataset(study)}"}
-    return {**raw, "motion": "../motion"} if pipeline == "temporal_snr" else raw
+    needs = (n for n in layout.PIPELINES[pipeline] if n != "bids_session")
+    return {
+        "raw": f"../../../{layout.bids_dataset(study)}",
+        **{name: f"../{name}" for name in needs},
+    }
 
 
 def _as_plain(validation: Validation) -> dict[str, object]:

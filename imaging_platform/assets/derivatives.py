@@ -1,8 +1,6 @@
 """Derivatives of one session: each a dataset of its own, each a few lines."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import dagster as dg
 
@@ -14,41 +12,32 @@ from imaging_platform.model.ids import SessionKey
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.tools.isolated import call_isolated
 
+DESCRIPTIONS = {
+    "brain_mask": "Brain of each T1w as a mask, and the way from T1w to the template.",
+    "tissues": "Tissues of each T1w: N4-corrected brain, bias field, probabilities, "
+    "volumes.",
+    "defaced_t1w": "T1w, T2w, FLAIR and PET without the face; no voxel of the "
+    "brain is touched.",
+    "motion": "Rigid head motion of each BOLD run, and the run realigned.",
+    "temporal_snr": "Temporal signal-to-noise ratio and mean of each realigned BOLD "
+    "run.",
+    "confounds": "Confounds of each BOLD run: motion, DVARS, tissue signals, "
+    "components, drift.",
+    "field_map": "Static field in Hz, unwrapped, from phases, the scanner's map or "
+    "opposed phase encoding.",
+    "diffusion_maps": "Diffusion tensor of each DWI run: FA, MD, and checks of the "
+    "b-table.",
+    "pet": "SUV and SUVR of each PET scan, and the time course of each tissue.",
+}
+"""What each of `layout.PIPELINES` is."""
+
+CODE_VERSIONS = {"defaced_t1w": "2", "diffusion_maps": "2"}
+"""Of derivatives whose results have changed; the others are at 1."""
+
 
 def make_derivative_assets(scope: Scope) -> list[dg.AssetsDefinition]:
-    """Return the derivative assets of a study, in the order of their inputs."""
-    return [
-        _derivative(
-            scope,
-            "brain_mask",
-            ["bids_session"],
-            "Brain of each T1w as a mask, and the way from T1w to the template.",
-        ),
-        _derivative(
-            scope,
-            "defaced_t1w",
-            ["bids_session", "brain_mask"],
-            "T1w without the face; no voxel of the brain is touched.",
-        ),
-        _derivative(
-            scope,
-            "motion",
-            ["bids_session"],
-            "Rigid head motion of each BOLD run, and the run realigned.",
-        ),
-        _derivative(
-            scope,
-            "temporal_snr",
-            ["motion"],
-            "Temporal signal-to-noise ratio and mean of each realigned BOLD run.",
-        ),
-        _derivative(
-            scope,
-            "diffusion_maps",
-            ["bids_session"],
-            "Diffusion tensor of each DWI run: FA, MD, and checks of the b-table.",
-        ),
-    ]
+    """Return the derivative assets that a study has, in the order of their inputs."""
+    return [_derivative(scope, name) for name in scope.study.pipelines]
 
 
 def tree_key(scope: Scope, asset: str, key: SessionKey) -> str:
@@ -58,17 +47,22 @@ def tree_key(scope: Scope, asset: str, key: SessionKey) -> str:
     return layout.derivative(scope.name, asset, key)
 
 
-def _derivative(
-    scope: Scope, name: str, inputs: Sequence[str], description: str
-) -> dg.AssetsDefinition:
+def as_argument(asset: str) -> str:
+    """Return what the science calls an input: the tree of a session."""
+    return asset if asset == "bids_session" else f"{asset}_session"
+
+
+def _derivative(scope: Scope, name: str) -> dg.AssetsDefinition:
+    inputs = layout.PIPELINES[name]
+
     @scope.asset(
         name=name,
         kinds={"nifti", "bids"},
-        code_version="1",
+        code_version=CODE_VERSIONS.get(name, "1"),
         partitions=scope.sessions,
         deps=inputs,
         checks=["expected_outputs_present"],
-        description=description,
+        description=DESCRIPTIONS[name],
     )
     def derivative(
         context: dg.AssetExecutionContext, published: PublishedZone
@@ -83,7 +77,7 @@ def _derivative(
             report = call_isolated(
                 f"imaging_platform.derivatives.{name}:write_{name}",
                 {
-                    **_as_arguments(sources),
+                    **{as_argument(a): path for a, path in sources.items()},
                     "target": target,
                     "subject": key.subject,
                     "session": key.session,
@@ -102,11 +96,3 @@ def _derivative(
         return shown.add(result, metadata, [shown.check_outputs(name, report)])
 
     return derivative
-
-
-def _as_arguments(sources: Mapping[str, Path]) -> dict[str, Path]:
-    """Name each input as the science does: the tree of a session."""
-    return {
-        asset if asset == "bids_session" else f"{asset}_session": path
-        for asset, path in sources.items()
-    }

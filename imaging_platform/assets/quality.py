@@ -12,20 +12,29 @@ from imaging_platform.model import layout
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.tools.isolated import call_isolated
 
-MEASURED = ("bids_session", "brain_mask", "motion", "temporal_snr", "diffusion_maps")
+MEASURED = (
+    "bids_session",
+    "brain_mask",
+    "tissues",
+    "motion",
+    "temporal_snr",
+    "diffusion_maps",
+)
 """What the metrics are measured on."""
 
 
 def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     """Return ``session_quality`` of a study."""
+    skipped = scope.study.derivatives.skip
+    measured = [name for name in MEASURED if name not in skipped]
 
     @scope.asset(
         name="session_quality",
         kinds={"table"},
-        code_version=f"1.{scope.study.digest('quality')}",
+        code_version=f"2.{scope.study.digest('quality')}",
         version_parts=["code", "parameter quality"],
         partitions=scope.sessions,
-        deps=MEASURED,
+        deps=measured,
         checks=["within_thresholds"],
     )
     def session_quality(
@@ -33,7 +42,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         """Quality metrics of each scan and the verdict: pass, look or fail, and why."""
         key, store = session_key(context), published.store()
-        keys = {asset: tree_key(scope, asset, key) for asset in MEASURED}
+        keys = {asset: tree_key(scope, asset, key) for asset in measured}
         out_key = layout.session_quality(scope.name, key)
         with explained(), contextlib.ExitStack() as stack:
             sources = {a: stack.enter_context(store.fetch(k)) for a, k in keys.items()}
@@ -41,6 +50,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             report = call_isolated(
                 "imaging_platform.qc.session:measure_session",
                 {
+                    **dict.fromkeys(MEASURED),
                     **sources,
                     "target": target,
                     "subject": key.subject,

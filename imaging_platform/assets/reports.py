@@ -36,7 +36,7 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         deps=[
             "anonymized_dicom",
             "bids_session",
-            *layout.PIPELINES,
+            *scope.study.pipelines,
             "session_quality",
         ],
     )
@@ -48,7 +48,7 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         keys = {
             "anonymized_dicom": layout.anonymized_dicom(name, key),
             "bids_session": layout.bids_session(name, key),
-            **{p: tree_key(scope, p, key) for p in layout.PIPELINES},
+            **{p: tree_key(scope, p, key) for p in scope.study.pipelines},
             "session_quality": layout.session_quality(name, key),
         }
         converted = published.store().read(keys["bids_session"])

@@ -449,6 +449,20 @@ def check_quality(report: Mapping[str, Any]) -> dg.AssetCheckResult:
     )
 
 
+def check_cohort(outliers: Mapping[str, Sequence[str]]) -> dg.AssetCheckResult:
+    """Name the sessions that stand out among those of the study, and why."""
+    rows = [[key, "; ".join(reasons)] for key, reasons in outliers.items()]
+    return dg.AssetCheckResult(
+        check_name="no_outliers",
+        passed=not outliers,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(outliers)} session(s) stand out: {', '.join(outliers)}."
+        if outliers
+        else "No session stands out among the others.",
+        metadata={"outliers": table(["session", "why"], rows)},
+    )
+
+
 def report(published: PublishedZone, key: str) -> Shown:
     """Link the page and the notebook."""
     return {

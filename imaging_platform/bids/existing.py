@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -138,6 +139,31 @@ def read_existing(root: Path, labels: Mapping[str, str]) -> ExistingDataset:
             fix="Look at the list of what was left out, or at the table of labels.",
         )
     return ExistingDataset(sessions, _read_participants(root), found.left_out)
+
+
+def merge_sidecars(session: ExistingSession, file: BidsFile) -> dict[str, object]:
+    """
+    Return what all sidecars that hold of a file say, the nearest last.
+
+    Raises
+    ------
+    BadInput
+        A sidecar is no JSON object.
+    """
+    merged: dict[str, object] = {}
+    for found in session.inherited:
+        if found.extension == ".json" and found.applies_to(file):
+            merged |= _read_object(found.path)
+    return merged
+
+
+def nearest_gradients(session: ExistingSession, file: BidsFile) -> dict[str, Path]:
+    """Return the nearest bval and bvec of an image by their endings."""
+    return {
+        near.extension: near.path
+        for near in session.inherited
+        if near.extension in (".bval", ".bvec") and near.applies_to(file)
+    }
 
 
 def parse_name(path: Path, datatype: str) -> BidsFile | None:
@@ -295,3 +321,13 @@ def _read_participants(root: Path) -> dict[str, dict[str, str]]:
         for row in named
         if "participant_id" in row
     }
+
+
+def _read_object(path: Path) -> dict[str, object]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, UnicodeError):
+        value = None
+    if not isinstance(value, dict):
+        raise BadInput("A sidecar is no JSON object.", fix="Correct the sidecar.")
+    return value

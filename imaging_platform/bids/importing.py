@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -14,7 +13,12 @@ from pathlib import Path
 
 from imaging_platform.bids.accounting import ScanRow, SeriesRow
 from imaging_platform.bids.conversion_report import ConversionReport
-from imaging_platform.bids.existing import BidsFile, ExistingSession
+from imaging_platform.bids.existing import (
+    BidsFile,
+    ExistingSession,
+    merge_sidecars,
+    nearest_gradients,
+)
 from imaging_platform.bids.nifti_header import copy_without_text
 from imaging_platform.bids.participants import clean_columns, write_fragment
 from imaging_platform.bids.pet import PET_REQUIRED
@@ -178,7 +182,7 @@ class _Importer:
 
     def _write_image(self, file: BidsFile, base: str) -> str:
         given = self._given(file)
-        merged = self._merge(file)
+        merged = merge_sidecars(self._session, file)
         if not merged and not given:
             return "no sidecar, and no metadata was given for it"
         sidecar = self._clean(merged, file) | given
@@ -194,10 +198,8 @@ class _Importer:
 
     def _read_gradients(self, file: BidsFile) -> dict[str, str]:
         """Return the nearest bval and bvec of an image by their endings."""
-        texts = {}
-        for near in self._session.inherited:
-            if near.extension in (".bval", ".bvec") and near.applies_to(file):
-                texts[near.extension] = near.path.read_text(errors="replace")
+        near = nearest_gradients(self._session, file)
+        texts = {end: path.read_text(errors="replace") for end, path in near.items()}
         if not all(map(_MATRIX.fullmatch, texts.values())):
             raise BadInput(
                 "Its b-values or directions are more than numbers.",
@@ -223,7 +225,7 @@ class _Importer:
         text = gzip.decompress(file.path.read_bytes()).decode("latin-1")
         if not re.fullmatch(r"([0-9eE+.\t\n\r-]|n/a|nan|NaN)*", text):
             return "it holds more than numbers"
-        sidecar = self._clean(self._merge(file), file)
+        sidecar = self._clean(merge_sidecars(self._session, file), file)
         if not sidecar:
             return "no sidecar, and no metadata was given for it"
         packed = gzip.compress(text.encode(), 6, mtime=0)
@@ -238,13 +240,6 @@ class _Importer:
             if fnmatchcase(name, pattern):
                 given |= metadata
         return given
-
-    def _merge(self, file: BidsFile) -> dict[str, object]:
-        merged: dict[str, object] = {}
-        for found in self._session.inherited:
-            if found.extension == ".json" and found.applies_to(file):
-                merged |= _read_object(found.path)
-        return merged
 
     def _clean(self, merged: Mapping[str, object], file: BidsFile) -> dict[str, object]:
         """Return the allowed keys with allowed values, and count the others."""
@@ -290,7 +285,7 @@ class _Importer:
             str(one)
             for file in self._session.files
             for field_name in _FIELDS
-            for one in _as_list(self._merge(file).get(field_name))
+            for one in _as_list(merge_sidecars(self._session, file).get(field_name))
         }
         return {
             name: f"field{number}_sub{key.subject}_ses{key.session}"
@@ -370,16 +365,6 @@ def _is_valid_name(session: ExistingSession, base: str, file: BidsFile) -> bool:
     extension = ".nii.gz" if file.extension == ".nii" else file.extension
     path = f"/sub-{key.subject}/ses-{key.session}/{base}{extension}"
     return bool(BIDSValidator().is_bids(path))
-
-
-def _read_object(path: Path) -> dict[str, object]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, UnicodeError):
-        value = None
-    if not isinstance(value, dict):
-        raise BadInput("A sidecar is no JSON object.", fix="Correct the sidecar.")
-    return value
 
 
 def _scan_row(name: str) -> ScanRow:

@@ -110,6 +110,38 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
+class CohortRow:
+    """
+    How one value stands among those of the study's sessions.
+
+    Parameters
+    ----------
+    session_key, scan, metric, value
+        What was measured on what.
+    median, z, percentile
+        Of the same metric and kind of scan: the middle, the robust z of this value,
+        and the percentage of the other values below it.
+    n_sessions
+        Sessions that were compared.
+    verdict
+        ``pass``, ``look``, ``fail``; ``none`` with too few sessions.
+    reason
+        Why it is not ``pass``.
+    """
+
+    session_key: str
+    scan: str
+    metric: str
+    value: float
+    median: float
+    z: float
+    percentile: float
+    n_sessions: int
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class VersionRow:
     """
     One published tree.
@@ -222,6 +254,7 @@ def write_tables(
     ratings: Mapping[str, Rating],
     variants: Iterable[VariantRow] = (),
     deviations: Iterable[DeviationRow] = (),
+    cohort: Iterable[CohortRow] = (),
 ) -> dict[str, int]:
     """
     Write each table of a study as Parquet and return its number of rows.
@@ -231,17 +264,22 @@ def write_tables(
     records
         Record of each published session tree by (asset, session key).
     target
-        Existing folder; gets ``sessions``, ``series``, ``metrics``, ``versions``,
-        ``variants`` and ``deviations`` with the ending ``.parquet``.
+        Existing folder; gets ``sessions``, ``series``, ``metrics``, ``cohort``,
+        ``versions``, ``variants`` and ``deviations`` with the ending ``.parquet``.
     ratings
         Verdicts of people, by session key.
     variants, deviations
         How the scans of the study were acquired.
+    cohort
+        How metrics stand among the sessions; what stands out joins the verdicts of
+        the metrics and of the sessions.
     """
+    standings = list(cohort)
     tables: dict[str, tuple[type, list[object]]] = {
-        "sessions": (SessionRow, list(session_rows(records, ratings))),
+        "sessions": (SessionRow, list(session_rows(records, ratings, standings))),
         "series": (SeriesRow, list(series_rows(records))),
-        "metrics": (MetricRow, list(metric_rows(records))),
+        "metrics": (MetricRow, list(metric_rows(records, standings))),
+        "cohort": (CohortRow, list(standings)),
         "versions": (VersionRow, list(version_rows(records))),
         "variants": (VariantRow, list(variants)),
         "deviations": (DeviationRow, list(deviations)),
@@ -252,19 +290,32 @@ def write_tables(
 
 
 def session_rows(
-    records: Records, ratings: Mapping[str, Rating]
+    records: Records,
+    ratings: Mapping[str, Rating],
+    cohort: Iterable[CohortRow] = (),
 ) -> Iterable[SessionRow]:
-    """Return a row for each session that has any published tree, by session key."""
+    """
+    Return a row for each session that has any published tree, by session key.
+
+    What stands out in the cohort makes the measured verdict worse and joins its
+    reasons; a person's verdict stands before both.
+    """
     series = list(series_rows(records))
+    outliers = [row for row in cohort if row.verdict in ("look", "fail")]
     for text in sorted({partition for _, partition in records}):
         key = SessionKey.parse(text)
         quality = records.get(("session_quality", text))
         own = [row for row in series if row.session_key == text]
-        measured = quality.report["verdict"] if quality else ""
+        apart = [row for row in outliers if row.session_key == text] if quality else []
+        measured = worse_verdict(
+            quality.report["verdict"] if quality else "",
+            *(row.verdict for row in apart),
+        )
         rating = ratings.get(text)
         counts = rating is not None and not rating.is_expired
         reasons = [rating.sentence] if rating and counts else []
         reasons += quality.report["reasons"] if quality else []
+        reasons += [f"{row.verdict}: {row.scan} {row.reason}" for row in apart]
         yield SessionRow(
             session_key=text,
             subject=key.subject,
@@ -276,9 +327,14 @@ def session_rows(
             measured=measured,
             rating=(rating.verdict if counts else "expired") if rating else "",
             flagged=_join(
-                row["metric"]
-                for row in (quality.report["metrics"] if quality else ())
-                if row["verdict"] in ("look", "fail")
+                [
+                    *(
+                        row["metric"]
+                        for row in (quality.report["metrics"] if quality else ())
+                        if row["verdict"] in ("look", "fail")
+                    ),
+                    *(row.metric for row in apart),
+                ]
             ),
             report=f"../sessions/{text}/report.html"
             if ("session_report", text) in records
@@ -335,20 +391,34 @@ def series_rows(records: Records) -> Iterable[SeriesRow]:
                 )
 
 
-def metric_rows(records: Records) -> Iterable[MetricRow]:
-    """Return a row for each metric of each measured session."""
+def metric_rows(
+    records: Records, cohort: Iterable[CohortRow] = ()
+) -> Iterable[MetricRow]:
+    """
+    Return a row for each metric of each measured session.
+
+    What stands out in the cohort makes the verdict worse and joins its reason.
+    """
+    standings = {(row.session_key, row.scan, row.metric): row for row in cohort}
     for (asset, key), record in sorted(records.items()):
         if asset == "session_quality":
             for row in record.report["metrics"]:
+                other = standings.get((key, row["scan"], row["metric"]))
                 yield MetricRow(
                     session_key=key,
                     scan=row["scan"],
                     metric=row["metric"],
                     value=float("nan") if row["value"] is None else row["value"],
                     unit=row["unit"],
-                    verdict=row["verdict"],
+                    verdict=worse_verdict(
+                        row["verdict"], other.verdict if other else ""
+                    ),
                     threshold=row["threshold"],
-                    reason=row["reason"],
+                    reason="; ".join(
+                        part
+                        for part in (row["reason"], other.reason if other else "")
+                        if part
+                    ),
                 )
 
 
@@ -356,6 +426,36 @@ def version_rows(records: Records) -> Iterable[VersionRow]:
     """Return a row for each published tree."""
     for (asset, key), record in sorted(records.items()):
         yield VersionRow(key, asset, record.data_version, record.code_version)
+
+
+def without_session(scan: str) -> str:
+    """
+    Return a scan's name without subject, session and extension.
+
+    Examples
+    --------
+    >>> without_session("sub-01_ses-2_task-rest_bold.nii.gz")
+    'task-rest_bold'
+    """
+    parts = Path(scan).name.split(".")[0].split("_")
+    return "_".join(p for p in parts if not p.startswith(("sub-", "ses-")))
+
+
+def worse_verdict(first: str, *others: str) -> str:
+    """
+    Return the worst of some verdicts.
+
+    A first one that is not judged (empty or ``none``) becomes only ``look`` or
+    ``fail``.
+
+    Examples
+    --------
+    >>> worse_verdict("pass", "look", "none"), worse_verdict("none", "pass")
+    ('look', 'none')
+    """
+    order = ("look", "fail")
+    worst = max((o for o in others if o in order), key=order.index, default=first)
+    return first if first == "fail" else worst
 
 
 def _join(values: Iterable[str]) -> str:

@@ -27,12 +27,13 @@ from imaging_platform.cli.pages import report
 from imaging_platform.cli.planning import plan, why
 from imaging_platform.cli.policy import policy
 from imaging_platform.cli.provenance import provenance
+from imaging_platform.cli.quality import qc
 from imaging_platform.cli.rebuild import rebuild_index
 from imaging_platform.cli.receive import receive
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.reprocessing import reprocess
 from imaging_platform.cli.resolving import assign, discard, merge, relabel, split
-from imaging_platform.cli.stages import convert, qc
+from imaging_platform.cli.stages import convert
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
 

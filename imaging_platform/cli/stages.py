@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -17,11 +16,9 @@ from imaging_platform.cli.conversion import (
     print_series,
 )
 from imaging_platform.cli.exit_codes import HELD
-from imaging_platform.cli.printing import json_option, print_json, print_table
+from imaging_platform.cli.printing import json_option, print_json
 from imaging_platform.files.staging import publish_tree, staged_tree
-from imaging_platform.model.errors import BadConfig, BadInput, InvalidOutput
-from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import PIPELINES
+from imaging_platform.model.errors import BadConfig, InvalidOutput
 from imaging_platform.settings import Study, read_study
 from imaging_platform.tools import dcm2niix
 
@@ -62,14 +59,14 @@ def convert(
     from imaging_platform.bids.session import convert_session
     from imaging_platform.bids.validation import validate_session
 
-    settings = _read_study(study_file).bids
+    settings = read_study_or_default(study_file).bids
     sessions = find_sessions(source, subject, session)
     places = {
         key: target.absolute() / f"sub-{key.subject}" / f"ses-{key.session}"
         for key in sessions
     }
     for place in places.values():
-        _refuse_existing(place)
+        refuse_existing(place)
     reports, errors = {}, set[str]()
     for key, folder in sessions.items():
         with staged_tree(target.absolute(), f"{key}") as staged:
@@ -119,80 +116,15 @@ def _describe_dataset(target: Path, settings: BidsSettings) -> None:
         )
 
 
-@click.command()
-@SOURCE
-@TARGET
-@STUDY
-@json_option
-def qc(source: Path, target: Path, study_file: Path | None, as_json: bool) -> None:
-    """Make derivatives and quality metrics of the BIDS dataset SOURCE in TARGET."""
-    settings = _read_study(study_file).quality.model_dump(mode="json")
-    sessions = {
-        SessionKey(found.parent.name[4:], found.name[4:]): found
-        for found in sorted(source.absolute().glob("sub-*/ses-*"))
-    }
-    if not sessions:
-        raise BadInput(
-            "The folder holds no sub-*/ses-*.",
-            fix="Give the top folder of a BIDS dataset whose subjects have sessions.",
-        )
-    _refuse_existing(target)
-    reports = {}
-    with staged_tree(target.absolute().parent, target.name) as staged:
-        for key, bids_session in sessions.items():
-            reports[str(key)] = _measure(bids_session, staged, key, settings)
-        publish_tree(staged, target.absolute())
-    if as_json:
-        print_json(reports)
-    else:
-        print_table(
-            f"Quality in {target}",
-            ["session", "verdict", "reasons"],
-            [(k, r["verdict"], "; ".join(r["reasons"])) for k, r in reports.items()],
-        )
-
-
-def _measure(
-    bids_session: Path, target: Path, key: SessionKey, settings: Mapping[str, object]
-) -> dict[str, object]:
-    from imaging_platform.tools.isolated import call_isolated
-
-    names = {"subject": key.subject, "session": key.session}
-    trees = {"bids_session": bids_session}
-    needs = {
-        "brain_mask": {"bids_session": "bids_session"},
-        "defaced_t1w": {
-            "bids_session": "bids_session",
-            "brain_mask_session": "brain_mask",
-        },
-        "motion": {"bids_session": "bids_session"},
-        "temporal_snr": {"motion_session": "motion"},
-        "diffusion_maps": {"bids_session": "bids_session"},
-    }
-    for pipeline in PIPELINES:
-        trees[pipeline] = target / pipeline / f"sub-{key.subject}/ses-{key.session}"
-        trees[pipeline].mkdir(parents=True)
-        inputs = {name: trees[tree] for name, tree in needs[pipeline].items()}
-        call_isolated(
-            f"imaging_platform.derivatives.{pipeline}:write_{pipeline}",
-            {**inputs, "target": trees[pipeline], **names},
-        )
-    quality = target / "quality" / str(key)
-    quality.mkdir(parents=True)
-    measured = {k: v for k, v in trees.items() if k != "defaced_t1w"}
-    return call_isolated(
-        "imaging_platform.qc.session:measure_session",
-        {**measured, "target": quality, **names, "settings": settings},
-    )
-
-
-def _read_study(file: Path | None) -> Study:
+def read_study_or_default(file: Path | None) -> Study:
+    """Return a study from its file, one with all defaults without a file."""
     if file is None:
         return Study(name="local")
     return read_study(file)
 
 
-def _refuse_existing(target: Path) -> None:
+def refuse_existing(target: Path) -> None:
+    """Raise `BadConfig` when the target of a command is there already."""
     if target.exists():
         raise BadConfig(
             f"{target} exists already.", fix="Name a folder that is not there yet."

@@ -1,15 +1,22 @@
-"""T1-weighted scans without a face, guarded so that no brain is ever removed."""
+"""Scans of the head without a face, guarded so that no brain is ever removed."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging_platform.derivatives.brain_mask import TRANSFORM_KEY
+from imaging_platform.derivatives.alignment import align_rigid
+from imaging_platform.derivatives.brain import Brain, read_brain
+from imaging_platform.derivatives.faces import (
+    GUARD_MM,
+    NO_FACE_PERCENT,
+    find_face,
+    find_profile,
+    find_tissue,
+)
 from imaging_platform.derivatives.images import Image, read_image, write_image
 from imaging_platform.derivatives.scans import (
     Scan,
@@ -19,14 +26,19 @@ from imaging_platform.derivatives.scans import (
     read_sidecar,
     source_uri,
 )
-from imaging_platform.derivatives.template import reference_head
-from imaging_platform.derivatives.volumes import distance_mm, resample
+from imaging_platform.derivatives.volumes import Volume, resample
 from imaging_platform.files.writing import write_json
-from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.voxels.masks import Mask
 
-GUARD_MM = 3.0
-"""The brain mask is widened by this much before the face is cut."""
+ALIGNED = (("anat", "T2w"), ("anat", "FLAIR"), ("anat", "PDw"), ("pet", "pet"))
+"""Datatype and suffix of scans that are defaced by way of the T1w."""
+
+ALIGNED_GUARD_MM = 5.0
+"""Wider around a brain whose place is known by alignment, within 2 mm."""
+
+LEAST_INFORMATION = 1.01
+"""Of an alignment; scans of different heads, or of noise, have less in common."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +49,32 @@ class DefacedScan:
     Parameters
     ----------
     scan
-        Name of the T1w without extension.
+        Name of the scan without extension.
     image
         Path of the result inside the target folder.
+    was_defaced
+        True when there was no face: the scan is left as it was.
     removed_percent
         Voxels set to zero, in percent of the whole image.
     head_removed_percent
         Of the signal outside the brain, the percentage that was removed.
     brain_voxels_removed
         Always 0; counted, not assumed.
+    face_left_percent
+        Tissue that is left where the brain says that eyes, nose and mouth are, in
+        percent of what was there; a face that can be seen has more than 50.
+    moved_to_t1w_mm
+        Way between the scanner's coordinates and the alignment; 0 for a T1w.
     """
 
     scan: str
     image: str
+    was_defaced: bool
     removed_percent: float
     head_removed_percent: float
     brain_voxels_removed: int
+    face_left_percent: float
+    moved_to_t1w_mm: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +85,7 @@ class DefacingReport:
     Parameters
     ----------
     scans
-        One entry a T1w with a brain mask.
+        One entry a defaced scan: T1w with a brain mask, then T2w, FLAIR, PDw, PET.
     skipped
         Scans that were not defaced and must not be shared, with the reason.
     note
@@ -79,7 +101,10 @@ def write_defaced_t1w(
     bids_session: str, brain_mask_session: str, target: str, subject: str, session: str
 ) -> dict[str, object]:
     """
-    Write ``anat/*_desc-defaced_T1w.nii.gz`` and its sidecar for each T1w of a session.
+    Write ``*_desc-defaced_*`` and its sidecar for each scan that shows a face.
+
+    T1w by their own brain mask; T2w, FLAIR, PDw and PET by a rigid alignment to the
+    first T1w that has one. A scan without a face is copied as it is.
 
     Parameters
     ----------
@@ -105,86 +130,106 @@ def write_defaced_t1w(
         The session folder is not there.
     """
     key = SessionKey(subject, session)
-    defaced: list[DefacedScan] = []
+    done: list[DefacedScan] = []
     skipped: list[Skipped] = []
-    found = find_scans(Path(bids_session), "anat", "T1w")
+    first: _Head | None = None
+    session_path = Path(bids_session)
+    found = find_scans(session_path, "anat", "T1w")
     for scan in found:
-        mask = derived_path(
-            Path(brain_mask_session), key, scan, "brain", "mask", ".nii.gz"
-        )
-        if mask.is_file():
-            defaced.append(_write_defaced(scan, mask, Path(target), key))
-        else:
+        image = read_image(scan.path)
+        brain = read_brain(Path(brain_mask_session), key, scan, image)
+        if brain is None:
             skipped.append(Skipped(scan.name, "it has no brain mask"))
+            continue
+        first = first or _Head(image, brain)
+        place = _Place(brain, GUARD_MM, 0.0)
+        done.append(_write_defaced(scan, image, place, Path(target), key))
+    for scan in (s for kind in ALIGNED for s in find_scans(session_path, *kind)):
+        image = read_image(scan.path)
+        aligned = _find_place(image, first)
+        if isinstance(aligned, str):
+            skipped.append(Skipped(scan.name, aligned))
+        else:
+            done.append(_write_defaced(scan, image, aligned, Path(target), key))
     note = "" if found else "no T1w"
-    return asdict(DefacingReport(tuple(defaced), tuple(skipped), note))
+    return asdict(DefacingReport(tuple(done), tuple(skipped), note))
 
 
-def find_face(
-    image: Image, brain: NDArray[np.bool_], to_template: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """
-    Return the voxels to remove: the template's face outside of the guarded brain.
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """The T1w that tells where the brain of the other scans is."""
 
-    Parameters
-    ----------
-    image
-        The scan, three dimensions; only its grid is used.
-    brain
-        Brain mask of the same shape; widened by `GUARD_MM` it is never removed.
-    to_template
-        Shape (4, 4), scanner mm to template mm.
-    """
-    reference = reference_head()
-    pull = np.linalg.inv(reference.affine) @ to_template @ image.affine
-    # "nearest": the face goes on below and before the template's own box.
-    face = resample(
-        reference.face.astype(np.uint8),
-        pull,
-        image.data.shape,
-        order=0,
-        mode="nearest",
-    ).astype(bool)
-    return face & ~_guard(brain, image.voxel_mm)
+    image: Image
+    brain: Brain
 
 
-def _guard(
-    brain: NDArray[np.bool_], voxel_mm: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    return distance_mm(brain, voxel_mm) <= max(GUARD_MM, float(voxel_mm.min()))
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Brain of a scan on its own grid, and how sure that is."""
+
+    brain: Brain
+    guard_mm: float
+    moved_mm: float
+
+
+def _find_place(image: Image, head: _Head | None) -> _Place | str:
+    """Return where the brain of a scan is by way of the T1w, or why it is unknown."""
+    if head is None:
+        return "no T1w with a brain mask tells where its face is"
+    volume = _mean_volume(image)
+    found = align_rigid(head.image, Image(volume, image.affine), head.brain.mask)
+    if found.information < LEAST_INFORMATION:
+        return "it could not be aligned to the T1w"
+    back = np.linalg.inv(found.matrix)
+    pull = np.linalg.inv(head.image.affine) @ back @ image.affine
+    level = resample(head.brain.mask.astype(np.float32), pull, volume.shape, order=1)
+    # Any share of a voxel counts: thick slices must not lose what they hold of it.
+    brain = Brain(level > 0.05, head.brain.to_template @ back)
+    return _Place(brain, ALIGNED_GUARD_MM, found.moved_mm)
+
+
+def _mean_volume(image: Image) -> Volume:
+    return image.data if image.data.ndim == 3 else image.data.mean(axis=3)
 
 
 def _write_defaced(
-    scan: Scan, mask_path: Path, target: Path, key: SessionKey
+    scan: Scan, image: Image, place: _Place, target: Path, key: SessionKey
 ) -> DefacedScan:
-    image = read_image(scan.path)
-    brain = read_image(mask_path).data > 0
-    if brain.shape != image.data.shape:
-        raise BadInput(
-            f"The brain mask of {scan.name} has another shape than the scan.",
-            fix="Make the brain mask of this session again.",
-        )
-    face = find_face(image, brain, _read_transform(mask_path))
-    kept = np.where(face, 0, image.data)
-    path = derived_path(target, key, scan, "defaced", "T1w", ".nii.gz")
-    write_image(path, _original_type(kept), image.affine)
-    sidecar = read_sidecar(scan)
-    sidecar.update(
-        {
-            "Description": "T1-weighted head with the face set to zero.",
-            "SkullStripped": False,
-            "Sources": [source_uri(key, scan)],
-        }
+    brain, volume = place.brain.mask, _mean_volume(image)
+    face = find_face(image, brain, place.brain.to_template, place.guard_mm)
+    tissue, profile = find_tissue(volume), find_profile(image, brain)
+    in_front = 100 * float((tissue & face).sum()) / max(int(face.sum()), 1)
+    was_defaced = in_front < NO_FACE_PERCENT
+    removed = np.zeros_like(face) if was_defaced else face
+    kept = image.data.copy()
+    kept[removed] = 0
+    path = derived_path(target, key, scan, "defaced", scan.suffix, ".nii.gz")
+    write_image(
+        path,
+        _original_type(kept),
+        image.affine,
+        repetition_time_s=image.repetition_time_s,
     )
-    write_json(derived_path(target, key, scan, "defaced", "T1w", ".json"), sidecar)
-    outside = float(np.abs(image.data[~brain]).sum())
-    lost = float(np.abs(image.data[face]).sum())
+    sidecar = {
+        **read_sidecar(scan),
+        "Description": "Head with the face set to zero.",
+        "SkullStripped": False,
+        "Sources": [source_uri(key, scan)],
+    }
+    write_json(
+        derived_path(target, key, scan, "defaced", scan.suffix, ".json"), sidecar
+    )
     return DefacedScan(
         scan=scan.name,
         image=path.relative_to(target).as_posix(),
-        removed_percent=round(100 * float(face.mean()), 2),
-        head_removed_percent=round(100 * lost / outside, 2) if outside else 0.0,
-        brain_voxels_removed=int((face & brain).sum()),
+        was_defaced=was_defaced,
+        removed_percent=round(100 * float(removed.mean()), 2),
+        head_removed_percent=_percent(np.abs(volume), removed, ~brain),
+        brain_voxels_removed=int((removed & brain).sum()),
+        face_left_percent=_percent(
+            tissue.astype(np.float32), profile & ~removed, profile
+        ),
+        moved_to_t1w_mm=place.moved_mm,
     )
 
 
@@ -195,20 +240,8 @@ def _original_type(data: NDArray[np.float32]) -> NDArray[np.generic]:
     return data
 
 
-def _read_transform(mask_path: Path) -> NDArray[np.float64]:
-    sidecar = mask_path.with_name(mask_path.name.removesuffix(".nii.gz") + ".json")
-    try:
-        value = json.loads(sidecar.read_text(encoding="utf-8"))[TRANSFORM_KEY]
-        matrix = np.asarray(value, dtype=np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _no_transform(mask_path) from error
-    if matrix.shape != (4, 4):
-        raise _no_transform(mask_path)
-    return matrix
-
-
-def _no_transform(mask_path: Path) -> BadInput:
-    return BadInput(
-        f"The sidecar of {mask_path.name} holds no {TRANSFORM_KEY} of 4 x 4 numbers.",
-        fix="Make the brain mask of this session again.",
-    )
+def _percent(signal: Volume, part: Mask, whole: Mask) -> float:
+    """Return the signal of a part in percent of the whole; 0 when there is none."""
+    total = float(signal[whole].sum(dtype=np.float64))
+    share = float(signal[part].sum(dtype=np.float64)) / total if total else 0.0
+    return round(100 * share, 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging_platform.derivatives.dropout import find_dropouts
 from imaging_platform.derivatives.gradients import (
     LEAST_DIRECTIONS,
     GradientTable,
@@ -26,7 +27,7 @@ from imaging_platform.derivatives.scans import (
     find_scans,
     source_uri,
 )
-from imaging_platform.derivatives.tensor import fit_tensor
+from imaging_platform.derivatives.tensor import TensorFit, fit_tensor
 from imaging_platform.derivatives.volumes import median_filter
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.ids import SessionKey
@@ -57,6 +58,9 @@ class DiffusionSeries:
         Median fractional anisotropy in the mask, 0 to 1.
     median_md
         Median mean diffusivity in the mask, mm2/s.
+    lost_slices
+        (volume, slice) from 0 of each slice that lost its signal; it takes no part
+        in the fit.
     remarks
         What is odd about the table of gradients.
     """
@@ -70,6 +74,7 @@ class DiffusionSeries:
     fitted_volumes: int
     median_fa: float
     median_md: float
+    lost_slices: tuple[tuple[int, int], ...]
     remarks: tuple[str, ...]
 
 
@@ -183,9 +188,8 @@ def _write_series(
     lowest = table.b_values <= max(float(table.b_values.min()), 50.0)
     mask = mask_brain_of_b0(image.data[..., lowest].mean(axis=3))
     used = choose_volumes(table)
-    fit = fit_tensor(
-        image.data[mask][:, used], table.b_values[used], table.vectors[used]
-    )
+    lost = find_dropouts(image.data, mask, table)
+    fit = _fit_slices(image.data, mask, table, used & ~lost)
     fa, md = fit.fractional_anisotropy, fit.mean_diffusivity
     axes = np.abs(to_scanner_axes(fit.principal, image.affine))
     maps = (
@@ -206,8 +210,39 @@ def _write_series(
         fitted_volumes=int(used.sum()),
         median_fa=round(float(np.median(fa)), 5) if fa.size else 0.0,
         median_md=round(float(np.median(md)), 8) if md.size else 0.0,
+        lost_slices=tuple(
+            (int(volume), int(place)) for volume, place in np.argwhere(lost.T)
+        ),
         remarks=judge_table(table),
     )
+
+
+def _fit_slices(
+    series: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    table: GradientTable,
+    kept: NDArray[np.bool_],
+) -> TensorFit:
+    """
+    Return the tensor of each voxel of a mask, in the mask's order.
+
+    `kept`, shape (slices, volumes), says what takes part; slices with the same
+    volumes are fitted together. A slice that would lose too many directions keeps
+    all that any slice has.
+    """
+    voxels, place = series[mask], np.nonzero(mask)[2]
+    usual = kept.any(axis=0)
+    for index, row in enumerate(kept):
+        part = GradientTable(table.b_values[row], table.vectors[row])
+        if not part.b_values.size or why_unusable(part):
+            kept[index] = usual
+    values, principal = np.empty((len(voxels), 3)), np.empty((len(voxels), 3))
+    patterns, group = np.unique(kept, axis=0, return_inverse=True)
+    for index, row in enumerate(patterns):
+        here = group.ravel()[place] == index
+        fit = fit_tensor(voxels[here][:, row], table.b_values[row], table.vectors[row])
+        values[here], principal[here] = fit.eigenvalues, fit.principal
+    return TensorFit(values, principal)
 
 
 _FA_WORDS = ("Fractional anisotropy of a weighted least squares tensor.", "")

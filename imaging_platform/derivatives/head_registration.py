@@ -5,17 +5,17 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imaging_platform.derivatives.ants_images import LPS, from_ants, to_ants
 from imaging_platform.derivatives.images import Image
 from imaging_platform.derivatives.template import ReferenceHead, reference_head
 from imaging_platform.derivatives.volumes import (
     Affine,
     Volume,
     centre_of,
+    crop_to,
     resample,
     smooth,
 )
@@ -30,8 +30,6 @@ WARP_MM = 4.0
 
 HEAD_HEIGHT_MM = 190.0
 """From the vertex down; what lies below (neck, shoulders) only misleads."""
-
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,13 +139,13 @@ def _correct_bias(head: Volume, affine: Affine) -> Volume:
 
     inside = dilate(head > 0.5 * otsu_threshold(head))
     image = ants.n4_bias_field_correction(
-        _to_ants(head + 0.01, affine),
-        mask=_to_ants(inside.astype(np.float32), affine),
+        to_ants(head + 0.01, affine),
+        mask=to_ants(inside.astype(np.float32), affine),
         shrink_factor=4,
         convergence={"iters": [20, 20, 10], "tol": 1e-6},
         spline_param=150.0,
     )
-    return _truncate(_from_ants(image) - 0.01)
+    return _truncate(from_ants(image) - 0.01)
 
 
 def _register(
@@ -158,8 +156,8 @@ def _register(
 ) -> RegisteredHead:
     import ants
 
-    fixed = _to_ants(reference.head, reference.affine)
-    moving = _to_ants(head, affine)
+    fixed = to_ants(reference.head, reference.affine)
+    moving = to_ants(head, affine)
     start = _write_start(head, affine, reference, folder)
     affine_fit = ants.registration(
         fixed,
@@ -177,12 +175,12 @@ def _register(
     fit = _deform(head, affine, reference, affine_fit, folder)
     warped = ants.apply_transforms(
         moving,
-        _to_ants(reference.brain.astype(np.float32), reference.affine),
+        to_ants(reference.brain.astype(np.float32), reference.affine),
         fit,
         interpolator="linear",
         whichtoinvert=[True, False],
     )
-    return RegisteredHead(head, _from_ants(warped), affine, _read_affine(affine_fit))
+    return RegisteredHead(head, from_ants(warped), affine, _read_affine(affine_fit))
 
 
 def _deform(
@@ -203,14 +201,14 @@ def _deform(
         Image(reference.brain.astype(np.float32), reference.affine), WARP_MM
     )
     near = dilate(brain > 0.5, 2)
-    box, box_affine = _crop_to(near, fixed_affine)
+    box, box_affine = crop_to(near, fixed_affine)
     fit = ants.registration(
-        _to_ants(fixed[box], box_affine),
-        _to_ants(moving, moving_affine),
+        to_ants(fixed[box], box_affine),
+        to_ants(moving, moving_affine),
         "SyNOnly",
         initial_transform=affine_fit,
         outprefix=str(folder / "syn"),
-        mask=_to_ants(near[box].astype(np.float32), box_affine),
+        mask=to_ants(near[box].astype(np.float32), box_affine),
         syn_metric="mattes",
         syn_sampling=32,
         reg_iterations=(24,),
@@ -218,19 +216,6 @@ def _deform(
         total_sigma=0,
     )
     return fit["invtransforms"]
-
-
-def _crop_to(
-    mask: NDArray[np.bool_], affine: Affine
-) -> tuple[tuple[slice, ...], Affine]:
-    """Return the box of a mask with a rim of two voxels, and the affine of that box."""
-    box = tuple(
-        slice(max(0, int(index.min()) - 2), int(index.max()) + 3)
-        for index in np.nonzero(mask)
-    )
-    moved = affine.copy()
-    moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
-    return box, moved
 
 
 def _write_start(
@@ -249,7 +234,7 @@ def _write_start(
         transform_type="AffineTransform",
         dimension=3,
         matrix=np.eye(3),
-        offset=tuple(_LPS[:3, :3] @ shift),
+        offset=tuple(LPS[:3, :3] @ shift),
         center=(0.0, 0.0, 0.0),
     )
     path = folder / "start.mat"
@@ -270,25 +255,6 @@ def _middle_of_head(head: Volume, affine: Affine) -> Affine:
     return affine[:3, :3] @ index + affine[:3, 3]
 
 
-def _to_ants(data: Volume, affine: Affine) -> Any:  # ANTsImage
-    """Return an ANTs image of an upright grid; ITK counts left, posterior, superior."""
-    import ants
-
-    # Flipping the first two axes keeps the direction matrix the identity.
-    flipped = np.ascontiguousarray(data[::-1, ::-1], dtype=np.float32)
-    last = affine[:3, :3] @ [data.shape[0] - 1, data.shape[1] - 1, 0] + affine[:3, 3]
-    return ants.from_numpy(
-        flipped,
-        origin=tuple((_LPS[:3, :3] @ last).tolist()),
-        spacing=tuple(np.diag(affine)[:3].tolist()),
-    )
-
-
-def _from_ants(image: Any) -> Volume:  # ANTsImage
-    """Return the array of `_to_ants` again, in its own order of axes."""
-    return np.ascontiguousarray(image.numpy()[::-1, ::-1], dtype=np.float32)
-
-
 def _read_affine(path: str) -> Affine:
     """Return scanner mm to template mm; ANTs stores template to scanner, in LPS."""
     import ants
@@ -299,4 +265,4 @@ def _read_affine(path: str) -> Affine:
     matrix = np.eye(4)
     matrix[:3, :3] = parameters[:9].reshape(3, 3)
     matrix[:3, 3] = parameters[9:] + centre - matrix[:3, :3] @ centre
-    return np.linalg.inv(_LPS @ matrix @ _LPS).astype(np.float64)
+    return np.linalg.inv(LPS @ matrix @ LPS).astype(np.float64)

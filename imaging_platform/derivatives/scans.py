@@ -101,7 +101,14 @@ def find_scans(session: Path, datatype: str, suffix: str) -> list[Scan]:
 
 
 def derived_path(
-    target: Path, key: SessionKey, scan: Scan, desc: str, suffix: str, extension: str
+    target: Path,
+    key: SessionKey,
+    scan: Scan,
+    desc: str,
+    suffix: str,
+    extension: str,
+    *,
+    label: str = "",
 ) -> Path:
     """
     Return where a derivative of `scan` belongs (BIDS, derivatives, common data types).
@@ -115,12 +122,15 @@ def derived_path(
     scan
         Its entities are kept but for ``part-mag``.
     desc
-        Label of the ``desc`` entity.
+        Label of the ``desc`` entity; no such entity when empty.
     suffix, extension
         End of the new name, such as ``mask`` and ``.nii.gz``.
+    label
+        Label of the ``label`` entity (a tissue); no such entity when empty.
     """
     kept = [f"{k}-{v}" for k, v in scan.entities if k not in _DROPPED_ENTITIES]
-    name = "_".join([str(key), *kept, f"desc-{desc}", suffix])
+    added = [f"{k}-{v}" for k, v in (("label", label), ("desc", desc)) if v]
+    name = "_".join([str(key), *kept, *added, suffix])
     return target / scan.datatype / f"{name}{extension}"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from imaging_platform.derivatives.images import Image, read_image
 from imaging_platform.derivatives.volumes import resample
+from imaging_platform.model.errors import MissingInput
 from imaging_platform.voxels.masks import dilate, erode, fill
 
 SPACE = "MNI152NLin2009aSym"
@@ -111,8 +112,19 @@ def _on_grid(
 
 def _nilearn(kind: str) -> Path:
     name = f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
-    return Path(str(files("nilearn.datasets.data").joinpath(name)))
+    return _package_folder("nilearn") / "datasets" / "data" / name
 
 
 def _pydeface(kind: str) -> Path:
-    return Path(str(files("pydeface").joinpath("data", f"{kind}.nii.gz")))
+    return _package_folder("pydeface") / "data" / f"{kind}.nii.gz"
+
+
+def _package_folder(name: str) -> Path:
+    """Return the folder of an installed package without importing it (nilearn: 2 s)."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingInput(
+            f"The package {name}, which carries a template, is not installed.",
+            fix="Install the platform again with all of its dependencies.",
+        )
+    return Path(spec.submodule_search_locations[0])

@@ -36,6 +36,17 @@ def median_filter(data: Volume, size: int) -> Volume:
     return np.asarray(_ndimage.median_filter(data, size=size))
 
 
+def crop_to(mask: Mask, affine: Affine) -> tuple[tuple[slice, ...], Affine]:
+    """Return the box of a mask with a rim of two voxels, and the affine of that box."""
+    box = tuple(
+        slice(max(0, int(index.min()) - 2), int(index.max()) + 3)
+        for index in np.nonzero(mask)
+    )
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+    return box, moved
+
+
 def resample(
     data: NDArray[Any],
     pull: Affine,

@@ -27,14 +27,21 @@ IDENTIFIED_ZONES = ("inbox", "identified")
 PARTICIPANT = ".participant.json"
 """File of a session's BIDS tree with its columns of the participants table; hidden."""
 
-PIPELINES = (
-    "brain_mask",
-    "defaced_t1w",
-    "motion",
-    "temporal_snr",
-    "diffusion_maps",
+PIPELINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "brain_mask": ("bids_session",),
+        "tissues": ("bids_session", "brain_mask"),
+        "defaced_t1w": ("bids_session", "brain_mask"),
+        "motion": ("bids_session",),
+        "temporal_snr": ("motion",),
+        "confounds": ("motion", "tissues"),
+        "field_map": ("bids_session",),
+        "diffusion_maps": ("bids_session",),
+        "pet": ("bids_session", "brain_mask", "tissues"),
+    }
 )
-"""Derivative datasets of a study, each named for the asset that fills it."""
+"""Derivative datasets of a study, each named for the asset that fills it, with the
+assets it is made from; upstream first."""
 
 NOTEBOOK = "_notebook"
 """Ends the name of an asset that is an executed notebook of that name."""

@@ -9,9 +9,10 @@ import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.catalog.collecting import collect_records
-from imaging_platform.catalog.tables import SessionRow, session_rows
+from imaging_platform.catalog.tables import SessionRow, metric_rows, session_rows
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.ratings import read_ratings
+from imaging_platform.qc.cohort import judge_cohort
 from imaging_platform.settings import load_study
 
 
@@ -71,7 +72,8 @@ def summarize(home: Home, name: str) -> Summary:
         )
     records = collect_records(home.root, name)
     ratings = read_ratings(home.root, name, records)
-    return Summary(name, tuple(session_rows(records, ratings)), times)
+    cohort = judge_cohort(metric_rows(records), scope.study.cohort)
+    return Summary(name, tuple(session_rows(records, ratings, cohort)), times)
 
 
 def _durations_s(

@@ -1,186 +1,206 @@
 """
-Image quality metrics of a T1-weighted scan.
+All image quality metrics of a T1-weighted or T2-weighted scan.
 
-Definitions follow what the code of MRIQC 24 computes (Esteban et al. 2017, PLoS
-ONE 12:e0184661), with hard tissue masks in place of probability maps.
+Names and definitions are those of MRIQC 24.0 (Esteban et al. 2017, PLoS ONE
+12:e0184661), as its code has them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 
-from imaging_platform.qc.arrays import Volume
-from imaging_platform.qc.metric import Measure
-from imaging_platform.qc.tissues import (
-    Tissues,
-    mask_air,
-    mask_whole_head,
-    segment_tissues,
+from imaging_platform.qc.air import qi_1, qi_2
+from imaging_platform.qc.contrast import (
+    cjv,
+    cnr,
+    efc,
+    fber,
+    snr,
+    snr_dietrich,
+    wm2max,
 )
-from imaging_platform.voxels.masks import Mask, open_mask
+from imaging_platform.qc.smoothness import fwhm
+from imaging_platform.qc.summary import Summary, name_summaries, summarize
+from imaging_platform.qc.tissue_shares import (
+    TISSUES,
+    icv_fractions,
+    inu_median,
+    inu_range,
+    rpve,
+    tpm_overlap,
+)
+from imaging_platform.voxels.masks import Mask
 
-Values = NDArray[np.floating]
-
-DIETRICH = 0.6551364
-"""sqrt(2 / (4 - pi)) over the MAD's Gaussian factor (Dietrich et al. 2007)."""
+_ndimage: Any = scipy.ndimage  # its inferred return types are unions with scalars
 
 
-def measure_t1w(
-    data: Volume, brain: Mask, affine: NDArray[np.float64]
-) -> tuple[Measure, ...]:
+@dataclass(frozen=True, eq=False)
+class Head:
     """
-    Return the metrics of one T1w.
+    A scan of a head with what was found in it; all arrays on one grid, (x, y, z).
+
+    Parameters
+    ----------
+    raw
+        The image as acquired.
+    corrected
+        The same, corrected for bias and scaled to a white matter of 1000
+        (`harmonize`); values below 0 count as 0.
+    probabilities
+        Map of ``csf``, ``gm`` and ``wm``, 0 to 1.
+    brain
+        Mask of the brain.
+    head
+        Mask of the head, skin included.
+    air
+        The hat without its artefacts: air above the plane through nasion and occiput.
+    artifacts
+        Artefact in the hat, disjoint from `air`.
+    rotation
+        Empty corners that a rotation left; none when left out.
+    segmentation
+        Labels, above 0 where there is tissue; the brain when left out.
+    bias
+        Multiplicative bias field; without it there is no ``inu_*``.
+    template
+        The template's tissue maps warped to the scan; without them there is no
+        ``tpm_overlap_*``.
+    voxel_mm
+        Edges of a voxel in mm.
+    """
+
+    raw: NDArray[Any]
+    corrected: NDArray[Any]
+    probabilities: Mapping[str, NDArray[Any]]
+    brain: Mask
+    head: NDArray[Any]
+    air: NDArray[Any]
+    artifacts: NDArray[Any]
+    voxel_mm: tuple[float, float, float]
+    rotation: NDArray[Any] | None = None
+    segmentation: NDArray[Any] | None = None
+    bias: NDArray[Any] | None = None
+    template: Mapping[str, NDArray[Any]] | None = None
+
+
+def measure_t1w(scan: Head) -> dict[str, float]:
+    """
+    Return all metrics of a T1w by MRIQC's names.
+
+    Parameters
+    ----------
+    scan
+        The scan and its masks.
+
+    Returns
+    -------
+    dict
+        NaN where a metric cannot be told.
+    """
+    corrected = np.maximum(np.nan_to_num(scan.corrected), 0)
+    tissues = summarize(corrected, {**scan.probabilities, "bg": scan.air})
+    return {
+        **_measure_tissues(corrected, tissues),
+        "fber": fber(corrected, scan.head, scan.rotation),
+        "efc": efc(corrected, scan.rotation),
+        "qi_1": qi_1(scan.air, scan.artifacts),
+        "qi_2": qi_2(scan.raw, (scan.air > 0) | (scan.artifacts > 0)),
+        **_named("icvs", icv_fractions(scan.probabilities)),
+        **_named("rpve", {name: rpve(scan.probabilities[name]) for name in TISSUES}),
+        **_named("fwhm", fwhm(scan.raw, scan.brain)),
+        **_measure_bias(scan),
+        **_measure_overlap(scan),
+        **describe_grid(scan.raw.shape, scan.voxel_mm),
+        **name_summaries(tissues),
+    }
+
+
+def measure_t2w(scan: Head) -> dict[str, float]:
+    """
+    Return all metrics of a T2w (or FLAIR) by MRIQC's names: those of a T1w.
+
+    Parameters
+    ----------
+    scan
+        The scan and its masks.
+    """
+    return measure_t1w(scan)
+
+
+def harmonize(
+    data: NDArray[Any], wm: NDArray[Any], *, least: float = 0.9
+) -> NDArray[Any]:
+    """
+    Return an image scaled so that the median of inner white matter is 1000.
 
     Parameters
     ----------
     data
-        Intensities, three dimensions, arbitrary units.
-    brain
-        Brain mask of the same shape, not empty.
-    affine
-        Shape (4, 4), index to scanner mm.
+        Corrected for bias, (x, y, z).
+    wm
+        Probability of white matter; inner is above `least`, eroded over faces and
+        edges, or not eroded when nothing is left.
     """
-    voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    tissues = segment_tissues(data, brain, voxel_mm)
-    # The scale of MRIQC: white matter at 1000, so that its rounding means the same.
-    scale = 1000 / max(
-        float(np.median(data[tissues.wm])) if tissues.wm.any() else 1, 1e-6
+    sure = wm >= least
+    inner = np.asarray(
+        _ndimage.binary_erosion(sure, _ndimage.generate_binary_structure(3, 2))
     )
-    scaled = (data * scale).astype(np.float32)
-    head = mask_whole_head(scaled) | brain
-    air = mask_air(head, brain, affine)
-    even = scaled / tissues.bias
-    csf, gm, wm = even[tissues.csf], even[tissues.gm], even[tissues.wm]
-    snrs = [snr(values) for values in (csf, gm, wm)]
-    volume_ml = float(brain.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000)
-    return (
-        Measure("snr_csf", snrs[0]),
-        Measure("snr_gm", snrs[1]),
-        Measure("snr_wm", snrs[2]),
-        Measure("snr_total", float(np.mean(snrs))),
-        Measure("snrd_wm", snr_dietrich(wm, scaled[air])),
-        Measure("cnr", cnr(wm, gm, scaled[air])),
-        Measure("cjv", cjv(wm, gm)),
-        Measure("fber", fber(scaled[head], scaled[air])),
-        Measure("efc", efc(scaled)),
-        Measure("wm2max", wm2max(scaled, tissues.wm)),
-        Measure("inu_range", inu_range(tissues.bias[brain])),
-        Measure("qi_1", qi_1(scaled, air)),
-        Measure("icv_ml", volume_ml, "ml"),
-        *_fractions(tissues, brain),
-    )
+    chosen = inner if inner.any() else sure
+    middle = float(np.median(data[chosen])) if chosen.any() else 0.0
+    return data * (1000.0 / middle) if middle > 0 else data
 
 
-def snr(values: Values) -> float:
-    """Return median / (std sqrt(n / (n - 1))); NaN for one value or no spread."""
-    if values.size < 2:
-        return float("nan")
-    spread = float(np.std(values, dtype=np.float64))
-    if spread == 0:
-        return float("nan")
-    return float(np.median(values)) / (
-        spread * np.sqrt(values.size / (values.size - 1))
-    )
+def describe_grid(
+    shape: tuple[int, ...], voxel_mm: tuple[float, ...], tr_s: float | None = None
+) -> dict[str, float]:
+    """Return ``size_*`` in voxels and ``spacing_*`` in mm (``spacing_tr`` in s)."""
+    sizes = dict(zip(("size_x", "size_y", "size_z", "size_t"), shape, strict=False))
+    names = ("spacing_x", "spacing_y", "spacing_z")
+    spacing: dict[str, float] = dict(zip(names, voxel_mm, strict=False))
+    if tr_s is not None:
+        spacing["spacing_tr"] = tr_s
+    return {name: float(value) for name, value in {**sizes, **spacing}.items()}
 
 
-def snr_dietrich(values: Values, air: Values) -> float:
-    """
-    Return signal against the noise of air, whose magnitude is Rayleigh distributed.
-
-    0.655 median / MAD of air; with a MAD of at most 1 its standard deviation, and
-    -1 when that is below 1e-3 (air that was set to zero).
-    """
-    if not values.size or not air.size:
-        return float("nan")
-    noise = mad(air)
-    if noise <= 1.0:
-        noise = float(np.std(air, dtype=np.float64))
-    if noise < 1e-3:
-        return -1.0
-    return DIETRICH * float(np.median(values)) / noise
+def _measure_tissues(
+    corrected: NDArray[Any], tissues: Mapping[str, Summary]
+) -> dict[str, float]:
+    gm, wm, air = (tissues[name] for name in ("gm", "wm", "bg"))
+    snrs = {name: snr(tissues[name]) for name in TISSUES}
+    snrds = {name: snr_dietrich(tissues[name], air) for name in TISSUES}
+    return {
+        **_named("snr", {**snrs, "total": float(np.mean(list(snrs.values())))}),
+        **_named("snrd", {**snrds, "total": float(np.mean(list(snrds.values())))}),
+        "cnr": cnr(wm, gm, air),
+        "cjv": cjv(wm, gm),
+        "wm2max": wm2max(corrected, wm),
+    }
 
 
-def cnr(wm: Values, gm: Values, air: Values) -> float:
-    """Return |median WM - median GM| / sqrt(sum of variances) (Magnotta 2006)."""
-    if not (wm.size and gm.size):
-        return float("nan")
-    variances = [np.var(part, dtype=np.float64) for part in (air, gm, wm) if part.size]
-    noise = float(np.sqrt(np.sum(variances)))
-    gap = abs(float(np.median(wm)) - float(np.median(gm)))
-    return gap / noise if noise > 0 else float("nan")
+def _measure_bias(scan: Head) -> dict[str, float]:
+    if scan.bias is None:
+        return {}
+    tissue = scan.brain if scan.segmentation is None else scan.segmentation > 0
+    inside = scan.bias[tissue]
+    return {"inu_range": inu_range(inside), "inu_med": inu_median(inside)}
 
 
-def cjv(wm: Values, gm: Values) -> float:
-    """Return (MAD WM + MAD GM) / |median WM - median GM| (Ganzetti et al. 2016)."""
-    if not (wm.size and gm.size):
-        return float("nan")
-    gap = abs(float(np.median(wm)) - float(np.median(gm)))
-    return (mad(wm) + mad(gm)) / gap if gap > 0 else float("nan")
+def _measure_overlap(scan: Head) -> dict[str, float]:
+    if scan.template is None:
+        return {}
+    return {
+        f"tpm_overlap_{name}": tpm_overlap(
+            scan.probabilities[name], scan.template[name]
+        )
+        for name in TISSUES
+    }
 
 
-def fber(foreground: Values, air: Values) -> float:
-    """Return median energy of the head over that of air; -1 when air is exactly 0."""
-    if not (foreground.size and air.size):
-        return float("nan")
-    behind = float(np.median(air.astype(np.float64) ** 2))
-    if behind < 1e-6:
-        return -1.0
-    return float(np.median(foreground.astype(np.float64) ** 2)) / behind
-
-
-def efc(data: Volume) -> float:
-    """
-    Return the entropy focus criterion, 0 (one bright voxel) to 1 (all alike).
-
-    Atkinson et al. 1997, IEEE TMI 16:903. NaN for an image of zeros.
-    """
-    values = np.maximum(data.ravel(), 0).astype(np.float64)
-    norm = float(np.sqrt(np.sum(values**2)))
-    if norm == 0:
-        return float("nan")
-    count = values.size
-    most = count / np.sqrt(count) * np.log(1 / np.sqrt(count))
-    share = values / norm
-    return float(np.sum(share * np.log(share + 1e-16)) / most)
-
-
-def wm2max(data: Volume, wm: Mask) -> float:
-    """Return the median of white matter over the 99.95 percentile of the image."""
-    if not wm.any():
-        return float("nan")
-    return float(np.median(data[wm])) / float(np.percentile(data, 99.95))
-
-
-def inu_range(bias: Values) -> float:
-    """Return the distance of the 5 and 95 percentiles of the bias field."""
-    low, high = np.percentile(bias, [5, 95])
-    return float(abs(high - low))
-
-
-def qi_1(data: Volume, air: Mask) -> float:
-    """
-    Return the share of air voxels that hold artefact (Mortamet et al. 2009).
-
-    Brighter than 10 MAD above the median, in parts thicker than one voxel.
-    """
-    if not air.any():
-        return float("nan")
-    noise = data[air]
-    bright = air & (data > np.median(noise) + 10 * max(mad(noise), 1e-6))
-    return float(open_mask(bright).sum() / air.sum())
-
-
-def mad(values: Values) -> float:
-    """Return the median absolute deviation / 0.6745: the std of a Gaussian."""
-    if not values.size:
-        return float("nan")
-    return float(np.median(np.abs(values - np.median(values)))) / 0.6745
-
-
-def _fractions(tissues: Tissues, brain: Mask) -> tuple[Measure, ...]:
-    total = max(int(brain.sum()), 1)
-    return tuple(
-        Measure(f"{name}_fraction", float(mask.sum() / total))
-        for name, mask in (("csf", tissues.csf), ("gm", tissues.gm), ("wm", tissues.wm))
-    )
+def _named(prefix: str, values: Mapping[str, float]) -> dict[str, float]:
+    return {f"{prefix}_{name}": value for name, value in values.items()}

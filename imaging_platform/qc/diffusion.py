@@ -1,223 +1,381 @@
-"""Quality metrics of a diffusion-weighted series."""
+"""
+All image quality metrics of a diffusion-weighted series.
+
+Names and definitions are those of MRIQC 24.0, as its code has them, but for two that
+are as documented: ``ndc`` compares images (the code compares two voxels over the
+volumes), and shell 1 of ``snr_cc_*`` is the first one above b = 0.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging_platform.qc.arrays import Volume
-from imaging_platform.qc.metric import Measure
+from imaging_platform.qc.bold import measure_displacement
+from imaging_platform.qc.contrast import efc, fber
+from imaging_platform.qc.diffusion_noise import pca_sigma, piesno_sigma
+from imaging_platform.qc.summary import dot, mad, name_summaries, summarize
+from imaging_platform.qc.weighting import B0_LIMIT, find_shells
 from imaging_platform.voxels.masks import Mask
 
-B0_LIMIT = 50.0
-"""b-values up to this many s/mm2 count as b = 0."""
+MOST_SHELLS = 11
+"""With more b-values (rounded to 100) the series is diffusion spectrum imaging."""
 
-SHELL_GAP = 100.0
-"""b-values (s/mm2) closer than this belong to one shell."""
+SPIKE_Z = 3.0
+"""Standard deviations above the mean of its shell that make a voxel a spike."""
 
-DROPOUT_SHARE = 0.75
-"""A slice below this share of its usual signal in the shell lost signal."""
+SPIKY_SHARE = 0.05
+"""Share of spikes in a line of voxels that makes it count in ``spikes_slice_*``."""
+
+LEAST_CALLOSUM = 5
 
 
-def measure_gradients(
-    b_values: NDArray[np.float64], vectors: NDArray[np.float64]
-) -> tuple[Measure, ...]:
+@dataclass(frozen=True, eq=False)
+class Shell:
     """
-    Return counts over the table of gradients.
+    Volumes of one b-value.
+
+    Parameters
+    ----------
+    b_value
+        s/mm2, rounded to 100; 0 for b = 0.
+    volumes
+        Their indices, ascending.
+    """
+
+    b_value: float
+    volumes: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionScan:
+    """
+    A diffusion-weighted series with what was found in it, all on one grid.
+
+    Parameters
+    ----------
+    series
+        As acquired, (x, y, z, t).
+    b_values, vectors
+        Shapes (t,) in s/mm2 and (t, 3), unit length or zero, in voxel axes.
+    brain
+        Mask or probability of the brain, (x, y, z).
+    wm, callosum
+        Masks of white matter and corpus callosum (`segment_callosum`).
+    fa
+        Fractional anisotropy as fitted, NaN where the fit failed.
+    realigned
+        The series after realignment; `series` when left out.
+    fd_mm
+        Framewise displacement; without it there is no ``fd_*``.
+    turns_rad
+        Angle by which realignment turned each vector; without it no ``bdiffs_*``.
+    """
+
+    series: NDArray[Any]
+    b_values: NDArray[np.float64]
+    vectors: NDArray[np.float64]
+    brain: NDArray[Any]
+    wm: Mask
+    callosum: Mask
+    fa: NDArray[Any]
+    realigned: NDArray[Any] | None = None
+    fd_mm: NDArray[np.float64] | None = None
+    turns_rad: NDArray[np.float64] | None = None
+
+
+def measure_dwi(scan: DiffusionScan) -> dict[str, float]:
+    """
+    Return all metrics of a diffusion-weighted series by MRIQC's names.
+
+    Parameters
+    ----------
+    scan
+        The series, its table of gradients and its masks.
+
+    Returns
+    -------
+    dict
+        NaN where a metric cannot be told. ``efc_shell01`` and ``fber_shell01`` are
+        those of b = 0, as in MRIQC.
+    """
+    series = scan.series.astype(np.float32, copy=False)
+    realigned = series if scan.realigned is None else scan.realigned
+    inside = np.asarray(scan.brain > 0.5)
+    shells = group_shells(scan.b_values)
+    b0 = average_b0(realigned, shells[0].volumes)
+    brain = np.round(scan.brain.astype(np.float64), 3)
+    summaries = summarize(b0, {"bg": 1 - brain, "fg": brain, "wm": scan.wm})
+    parts = [realigned[..., shell.volumes] for shell in shells]
+    measured = {
+        **callosum_snr(
+            b0, parts[1:], [scan.vectors[s.volumes] for s in shells[1:]], scan.callosum
+        ),
+        "fa_degenerate": fa_degenerate_ppm(scan.fa, inside),
+        "fa_nans": fa_nan_ppm(scan.fa, inside),
+        "ndc": neighbour_correlation(series[inside], scan.b_values, scan.vectors),
+        "sigma_cc": sigma_callosum(b0, scan.callosum),
+        "sigma_pca": pca_sigma(realigned, inside),
+        "sigma_piesno": piesno_sigma(series),
+        **spikes_ppm(mask_spikes(series, inside, shells)),
+        **name_summaries(summaries),
+    }
+    for number, part in enumerate(parts, start=1):
+        measured[f"efc_shell{number:02d}"] = efc(part)
+        measured[f"fber_shell{number:02d}"] = fber(part, brain >= 1)
+    if scan.fd_mm is not None:
+        measured.update(measure_displacement(scan.fd_mm))
+    if scan.turns_rad is not None:
+        measured.update(measure_turns(scan.turns_rad))
+    return measured
+
+
+def group_shells(b_values: NDArray[np.float64]) -> list[Shell]:
+    """
+    Return the shells of a series; b = 0 (up to 50 s/mm2) comes first, even if empty.
+
+    b-values are rounded to 100; more than `MOST_SHELLS` are joined where they lie
+    closer than the gap of `find_shells` (MRIQC clusters them at random).
 
     Parameters
     ----------
     b_values
         Shape (t,), s/mm2.
-    vectors
-        Shape (t, 3), unit length or zero.
     """
+    rounded = np.round(b_values, -2)
     weighted = b_values > B0_LIMIT
-    reason = "" if weighted.any() else all_zero_reason()
-    return (
-        Measure("n_b0", float((~weighted).sum())),
-        Measure("n_shells", float(len(find_shells(b_values)))),
-        Measure("n_directions", float(count_axes(vectors[weighted])), reason=reason),
-    )
+    levels = np.unique(rounded[weighted])
+    if levels.size > MOST_SHELLS:
+        levels = np.array([level for level, _ in find_shells(b_values)])
+        nearest = np.argmin(np.abs(b_values[:, None] - levels), axis=1)
+        rounded = levels[nearest]
+    found = [Shell(0.0, np.flatnonzero(~weighted))]
+    for level in levels:
+        volumes = np.flatnonzero(weighted & (rounded == level))
+        found.append(Shell(float(level), volumes))
+    return found
 
 
-def all_zero_reason() -> str:
-    """Return what it means that no b-value is above 0."""
-    return (
-        "all b-values are 0: gradients were not recorded, or the private elements "
-        "that held them were removed"
-    )
+def average_b0(series: NDArray[Any], volumes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the mean of the volumes without weighting; below 0 counts as 0."""
+    if not volumes.size:
+        return np.zeros(series.shape[:3])
+    mean = series[..., volumes].mean(axis=3, dtype=np.float64)
+    return np.maximum(np.round(np.nan_to_num(mean), 3), 0)
 
 
-def measure_weighted_series(
-    series: NDArray[np.float32],
-    mask: Mask,
-    b_values: NDArray[np.float64],
-    vectors: NDArray[np.float64],
-) -> tuple[Measure, ...]:
+def callosum_snr(
+    b0: NDArray[Any],
+    shells: Sequence[NDArray[Any]],
+    vectors: Sequence[NDArray[np.float64]],
+    callosum: Mask,
+) -> dict[str, float]:
     """
-    Return the metrics that compare volumes of a diffusion series.
+    Return the signal-to-noise ratios of the corpus callosum.
 
-    Parameters
-    ----------
-    series
-        Shape (x, y, z, t).
-    mask
-        Brain, shape (x, y, z), not empty.
-    b_values, vectors
-        As in `measure_gradients`.
-    """
-    b0 = series[mask][:, b_values <= B0_LIMIT]
-    return (
-        Measure("snr_b0", repeat_snr(b0)),
-        Measure("ndc", neighbour_correlation(series[mask], b_values, vectors)),
-        Measure("slice_dropout_percent", dropout_percent(series, mask, b_values), "%"),
-        Measure("spikes_ppm", spikes_ppm(series, mask, b_values), "ppm"),
-    )
-
-
-def measure_tensor(fa: Volume, md: Volume, mask: Mask) -> tuple[Measure, ...]:
-    """
-    Return the metrics of the tensor maps.
-
-    Parameters
-    ----------
-    fa
-        Fractional anisotropy, 0 to 1.
-    md
-        Mean diffusivity, mm2/s.
-    mask
-        Brain, not empty; all of one shape.
-    """
-    inside, diffusivity = fa[mask], md[mask]
-    white = inside[(inside > 0.25) & (diffusivity < 1.2e-3)]
-    strange = ~np.isfinite(inside) | (inside >= 0.999) | (inside < 0)
-    return (
-        Measure("fa_median", float(np.median(inside))),
-        Measure(
-            "fa_wm_median", float(np.median(white)) if white.size else float("nan")
-        ),
-        Measure("fa_degenerate_ppm", float(1e6 * strange.mean()), "ppm"),
-        Measure("md_median", float(np.median(diffusivity)), "mm2/s"),
-    )
-
-
-def find_shells(b_values: NDArray[np.float64]) -> tuple[tuple[float, int], ...]:
-    """Return (mean b-value, volumes) of each shell above b = 0, ascending."""
-    weighted = np.sort(b_values[b_values > B0_LIMIT])
-    if not weighted.size:
-        return ()
-    groups = np.split(weighted, np.nonzero(np.diff(weighted) > SHELL_GAP)[0] + 1)
-    return tuple((float(group.mean()), len(group)) for group in groups)
-
-
-def count_axes(vectors: NDArray[np.float64]) -> int:
-    """Return how many different axes some unit vectors have; opposite ones are one."""
-    found: list[NDArray[np.float64]] = []
-    for vector in vectors[np.linalg.norm(vectors, axis=1) > 0.5]:
-        if all(abs(float(vector @ other)) < 0.9995 for other in found):
-            found.append(vector)
-    return len(found)
-
-
-def repeat_snr(b0: NDArray[np.floating]) -> float:
-    """
-    Return the median over voxels of mean / standard deviation over repeated b = 0.
+    Noise is the MAD of b = 0 there. The worst case is the volume whose vector is
+    closest to +x (along the fibres), the best the mean of those closest to +y and +z
+    (Descoteaux et al. 2011, Med Image Anal 15:603; MRIQC's ``cc_snr``).
 
     Parameters
     ----------
     b0
-        Shape (voxels, repeats); NaN for fewer than 3 repeats.
+        Mean of b = 0, (x, y, z).
+    shells
+        Volumes of each shell above b = 0, (x, y, z, n).
+    vectors
+        Theirs, (n, 3).
+    callosum
+        Mask, (x, y, z).
+
+    Returns
+    -------
+    dict
+        ``snr_cc_shell0``, ``snr_cc_shell1_worst``, ``snr_cc_shell1_best`` and so on,
+        rounded to 2 decimals; 0 for a mask of less than 5 voxels.
     """
-    if b0.shape[1] < 3:
+    names = [f"snr_cc_shell{number}" for number in range(1, len(shells) + 1)]
+    noise = sigma_callosum(b0, callosum)
+    if not noise > 0:
+        empty = ["snr_cc_shell0"]
+        empty += [f"{name}_{case}" for name in names for case in ("best", "worst")]
+        return dict.fromkeys(empty, 0.0)
+    found = {"snr_cc_shell0": round(float(b0[callosum].mean()) / noise, 2)}
+    for name, shell, directions in zip(names, shells, vectors, strict=True):
+        along, across, up = (
+            float(shell[..., _closest(directions, axis)][callosum].mean())
+            for axis in np.eye(3)
+        )
+        found[f"{name}_worst"] = round(along / noise, 2)
+        found[f"{name}_best"] = round((across + up) / 2 / noise, 2)
+    return found
+
+
+def sigma_callosum(b0: NDArray[Any], callosum: Mask) -> float:
+    """Return the MAD of b = 0 in the corpus callosum; 0 for less than 5 voxels."""
+    values = b0[callosum]
+    return round(mad(values), 4) if values.size >= LEAST_CALLOSUM else 0.0
+
+
+def fa_nan_ppm(fa: NDArray[Any], brain: Mask) -> float:
+    """Return how many voxels of the brain in a million have no FA."""
+    inside = fa[brain]
+    return round(1e6 * float(np.isnan(inside).mean()), 2) if inside.size else np.nan
+
+
+def fa_degenerate_ppm(fa: NDArray[Any], brain: Mask) -> float:
+    """Return how many voxels of the brain in a million have an FA beyond 0 to 1."""
+    inside = np.round(np.nan_to_num(fa[brain], nan=0.0), 3)
+    if not inside.size:
         return float("nan")
-    spread = b0.std(axis=1, ddof=1)
-    moving = spread > 0
-    if not moving.any():
-        return float("nan")
-    return float(np.median(b0.mean(axis=1)[moving] / spread[moving]))
+    return round(1e6 * float(((inside < 0) | (inside > 1)).mean()), 2)
+
+
+def find_neighbours(
+    b_values: NDArray[np.float64], vectors: NDArray[np.float64]
+) -> list[tuple[int, int]]:
+    """
+    Return each weighted volume with its nearest other one in q-space.
+
+    Parameters
+    ----------
+    b_values, vectors
+        Shapes (t,) in s/mm2 and (t, 3); opposite directions are alike.
+
+    Returns
+    -------
+    list
+        Pairs of indices; empty for fewer than two weighted volumes.
+    """
+    volumes = np.flatnonzero(b_values > B0_LIMIT)
+    if volumes.size < 2:
+        return []
+    place = vectors[volumes] * np.sqrt(b_values[volumes])[:, None]
+    squares = np.sum(place**2, axis=1)
+    apart = squares[:, None] + squares - 2 * np.abs(place @ place.T)
+    np.fill_diagonal(apart, np.inf)
+    nearest = volumes[np.argmin(np.round(apart, 9), axis=1)]
+    return [(int(a), int(b)) for a, b in zip(volumes, nearest, strict=True)]
 
 
 def neighbour_correlation(
-    signal: NDArray[np.floating],
+    signal: NDArray[Any],
     b_values: NDArray[np.float64],
     vectors: NDArray[np.float64],
 ) -> float:
     """
     Return the mean correlation of each weighted volume with its nearest in q-space.
 
-    Neighbouring DWI correlation (Yeh et al. 2019, NeuroImage 202:116131).
+    Neighbouring DWI correlation (Yeh et al. 2019, NeuroImage 202:116131), as in dipy.
+    MRIQC 24.0 takes rows of `signal` for volumes and so compares single voxels.
 
     Parameters
     ----------
     signal
-        Shape (voxels, t).
+        Voxels of the brain, shape (voxels, t).
     b_values, vectors
         Shapes (t,) and (t, 3).
 
     Returns
     -------
     float
-        -1 to 1; NaN for fewer than two weighted volumes.
+        -1 to 1, rounded to 4 decimals; NaN for fewer than two weighted volumes. A
+        volume without contrast correlates 0.
     """
-    chosen = np.nonzero((b_values > B0_LIMIT) & (np.linalg.norm(vectors, axis=1) > 0.5))
-    volumes = chosen[0]
-    if volumes.size < 2:
+    pairs = find_neighbours(b_values, vectors)
+    if not pairs or not signal.size:
         return float("nan")
-    place = vectors[volumes] * np.sqrt(b_values[volumes])[:, None]
-    apart = np.minimum(
-        np.linalg.norm(place[:, None] - place, axis=2),
-        np.linalg.norm(place[:, None] + place, axis=2),
-    )
-    np.fill_diagonal(apart, np.inf)
-    alike = np.corrcoef(signal[:, volumes].T)
-    nearest = alike[np.arange(volumes.size), np.argmin(apart, axis=1)]
-    return float(np.mean(np.nan_to_num(nearest)))
+    centred = signal.astype(np.float64).T
+    centred -= centred.mean(axis=1, keepdims=True)
+    sizes = np.sqrt(np.einsum("ij,ij->i", centred, centred))
+    found = [
+        dot(centred[a], centred[b]) / max(sizes[a] * sizes[b], 1e-300) for a, b in pairs
+    ]
+    return round(float(np.mean(found)), 4)
 
 
-def dropout_percent(
-    series: NDArray[np.float32], mask: Mask, b_values: NDArray[np.float64]
-) -> float:
+def mask_spikes(series: NDArray[Any], brain: Mask, shells: Sequence[Shell]) -> Mask:
     """
-    Return the percentage of slices of weighted volumes that lost signal.
+    Return which voxels are far brighter than their shell's brain.
 
-    The mean of a slice over that of its volume, against the median of this ratio
-    over the shell, below `DROPOUT_SHARE`. Slices with less than 50 brain voxels
-    are not counted; a shell needs 4 volumes.
+    Above mean + `SPIKE_Z` standard deviations of the brain over the shell.
+
+    Parameters
+    ----------
+    series
+        As acquired, (x, y, z, t).
+    brain
+        (x, y, z).
+    shells
+        As `group_shells` returns them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (x, y, z, t).
     """
-    sizes = mask.sum(axis=(0, 1))
-    slices = np.nonzero(sizes >= 50)[0]
-    lost = total = 0
-    for level, _ in find_shells(b_values):
-        volumes = np.nonzero(np.abs(b_values - level) <= SHELL_GAP)[0]
-        if volumes.size < 4 or not slices.size:
-            continue
-        means = np.stack(
-            [series[:, :, k][mask[:, :, k]][:, volumes].mean(axis=0) for k in slices]
-        )
-        share = means / np.maximum(np.median(means, axis=0), 1e-9)
-        usual = np.median(share, axis=1, keepdims=True)
-        lost += int((share < DROPOUT_SHARE * usual).sum())
-        total += share.size
-    return 100 * lost / total if total else float("nan")
+    signal = series[brain]
+    limits = np.full(series.shape[3], np.inf, dtype=np.result_type(series, np.float32))
+    for shell in shells:
+        values = signal[:, shell.volumes].astype(np.float64)
+        if values.size:
+            limits[shell.volumes] = SPIKE_Z * values.std() + values.mean()
+    return np.asarray(series > limits)
 
 
-def spikes_ppm(
-    series: NDArray[np.float32], mask: Mask, b_values: NDArray[np.float64]
-) -> float:
+def spikes_ppm(spikes: Mask) -> dict[str, float]:
     """
-    Return how many voxels in a million are far brighter than ever in their shell.
+    Return how many voxels, and lines of voxels along each axis, in a million spike.
 
-    More than 6 robust standard deviations above the voxel's median over a shell of
-    at least 6 volumes; NaN without such a shell.
+    A line counts when more than `SPIKY_SHARE` of it spikes.
+
+    Parameters
+    ----------
+    spikes
+        Shape (x, y, z, t), as `mask_spikes` returns it.
+
+    Returns
+    -------
+    dict
+        ``spikes_global`` and ``spikes_slice_i``, ``_j``, ``_k``, in ppm, rounded to
+        2 decimals.
     """
-    spikes = total = 0
-    for level, count in find_shells(b_values):
-        if count < 6:
-            continue
-        signal = series[mask][:, np.abs(b_values - level) <= SHELL_GAP]
-        distance = signal - np.median(signal, axis=1, keepdims=True)
-        spread = np.median(np.abs(distance)) / 0.6745
-        spikes += int((distance > 6 * max(float(spread), 1e-9)).sum())
-        total += signal.size
-    return 1e6 * spikes / total if total else float("nan")
+    found = {"spikes_global": round(1e6 * float(spikes.mean()), 2)}
+    for axis, name in enumerate("ijk"):
+        spiky = np.count_nonzero(spikes, axis=axis) / spikes.shape[axis] > SPIKY_SHARE
+        found[f"spikes_slice_{name}"] = round(1e6 * float(spiky.mean()), 2)
+    return found
+
+
+def measure_turns(turns_rad: NDArray[np.float64]) -> dict[str, float]:
+    """
+    Return by how much realignment turned the vectors, in radians.
+
+    Parameters
+    ----------
+    turns_rad
+        One a volume, radians; up to 1e-4 (b = 0 and the reference) is left out.
+
+    Returns
+    -------
+    dict
+        ``bdiffs_mean``, ``_median``, ``_max``, ``_min``, rounded to 4 decimals; NaN
+        when nothing turned.
+    """
+    turned = turns_rad[turns_rad > 1e-4]
+    names = ("mean", "median", "max", "min")
+    if not turned.size:
+        return {f"bdiffs_{name}": float("nan") for name in names}
+    values = (turned.mean(), np.median(turned), turned.max(), turned.min())
+    return {
+        f"bdiffs_{name}": round(float(value), 4)
+        for name, value in zip(names, values, strict=True)
+    }
+
+
+def _closest(vectors: NDArray[np.float64], axis: NDArray[np.float64]) -> int:
+    return int(np.argmin(np.sum((vectors - axis) ** 2, axis=1)))

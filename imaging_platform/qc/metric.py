@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from imaging_platform.qc.definitions import define
 from imaging_platform.qc.settings import Limit, QualitySettings
 
 VERDICTS = ("none", "pass", "look", "fail")
@@ -33,6 +34,14 @@ class Measure:
     value: float
     unit: str = ""
     reason: str = ""
+
+
+def with_units(values: Mapping[str, float]) -> tuple[Measure, ...]:
+    """Return named numbers as measures, in order of their names."""
+    return tuple(
+        Measure(name, float(value), define(name).unit)
+        for name, value in sorted(values.items())
+    )
 
 
 @dataclass(frozen=True)

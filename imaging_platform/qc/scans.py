@@ -43,6 +43,11 @@ def scan_name(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
+def scan_suffix(path: Path) -> str:
+    """Return the suffix of a BIDS file, such as ``T1w``."""
+    return scan_name(path).rsplit("_", 1)[-1]
+
+
 def find_derived(
     session: Path | None, scan: Path, desc: str, suffix: str, extension: str = ".nii.gz"
 ) -> Path | None:
@@ -62,6 +67,15 @@ def find_derived(
         return None
     stem = scan_name(scan).rsplit("_", 1)[0].replace("_part-mag", "")
     path = session / scan.parent.name / f"{stem}_desc-{desc}_{suffix}{extension}"
+    return path if path.is_file() else None
+
+
+def find_labelled(session: Path | None, scan: Path, label: str) -> Path | None:
+    """Return the map of one tissue (``GM``, ``WM``, ``CSF``) of a scan, or None."""
+    if session is None:
+        return None
+    stem = scan_name(scan).rsplit("_", 1)[0].replace("_part-mag", "")
+    path = session / scan.parent.name / f"{stem}_label-{label}_probseg.nii.gz"
     return path if path.is_file() else None
 
 
@@ -90,6 +104,12 @@ def read_volumes(path: Path) -> Volumes:
         raise _unreadable(path)
     values = np.nan_to_num(data.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     return Volumes(values, affine)
+
+
+def voxel_edges_mm(image: Volumes) -> tuple[float, float, float]:
+    """Return the edges of a voxel in mm."""
+    x, y, z = (float(edge) for edge in np.linalg.norm(image.affine[:3, :3], axis=0))
+    return x, y, z
 
 
 def count_volumes(path: Path) -> int:

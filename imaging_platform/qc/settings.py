@@ -42,6 +42,57 @@ class Limit(Section):
         return self
 
 
+class CohortSettings(Section):
+    """
+    When a value stands out among the sessions of the study.
+
+    Values of one metric and kind of scan are compared by robust z: the distance from
+    the median in units of 1.4826 median absolute deviations.
+    """
+
+    sessions: int = Field(
+        default=8,
+        ge=4,
+        description="Fewer sessions than this are not compared: their spread is "
+        "not known.",
+    )
+    look_z: float = Field(
+        default=3.5,
+        gt=0,
+        description="Beyond this robust z, on the metric's worse side, a person "
+        "looks at the scan (Iglewicz and Hoaglin 1993).",
+    )
+    fail_z: float | None = Field(
+        default=None, description="Beyond this robust z the scan fails; never if null."
+    )
+    metrics: tuple[str, ...] = Field(
+        default=(
+            "cjv",
+            "cnr",
+            "efc",
+            "fber",
+            "icv_ml",
+            "inu_range",
+            "qi_1",
+            "qi_2",
+            "snr_total",
+            "aor",
+            "aqi",
+            "dvars_std",
+            "fd_mean",
+            "gcor",
+            "gsr",
+            "tsnr",
+            "ndc",
+            "sigma_piesno",
+            "slice_dropout_percent",
+            "fa_wm_median",
+        ),
+        description="Names of the metrics that are compared, as shell patterns; "
+        "many more find an outlier in everybody.",
+    )
+
+
 def _above(look: float | None, fail: float | None, reason: str) -> Limit:
     return Limit(worse="above", look=look, fail=fail, reason=reason)
 
@@ -67,7 +118,7 @@ class QualitySettings(Section):
         default=_above(5.0, None, "a jump larger than a voxel and a half"),
         description="Greatest framewise displacement, mm.",
     )
-    fd_percent: Limit = Field(
+    fd_perc: Limit = Field(
         default=_above(30.0, 60.0, "too few quiet volumes stay after scrubbing"),
         description="Volumes with more than 0.2 mm framewise displacement, percent.",
     )
@@ -87,7 +138,7 @@ class QualitySettings(Section):
         default=_above(0.05, None, "volumes with many outliers"),
         description="Mean share of outlier voxels in a volume, 0 to 1.",
     )
-    dummy_scans: Limit = Field(
+    dummy_trs: Limit = Field(
         default=_above(3, None, "the signal starts before its steady state"),
         description="Leading volumes before the steady state, count.",
     )

@@ -1,4 +1,4 @@
-"""A simple three-tissue segmentation of a T1-weighted brain, with its bias field."""
+"""A simple three-tissue segmentation of a brain by intensity, with its bias field."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from imaging_platform.qc.arrays import Volume, smooth, zoom_to
 from imaging_platform.voxels.masks import (
     Mask,
-    dilate,
     fill,
     largest_part,
     open_mask,
@@ -19,6 +18,10 @@ from imaging_platform.voxels.masks import (
 
 BIAS_SMOOTHING_MM = 20.0
 """Gaussian standard deviation: the bias field is smoother than any structure."""
+
+FACE_HEIGHT = 0.38
+"""Height of the nasion in the brain: 14 mm below the commissures, in a brain that
+reaches from 72 mm below to 80 mm above them."""
 
 ROUNDS = 4
 """Segmentation and bias field in turn; a fifth changes CJV by less than 0.002."""
@@ -43,8 +46,16 @@ class Tissues:
     bias: Volume
 
 
+T1W_ORDER = ("csf", "gm", "wm")
+ORDERS = {"T2w": ("wm", "gm", "csf"), "FLAIR": ("csf", "wm", "gm")}
+"""Tissues from dark to bright by suffix; all others are as a T1w."""
+
+
 def segment_tissues(
-    data: Volume, brain: Mask, voxel_mm: NDArray[np.float64]
+    data: Volume,
+    brain: Mask,
+    voxel_mm: NDArray[np.float64],
+    order: tuple[str, str, str] = T1W_ORDER,
 ) -> Tissues:
     """
     Split a brain into three tissues by intensity, correcting a smooth bias field.
@@ -55,12 +66,15 @@ def segment_tissues(
     Parameters
     ----------
     data
-        T1-weighted intensities, three dimensions, arbitrary units.
+        Intensities, three dimensions, arbitrary units.
     brain
         Mask of the same shape with at least 100 voxels.
     voxel_mm
         Edges of the voxels in mm.
+    order
+        ``csf``, ``gm`` and ``wm`` from dark to bright.
     """
+    fluid = 1 + order.index("csf")
     bias = np.ones(data.shape, dtype=np.float32)
     labels = np.zeros(data.shape, dtype=np.uint8)
     for step in range(ROUNDS):
@@ -69,8 +83,9 @@ def segment_tissues(
         kinds = 1 + (corrected > cuts[0]).astype(np.uint8) + (corrected > cuts[1])
         labels[brain] = kinds
         if step < ROUNDS - 1:
-            bias = estimate_bias(data, labels, means, voxel_mm)
-    return Tissues(labels == 1, labels == 2, labels == 3, bias)
+            bias = estimate_bias(data, labels, means, voxel_mm, fluid)
+    masks = {name: labels == kind for kind, name in enumerate(order, start=1)}
+    return Tissues(**masks, bias=bias)
 
 
 def fit_three_classes(
@@ -114,6 +129,7 @@ def estimate_bias(
     labels: NDArray[np.uint8],
     means: NDArray[np.float64],
     voxel_mm: NDArray[np.float64],
+    fluid: int = 1,
 ) -> Volume:
     """
     Return the smooth ratio of signal to the mean of its class (grey and white only).
@@ -123,16 +139,18 @@ def estimate_bias(
     data
         Intensities, three dimensions.
     labels
-        0 outside, 1 fluid, 2 grey, 3 white matter.
+        0 outside, 1 to 3 from dark to bright.
     means
         The three class means.
     voxel_mm
         Edges of the voxels in mm.
+    fluid
+        The label that is left out.
     """
     step = tuple(max(1, round(4 / float(edge))) for edge in voxel_mm)
     coarse = tuple(slice(None, None, s) for s in step)
     kinds = labels[coarse]
-    used = (kinds >= 2).astype(np.float32)
+    used = ((kinds > 0) & (kinds != fluid)).astype(np.float32)
     expected = np.concatenate([[1.0], np.maximum(means, 1e-6)])[kinds]
     ratio = used * data[coarse] / expected
     sigma = BIAS_SMOOTHING_MM / (np.asarray(step) * voxel_mm)
@@ -149,12 +167,12 @@ def mask_whole_head(data: Volume) -> Mask:
     return fill(largest_part(open_mask(bright)))
 
 
-def mask_air(head: Mask, brain: Mask, affine: NDArray[np.float64]) -> Mask:
+def mask_hat(head: Mask, brain: Mask, affine: NDArray[np.float64]) -> Mask:
     """
-    Return the air around the upper head: the background of noise measures.
+    Return the air above the face: where noise and artefact are measured.
 
-    Two voxels away from the head and not below the lowest brain voxel, where neck,
-    face and wrapped-around signal disturb.
+    Above the plane at `FACE_HEIGHT` of the brain's height, close to that through
+    nasion and occiput (Mortamet et al. 2009; MRIQC finds it by a template).
 
     Parameters
     ----------
@@ -164,8 +182,9 @@ def mask_air(head: Mask, brain: Mask, affine: NDArray[np.float64]) -> Mask:
         Shape (4, 4), index to scanner mm.
     """
     height = _heights(head.shape, affine)
-    floor = float(height[brain].min()) if brain.any() else float(height.min())
-    return ~dilate(head, 2) & (height > floor)
+    inside = height[brain] if brain.any() else height.ravel()
+    low, high = float(inside.min()), float(inside.max())
+    return ~head & (height > low + FACE_HEIGHT * (high - low))
 
 
 def _heights(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from imaging_platform.catalog.tables import without_session
 from imaging_platform.model.errors import MissingInput
 from imaging_platform.reporting.markup import Html, escape
 
@@ -178,19 +179,6 @@ def rank_of(measure: Measure, key: str) -> int:
         return 50
     lower = sum((v < own) + 0.5 * (v == own) for v in others)
     return round(100 * lower / len(others))
-
-
-def without_session(scan: str) -> str:
-    """
-    Return a scan's name without subject, session and extension.
-
-    Examples
-    --------
-    >>> without_session("sub-01_ses-2_task-rest_bold.nii.gz")
-    'task-rest_bold'
-    """
-    parts = Path(scan).name.split(".")[0].split("_")
-    return "_".join(p for p in parts if not p.startswith(("sub-", "ses-")))
 
 
 def short_key(session_key: str) -> str:

@@ -5,14 +5,13 @@ from typing import cast
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
-from imaging_platform.model.layout import PIPELINES
 from imaging_platform.provenance.record import EXISTING_DATASET
 from imaging_platform.resources.zones import PublishedZone
 
 INTERVAL_S = 30
 MOST_EVENTS_A_TICK = 200
-AFTER_BIDS = (*PIPELINES, "session_quality", "session_report")
-"""What an imported session still needs."""
+AFTER_DERIVATIVES = ("session_quality", "session_report")
+"""What an imported session still needs once it has its derivatives."""
 
 
 def make_imports_sensor(scope: Scope) -> dg.SensorDefinition:
@@ -61,7 +60,9 @@ def request_imported(
         dg.RunRequest(
             run_key=imported_run_key(scope, record.partition_key or "", version),
             partition_key=record.partition_key,
-            asset_selection=[scope.key(name) for name in AFTER_BIDS],
+            asset_selection=[
+                scope.key(name) for name in (*scope.study.pipelines, *AFTER_DERIVATIVES)
+            ],
         )
         for record in page.records
         if (version := _imported_version(record))

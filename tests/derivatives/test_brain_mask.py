@@ -5,17 +5,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from imaging_platform.derivatives.ants_images import from_ants, to_ants
 from imaging_platform.derivatives.brain_mask import (
     TRANSFORM_KEY,
     refine_rim,
     why_unusable,
     write_brain_mask,
 )
-from imaging_platform.derivatives.defaced_t1w import find_face, write_defaced_t1w
+from imaging_platform.derivatives.defaced_t1w import write_defaced_t1w
+from imaging_platform.derivatives.faces import find_face
 from imaging_platform.derivatives.head_registration import (
     RegisteredHead,
-    _from_ants,
-    _to_ants,
     resample_upright,
 )
 from imaging_platform.derivatives.images import Image, read_image, write_image
@@ -83,7 +83,7 @@ def masked(tmp_path_factory):
     session = root / "raw" / "sub-01" / "ses-a"
     brain = write_t1w(session)
     folders = {}
-    for name in ("brain_mask", "defaced_t1w"):
+    for name in ("brain_mask", "defaced_t1w", "tissues"):
         folders[name] = root / name / "sub-01" / "ses-a"
         folders[name].mkdir(parents=True)
     labels = {"subject": "01", "session": "a", "bids_session": session}
@@ -97,6 +97,14 @@ def masked(tmp_path_factory):
             **labels,
             "brain_mask_session": folders["brain_mask"],
             "target": folders["defaced_t1w"],
+        },
+    )
+    call_isolated(
+        "imaging_platform.derivatives.tissues:write_tissues",
+        {
+            **labels,
+            "brain_mask_session": folders["brain_mask"],
+            "target": folders["tissues"],
         },
     )
     return session, brain, folders, report, defaced
@@ -152,7 +160,7 @@ def test_defacing_removes_the_face_and_no_brain(masked):
 
 
 @pytest.mark.slow
-def test_both_datasets_satisfy_the_official_validator(masked):
+def test_the_anatomical_datasets_satisfy_the_official_validator(masked):
     *_, folders, _, _ = masked
     for name, folder in folders.items():
         root = folder.parents[1]
@@ -278,10 +286,10 @@ def test_an_upright_grid_keeps_every_point_in_its_place():
     assert np.abs(gap).max() < 0.6
 
 
-def test_an_array_comes_back_from_ants_as_it_went():
+def test_an_array_comes_backfrom_ants_as_it_went():
     data = np.random.default_rng(1).random((5, 6, 7)).astype(np.float32)
 
-    assert np.array_equal(_from_ants(_to_ants(data, np.diag([2.0, 2, 2, 1]))), data)
+    assert np.array_equal(from_ants(to_ants(data, np.diag([2.0, 2, 2, 1]))), data)
 
 
 def test_an_image_is_written_without_time_and_name(tmp_path):

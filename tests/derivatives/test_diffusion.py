@@ -165,3 +165,30 @@ def test_the_first_axis_turns_with_a_positive_determinant():
 
     assert to_scanner_axes(vector, np.diag([2.0, 2, 2, 1])).tolist() == [[-1, 0, 0]]
     assert to_scanner_axes(vector, np.diag([-2.0, 2, 2, 1])).tolist() == [[-1, 0, 0]]
+
+
+def test_slices_that_lost_signal_are_found_and_spoil_no_map(empty_session, target):
+    write_dwi(empty_session, table_of(20))
+    path = empty_session / "dwi" / "sub-01_ses-a_dir-AP_dwi.nii.gz"
+    image = read_image(path)
+    image.data[:, :, 5, 7] *= 0.3
+    image.data[:, :, 6, 12] *= 0.5
+    write_image(path, image.data, image.affine, repetition_time_s=4.0)
+
+    report = write_diffusion_maps(str(empty_session), str(target), "01", "a")
+
+    (entry,) = report["scans"]
+    assert entry["lost_slices"] == ((7, 5), (12, 6))
+    fa = read_image(target / "dwi/sub-01_ses-a_dir-AP_desc-tensor_FA.nii.gz").data
+    middle = fa[8:12, 9:13]
+    assert np.allclose(
+        middle[:, :, 5:7].mean((0, 1)), middle[:, :, 4].mean(), atol=0.01
+    )
+
+
+def test_a_direction_that_dims_the_whole_volume_is_no_dropout(empty_session, target):
+    write_dwi(empty_session, table_of(20))
+
+    report = write_diffusion_maps(str(empty_session), str(target), "01", "a")
+
+    assert report["scans"][0]["lost_slices"] == ()

@@ -7,8 +7,8 @@ import pytest
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.definitions import define_home
-from imaging_platform.model.layout import Home
-from imaging_platform.sensors.imports import AFTER_BIDS, request_imported
+from imaging_platform.model.layout import PIPELINES, Home
+from imaging_platform.sensors.imports import AFTER_DERIVATIVES, request_imported
 from imaging_platform.settings import Study
 
 
@@ -56,7 +56,7 @@ def test_only_what_follows_the_bids_tree_is_asked_for(scope, instance, tmp_path)
         for key in graph.get_all_asset_keys()
         if graph.get(key).partitions_def == scope.sessions
     }
-    assert asked == set(AFTER_BIDS)
+    assert asked == {*PIPELINES, *AFTER_DERIVATIVES}
     assert sessions - asked == {"raw_session", "anonymized_dicom", "bids_session"}
 
 
