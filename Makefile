@@ -47,8 +47,8 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
 	@touch $@
 
-bench-peers: $(READY) $(PEERS)/.ready  ## Measure de-identification beside other tools
-	$(BIN)/python -m benchmarks deid_peers
+bench-peers: $(READY) $(PEERS)/.ready  ## Measure de-identification and conversion beside other tools
+	$(BIN)/python -m benchmarks deid_peers bids_peers
 
 clean:  ## Remove .venv and .venv-peers; data stays
 	rm -rf $(VENV) $(PEERS)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.converters import bids_peers
 from benchmarks.deidentification import DEIDENTIFICATION, Originals
 from benchmarks.measuring import Benchmark, run_benchmark
 from benchmarks.overhead import OVERHEAD, workplace
@@ -20,7 +21,8 @@ from benchmarks.table import (
     write_results,
 )
 
-NAMES = (*STAGES, *DEIDENTIFICATION, *OVERHEAD)
+OF_SESSIONS = {**STAGES, bids_peers.__name__: bids_peers}
+NAMES = (*OF_SESSIONS, *DEIDENTIFICATION, *OVERHEAD)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,8 +47,8 @@ def _make(names: Sequence[str], folder: Path, *, is_small: bool) -> Iterator[Ben
     originals = Originals(folder, is_small=is_small)
     with workplace(folder, is_small=is_small) as place:
         for name in names:
-            if name in STAGES:
-                yield STAGES[name](session)
+            if name in OF_SESSIONS:
+                yield OF_SESSIONS[name](session)
             elif name in DEIDENTIFICATION:
                 yield DEIDENTIFICATION[name](originals)
             else:

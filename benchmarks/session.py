@@ -15,7 +15,7 @@ from imaging_platform.settings import Study
 from imaging_platform.tools.isolated import call_isolated
 
 if TYPE_CHECKING:
-    from imaging_platform.intake.drop import DropReport
+    from imaging_platform.intake.drop_report import DropReport
 
 DROP = "P1984-66203-VI_20230607"
 """A drop with one session and one file a slice: many files are the dear case."""

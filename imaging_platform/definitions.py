@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,7 +14,9 @@ from imaging_platform.assets.bids import make_bids_assets
 from imaging_platform.assets.catalog import make_catalog_assets
 from imaging_platform.assets.derivatives import make_derivative_assets
 from imaging_platform.assets.dicom import make_dicom_assets
+from imaging_platform.assets.held import make_held_check, make_held_spec
 from imaging_platform.assets.intake import make_intake_assets
+from imaging_platform.assets.notebooks import make_notebook_assets
 from imaging_platform.assets.plan import make_plan_assets
 from imaging_platform.assets.quality import make_quality_assets
 from imaging_platform.assets.reports import make_report_assets
@@ -43,9 +46,19 @@ if TYPE_CHECKING:
     )
 
 
-def define_study(study: Study) -> dg.Definitions:
-    """Return assets, jobs and sensors of one study."""
+def define_study(study: Study, notebooks: Sequence[Path] = ()) -> dg.Definitions:
+    """
+    Return assets, jobs and sensors of one study.
+
+    Parameters
+    ----------
+    study
+        The study.
+    notebooks
+        Folders of the notebooks that become assets.
+    """
     scope = Scope(study)
+    read_plan = functools.partial(_read_plan, study, notebooks)
     assets = [
         *make_intake_assets(scope),
         *make_dicom_assets(scope),
@@ -54,13 +67,14 @@ def define_study(study: Study) -> dg.Definitions:
         *make_quality_assets(scope),
         *make_report_assets(scope),
         *make_catalog_assets(scope),
-        *make_plan_assets(scope, functools.partial(_read_plan, study)),
+        *make_plan_assets(scope, read_plan),
     ]
     apps = {asset.key.path[-1]: asset for asset in make_app_assets(scope)}
     of_apps = [
         _define_job(scope.app_job(app.name), [apps[app.name]], tags=app_tags(app))
         for app in study.apps
     ]
+    assets += make_notebook_assets(scope, notebooks, assets)
     drops, sessions, cohort = (
         _define_job(scope.drop_job, _with(assets, scope.drops)),
         _define_job(scope.session_job, _with(assets, scope.sessions)),
@@ -71,7 +85,8 @@ def define_study(study: Study) -> dg.Definitions:
         ),
     )
     return dg.Definitions(
-        assets=[*assets, *apps.values()],
+        assets=[*assets, *apps.values(), make_held_spec(scope)],
+        asset_checks=[make_held_check(scope)],
         jobs=[drops, sessions, cohort, *of_apps],
         sensors=[
             make_drops_sensor(scope),
@@ -85,7 +100,12 @@ def define_study(study: Study) -> dg.Definitions:
     )
 
 
-def _read_plan(study: Study, instance: dg.DagsterInstance, store: LocalStore) -> Plan:
+def _read_plan(
+    study: Study,
+    notebooks: Sequence[Path],
+    instance: dg.DagsterInstance,
+    store: LocalStore,
+) -> Plan:
     """Return the plan of a study, for the asset that shows it."""
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
@@ -96,7 +116,7 @@ def _read_plan(study: Study, instance: dg.DagsterInstance, store: LocalStore) ->
         survey_study,
     )
 
-    assets = define_study(study).assets or ()
+    assets = define_study(study, notebooks).assets or ()
     graph = AssetGraph.from_assets(
         [a for a in assets if isinstance(a, dg.AssetsDefinition)]
     )
@@ -139,7 +159,7 @@ def define_home(home: Home) -> dg.Definitions:
         "published": PublishedZone(home=str(home.root), reports_url=find_reports_url()),
     }
     return dg.Definitions.merge(
-        *(define_study(study) for study in studies or [DEMO_STUDY]),
+        *(define_study(s, home.notebooks(s.name)) for s in studies or [DEMO_STUDY]),
         # For runs of a backfill, which belong to no job of ours.
         dg.Definitions(resources=resources, executor=dg.in_process_executor),
     )

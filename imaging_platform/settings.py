@@ -19,6 +19,7 @@ from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_text
+from imaging_platform.intake.routing import RoutingSettings
 from imaging_platform.intake.settings import (
     IntakeSettings,
     ReceiveSettings,
@@ -28,11 +29,13 @@ from imaging_platform.model.config import Section
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import (
+    NOTEBOOK,
     SESSION_TREES,
     STUDY_TREES,
     Home,
     product_file,
 )
+from imaging_platform.planning.ratings import RatingSettings
 from imaging_platform.qc.settings import QualitySettings
 
 if TYPE_CHECKING:
@@ -68,6 +71,10 @@ class Study(Section):
         default_factory=S3InboxSettings,
         description="A prefix of an S3 bucket from which drops are fetched.",
     )
+    routing: RoutingSettings = Field(
+        default_factory=RoutingSettings,
+        description="Which files belong to the study, where an inbox is shared.",
+    )
     labels: LabelSettings = Field(
         default_factory=LabelSettings,
         description="What subjects and sessions are called.",
@@ -87,6 +94,11 @@ class Study(Section):
         default_factory=QualitySettings,
         description="When a scan passes, is looked at, fails.",
     )
+    ratings: RatingSettings = Field(
+        default_factory=RatingSettings,
+        description="What follows from the verdict of a person.",
+    )
+
     apps: tuple[App, ...] = Field(
         default=(), description="BIDS Apps, each an asset of its own."
     )
@@ -96,7 +108,7 @@ class Study(Section):
     def _have_own_names(cls, apps: tuple[App, ...]) -> tuple[App, ...]:
         names = [app.name for app in apps]
         for name in names:
-            if name in RESERVED_NAMES:
+            if name in RESERVED_NAMES or name.endswith(NOTEBOOK):
                 raise ValueError(f"{name} is the name of an asset of every study")
             if names.count(name) > 1:
                 raise ValueError(f"two apps are named {name}")

@@ -264,6 +264,8 @@ def _home() -> str:
         key_of(layout.session_quality, key=key),
         key_of(layout.session_report, key=key),
         key_of(layout.study_report),
+        key_of(layout.notebook, asset="drift_notebook", partition=str(key)),
+        key_of(layout.partial_report, asset="drift_notebook", partition=str(key)),
         key_of(layout.catalog),
         key_of(layout.dataset_index),
         key_of(layout.processing_plan),
@@ -271,6 +273,7 @@ def _home() -> str:
     home = layout.Home(Path("home"))
     files = [
         (home.study_file("STUDY"), "The study file."),
+        (home.notebooks("STUDY")[1], "Notebooks that become assets of the study."),
         (
             home.decisions_file("STUDY"),
             "Accepted results and freezes, with author and reason; back it up.",

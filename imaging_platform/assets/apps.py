@@ -14,7 +14,12 @@ from imaging_platform.apps.edits import EDITS_INPUT, edits_version
 from imaging_platform.apps.settings import App
 from imaging_platform.assets import app_shown
 from imaging_platform.assets.explaining import cancelled_told, explained
-from imaging_platform.assets.scope import Scope, code_version_of, publish, session_key
+from imaging_platform.assets.scope import (
+    Scope,
+    publish,
+    read_code_version,
+    session_key,
+)
 from imaging_platform.files.digests import digest_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak, MissingInput, PlatformError
@@ -162,12 +167,13 @@ def _told(site: _Site, label: str) -> Iterator[None]:
     key = layout.app_log(site.scope.name, site.app.name, label)
     site.store.path(key).unlink(missing_ok=True)
 
-    def find_log() -> dict[str, dg.MetadataValue]:
-        link = dg.MetadataValue.url(site.published.link(key))
-        return {"log": link} if site.store.path(key).exists() else {}
-
-    with explained(find_log), cancelled_told(site.context):
-        yield
+    left: dict[str, dg.MetadataValue] = {}
+    with explained(left), cancelled_told(site.context):
+        try:
+            yield
+        finally:
+            if site.store.path(key).exists():
+                left["log"] = dg.MetadataValue.url(site.published.link(key))
 
 
 def _read_sessions(
@@ -209,7 +215,7 @@ def _is_current(site: _Site, part: Part) -> bool:
     record = site.store.read(part.tree_key)
     return (
         record is not None
-        and record.code_version == code_version_of(site.context)
+        and record.code_version == read_code_version(site.context)
         and record.inputs == part.inputs(site.home, site.scope.name, site.app)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import shutil
 import tempfile
 from collections import Counter
@@ -23,6 +24,7 @@ LEFT_OUT = "left_out"
 """Parts of the record's report: files from `attach`; files of drops by reason."""
 
 ECHOES = "an identifier of the subject was found in it"
+TWICE = "another file of its name is attached; `attach` the one that counts"
 
 
 def bring_attachments(
@@ -119,18 +121,32 @@ def _receive(
     source: Path, tree: Path, study: str, key: SessionKey, echo_guard: EchoGuard
 ) -> dict[str, int]:
     """Add what may pass of files from drops; return why the others may not."""
+    reasons: Counter[str] = Counter()
+    for folder in sorted(source.iterdir(), key=lambda path: int(path.name)):
+        # Each alone: what must stay out stands in nobody's way.
+        reasons += _receive_folder(folder, tree, study, key, echo_guard)
+    return dict(sorted(reasons.items()))
+
+
+def _receive_folder(
+    source: Path, tree: Path, study: str, key: SessionKey, echo_guard: EchoGuard
+) -> Counter[str]:
     from imaging_platform.bids.attachments import receive_attachments
 
-    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=source.parent.parent) as folder:
         cleaned = Path(folder)
         received = receive_attachments(source, cleaned, key)
         reasons = Counter(received.left_out.values())
         echoing = {echo.file for echo in echo_guard.search(study, key, cleaned)}
         passing = [] if "" in echoing else _besides(_names(cleaned), echoing)
-        if n_echoing := len(received.files) - len(passing):
-            reasons[ECHOES] += n_echoing
-        _copy(cleaned, tree, [n for n in passing if not (tree / n).exists()])
-    return dict(sorted(reasons.items()))
+        reasons[ECHOES] += len(received.files) - len(passing)
+        new = [name for name in passing if not (tree / name).exists()]
+        reasons[TWICE] += sum(
+            not filecmp.cmp(cleaned / name, tree / name, shallow=False)
+            for name in set(passing).difference(new)
+        )
+        _copy(cleaned, tree, new)
+    return +reasons
 
 
 def _besides(names: list[str], echoing: set[str]) -> list[str]:

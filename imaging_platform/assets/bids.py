@@ -50,6 +50,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             "every_series_named",
             "every_instance_accounted_for",
             "everything_attached",
+            "series_as_expected",
         ],
         blocking=["valid_bids"],
     )
@@ -59,6 +60,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         echo_guard: EchoGuard,
     ) -> dg.MaterializeResult:
         """NIfTI and sidecars of one session under BIDS names, each with its reason."""
+        from imaging_platform.bids.expectation import compare_with_protocol
         from imaging_platform.bids.participants import (
             read_participant,
             write_fragment,
@@ -78,6 +80,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             _refuse_kept_back(store.read(source_key), scope.name, key)
             converted = convert_and_store(source, target, key=key, settings=settings)
             report, stored = converted.report, converted.stored
+            told = dataclasses.asdict(report)
             write_fragment(target, read_participant(source))
             attachments_key = layout.attachments(scope.name, key)
             attached = _attach(store, attachments_key, target)
@@ -103,7 +106,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 store,
                 target,
                 tree_key,
-                report=dataclasses.asdict(report),
+                report=told,
                 inputs=inputs,
                 tools={"dcm2niix": dcm2niix.version()},
                 tool_digests={"dcm2niix": dcm2niix.digest()},
@@ -114,6 +117,7 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             shown.check_valid(validation),
             *shown.check_series(report),
             shown.check_attached(attached, left_out, key),
+            shown.check_protocol(compare_with_protocol(told, scope.study.protocol)),
         ]
         metadata = shown.converted(report, validation) | shown.attached(attached)
         return shown.add(result, metadata, checks)

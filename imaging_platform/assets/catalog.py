@@ -8,7 +8,11 @@ from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish
 from imaging_platform.catalog.collecting import collect_records
 from imaging_platform.model import layout
+from imaging_platform.planning.ratings import digest_ratings, read_ratings
 from imaging_platform.resources.zones import PublishedZone
+
+RATINGS = "ratings"
+"""Input that stands for the verdicts of people."""
 
 
 def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
@@ -17,16 +21,17 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="catalog",
         kinds={"parquet"},
-        code_version=f"2.{scope.study.digest('protocol')}",
+        code_version=f"3.{scope.study.digest('protocol')}",
         version_parts=["code", "parameter protocol"],
         deps=["bids_session", "session_quality", "session_report"],
+        checks=["ratings_current"],
     )
     def catalog(
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
-        """Tables of sessions, series, metrics, versions, variants and deviations."""
+        """Tables of sessions, series, metrics, versions, variants and exclusions."""
         from imaging_platform.bids.variant_tables import compare_sessions
-        from imaging_platform.catalog.tables import write_tables
+        from imaging_platform.catalog.tables import write_exclusions, write_tables
 
         store = published.store()
         out_key = layout.catalog(scope.name)
@@ -34,9 +39,18 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             records = collect_records(store.root, scope.name)
             converted = read_converted(store, scope.name, records)
             variants, deviations = compare_sessions(converted, scope.study.protocol)
+            ratings = read_ratings(store.root, scope.name, records)
             report = write_tables(
-                records, target, variants=variants, deviations=deviations
+                records,
+                target,
+                ratings=ratings,
+                variants=variants,
+                deviations=deviations,
             )
+            report["exclusions"] = write_exclusions(
+                records, ratings, target / "exclusions.tsv"
+            )
+            rated = digest_ratings(ratings)
             result = publish(
                 context,
                 store,
@@ -47,8 +61,9 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 inputs={
                     f"{asset}[{partition}]": record.data_version
                     for (asset, partition), record in sorted(records.items())
-                },
+                }
+                | ({RATINGS: rated} if rated else {}),
             )
-        return shown.add(result, shown.tables(report))
+        return shown.add(result, shown.tables(report), [shown.check_ratings(ratings)])
 
     return [catalog]

@@ -9,7 +9,7 @@ import dagster as dg
 from imaging_platform.assets import shown
 from imaging_platform.assets.attachments import bring_attachments
 from imaging_platform.assets.explaining import sealed
-from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
+from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
@@ -97,7 +97,8 @@ def _anonymize(
             released=released,
             guard_file=identified.guard_file(study, key),
         )
-        inputs = read_versions(originals, {"raw_session": source_key})
+        gathered = originals.read(source_key)
+        inputs = {"raw_session": gathered.data_version} if gathered else {}
         inputs[POLICY_INPUT] = digest_report(report, scope.study.deid)
         if released:
             inputs["released"] = identified.released_versions(study)[str(key)]
@@ -110,7 +111,9 @@ def _anonymize(
             report={},
             inputs=inputs,
         )
-        values = dataclasses.asdict(report)
+        # What did not come, for those who may not read the identified zone.
+        arrived = gathered.report.get("shortfalls", []) if gathered else []
+        values = {**dataclasses.asdict(report), "shortfalls": arrived}
         result = publish(
             context,
             store,

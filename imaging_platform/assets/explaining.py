@@ -6,7 +6,7 @@ import contextlib
 import logging
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -19,21 +19,22 @@ FAILED_TAG = "imaging/failed/"
 
 @contextlib.contextmanager
 def explained(
-    find_beside: Callable[[], Mapping[str, dg.MetadataValue]] = dict,
+    left: Mapping[str, dg.MetadataValue] | None = None,
 ) -> Iterator[None]:
     """
     Show an expected error as one sentence, its fix, and whether to retry.
 
     Parameters
     ----------
-    find_beside
-        Asked after an error what is shown with it.
+    left
+        What a failed step leaves behind, shown with its error; it may be filled
+        until then.
     """
     with metered():
         try:
             yield
         except PlatformError as error:
-            raise _failure(error, find_beside()) from None
+            raise _failure(error, left or {}) from None
 
 
 @contextlib.contextmanager
@@ -94,12 +95,12 @@ def _silent_libraries() -> Iterator[None]:
 
 
 def _failure(
-    error: PlatformError, beside: Mapping[str, dg.MetadataValue] | None = None
+    error: PlatformError, left: Mapping[str, dg.MetadataValue] | None = None
 ) -> dg.Failure:
     _tag_run(type(error).__name__)
     return dg.Failure(
         f"{error} {error.fix}",
-        metadata={"fix": error.fix, "class": type(error).__name__, **(beside or {})},
+        metadata={**(left or {}), "fix": error.fix, "class": type(error).__name__},
         allow_retries=not error.permanent,
     )
 

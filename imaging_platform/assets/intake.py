@@ -10,7 +10,9 @@ import dagster as dg
 from imaging_platform.assets import shown
 from imaging_platform.assets.attachments import bring_late
 from imaging_platform.assets.explaining import sealed
+from imaging_platform.assets.held import tell_held
 from imaging_platform.assets.metering import tell_cost
+from imaging_platform.assets.routing import make_router, naming_version
 from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import MissingInput
@@ -19,7 +21,7 @@ from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 
 if TYPE_CHECKING:
-    from imaging_platform.intake.drop import DropReport
+    from imaging_platform.intake.drop_report import DropReport
     from imaging_platform.storage.store import Store
 
 JOBS = 2
@@ -32,8 +34,8 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="drop_index",
         kinds={"dicom", "parquet"},
-        code_version=f"2.{scope.study.digest('intake', 'labels')}",
-        version_parts=["code", "parameter intake and labels"],
+        code_version=f"2.{scope.study.digest('intake', 'labels', 'routing')}",
+        version_parts=["code", "parameter intake, labels and routing"],
         partitions=scope.drops,
         checks=["every_file_accounted_for"],
     )
@@ -73,7 +75,8 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 drop_id=drop_id,
                 zone=identified.folder(scope.name),
                 label_study=labels.of_study,
-                label_version=labels.version,
+                label_version=naming_version(scope, identified),
+                router=make_router(scope, identified),
                 limits=scope.study.intake,
                 name_companion=name_session,
                 imported=list_imported(
@@ -82,6 +85,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 jobs=JOBS,
             )
             _refuse_empty(report)
+            tell_held(context.instance, scope, identified.folder(scope.name))
             bring_late(
                 scope.name,
                 report.attached_to,
@@ -108,7 +112,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 partition_mapping=dg.SpecificPartitionsPartitionMapping([]),
             )
         ],
-        checks=["one_content_an_instance"],
+        checks=["one_content_an_instance", "everything_arrived"],
     )
     def raw_session(
         context: dg.AssetExecutionContext, identified: IdentifiedZone
@@ -131,7 +135,9 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 inputs={"drop_index": report.members_digest},
             )
         return shown.add(
-            result, shown.raw_session(report), [shown.check_gathered(report)]
+            result,
+            shown.raw_session(report),
+            [shown.check_gathered(report), shown.check_arrived(report)],
         )
 
     return [drop_index, raw_session]

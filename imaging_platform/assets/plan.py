@@ -7,6 +7,7 @@ import dagster as dg
 from imaging_platform.assets import shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish
+from imaging_platform.files.writing import write_text
 from imaging_platform.model import layout
 from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import PublishedZone
@@ -30,7 +31,7 @@ def make_plan_assets(scope: Scope, read_plan: ReadPlan) -> list[dg.AssetsDefinit
     @scope.asset(
         name="processing_plan",
         kinds={"table"},
-        code_version="1",
+        code_version="2",
         deps=["catalog", "bids_dataset", "study_report"],
         checks=["up_to_date"],
     )
@@ -39,11 +40,13 @@ def make_plan_assets(scope: Scope, read_plan: ReadPlan) -> list[dg.AssetsDefinit
     ) -> dg.MaterializeResult:
         """State of every asset of every session, why, and what it costs to make it."""
         from imaging_platform.planning.published import write_plan
+        from imaging_platform.reporting.plan_page import render_plan
 
         store, out_key = published.store(), layout.processing_plan(scope.name)
         with explained(), store.stage(out_key) as target:
             plan = read_plan(context.instance, store)
             write_plan(plan, target)
+            write_text(target / "plan.html", render_plan(plan))
             states = plan.count_states()
             result = publish(context, store, target, out_key, report=states, inputs={})
         metadata = shown.plan(plan) | {

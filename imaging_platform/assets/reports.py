@@ -1,7 +1,6 @@
 """Executed notebooks: one a session, one for the whole study."""
 
 import contextlib
-import dataclasses
 from collections.abc import Mapping
 
 import dagster as dg
@@ -9,13 +8,12 @@ import dagster as dg
 from imaging_platform.assets import shown
 from imaging_platform.assets.derivatives import tree_key
 from imaging_platform.assets.explaining import explained
-from imaging_platform.assets.scope import (
-    Scope,
-    make_stamp,
-    publish,
-    read_versions,
-    session_key,
+from imaging_platform.assets.notebook_runs import NotebookRun, execute_run
+from imaging_platform.assets.notebook_sources import (
+    list_dataset_files,
+    list_readable,
 )
+from imaging_platform.assets.scope import Scope, read_versions, session_key
 from imaging_platform.files.digests import digest_file
 from imaging_platform.model import layout
 from imaging_platform.resources.zones import PublishedZone
@@ -56,17 +54,17 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         converted = published.store().read(keys["bids_session"])
         if converted is not None and converted.is_imported:
             del keys["anonymized_dicom"]
-        out_key = layout.session_report(name, key)
-        result = _execute(
-            context,
-            published.store(),
-            template=SESSION_TEMPLATE,
-            keys=keys,
-            out_key=out_key,
+        run = NotebookRun(
+            template=layout.product_file(SESSION_TEMPLATE),
+            partition=str(key),
+            sources=keys,
+            versions=read_versions(published.store(), keys),
+            out_key=layout.session_report(name, key),
+            partial_key=layout.partial_report(name, "session_report", str(key)),
             parameters={"study": name, "subject": key.subject, "session": key.session},
         )
-        pictures = _draw(published.store(), keys)
-        return shown.add(result, {**pictures, **shown.report(published, out_key)})
+        result, page = _make(context, published, run)
+        return shown.add(result, {**_draw(published.store(), keys), **page})
 
     @scope.asset(
         name="study_report",
@@ -79,55 +77,40 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
         """Executed notebook of the whole study, linked to the page of each session."""
+        store = published.store()
         keys = {
             "catalog": layout.catalog(name),
             "bids_dataset": layout.dataset_index(name),
         }
-        out_key = layout.study_report(name)
-        result = _execute(
-            context,
-            published.store(),
-            template=STUDY_TEMPLATE,
-            keys=keys,
-            out_key=out_key,
+        run = NotebookRun(
+            template=layout.product_file(STUDY_TEMPLATE),
+            partition="",
+            # Which reports there are stands in the catalog, with their versions.
+            sources={
+                **keys,
+                "bids_session": list_dataset_files(store, name, "bids_session"),
+                "reports": list_readable(store, name, "session_report"),
+            },
+            versions=read_versions(store, keys),
+            out_key=layout.study_report(name),
+            partial_key=layout.partial_report(name, "study_report"),
             parameters={"study": name, "title": scope.study.title or name},
         )
-        return shown.add(result, shown.report(published, out_key))
+        result, page = _make(context, published, run)
+        return shown.add(result, page)
 
     return [session_report, study_report]
 
 
-def _execute(
-    context: dg.AssetExecutionContext,
-    store: Store,
-    *,
-    template: str,
-    keys: Mapping[str, str],
-    out_key: str,
-    parameters: Mapping[str, str],
-) -> dict[str, object]:
-    from imaging_platform.reporting.notebook import execute_notebook
-
-    with explained(), contextlib.ExitStack() as stack:
-        inputs = {name: stack.enter_context(store.fetch(k)) for name, k in keys.items()}
-        target = stack.enter_context(store.stage(out_key))
-        versions = read_versions(store, keys)
-        executed = execute_notebook(
-            layout.product_file(template),
-            target,
-            inputs=inputs,
-            parameters=parameters,
-            stamp=make_stamp(context, versions),
-        )
-        return publish(
-            context,
-            store,
-            target,
-            out_key,
-            report=dataclasses.asdict(executed),
-            inputs=versions,
-            parameters=parameters,
-        )
+def _make(
+    context: dg.AssetExecutionContext, published: PublishedZone, run: NotebookRun
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Execute a report; return what Dagster is told of the tree, and of the page."""
+    left: dict[str, dg.MetadataValue] = {}
+    with explained(left):
+        result, executed = execute_run(context, published, run, left)
+    links = shown.report(published, run.out_key)
+    return result, {**shown.results(executed.results), **links}
 
 
 def _draw(store: Store, keys: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
@@ -140,4 +123,4 @@ def _draw(store: Store, keys: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
 
 
 def _code_version(template: str) -> str:
-    return f"2.{digest_file(layout.product_file(template))[:12]}"
+    return f"3.{digest_file(layout.product_file(template))[:12]}"

@@ -159,7 +159,7 @@ def make_stamp(context: dg.AssetExecutionContext, inputs: Mapping[str, str]) -> 
     """Return what says in a figure of this asset where it comes from."""
     study, asset = context.asset_key.path
     partition = context.partition_key if context.has_partition_key else ""
-    origin = digest_origin(code_version_of(context), inputs)
+    origin = digest_origin(read_code_version(context), inputs)
     return Stamp(study, asset, partition, origin)
 
 
@@ -174,6 +174,7 @@ def publish(
     tools: Mapping[str, str] | None = None,
     tool_digests: Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    partition: str | None = None,
 ) -> dict[str, Any]:  # keyword arguments of dagster.MaterializeResult
     """
     Publish a staged tree with its record and return what Dagster is told of it.
@@ -192,6 +193,8 @@ def publish(
         Version, and digest of the program, of each outside tool.
     parameters
         The settings that the tree depends on; no identity.
+    partition
+        What the tree is of; the run's own partition when None.
 
     Returns
     -------
@@ -200,10 +203,12 @@ def publish(
         ``inputs`` (versions, for planning), ``published`` (the key), and the cost.
     """
     asset = context.asset_key.path[-1]
+    if partition is None:
+        partition = context.partition_key if context.has_partition_key else ""
     record = Record(
         asset=asset,
-        partition=context.partition_key if context.has_partition_key else "",
-        code_version=code_version_of(context),
+        partition=partition,
+        code_version=read_code_version(context),
         inputs=dict(inputs),
         tools=dict(tools or {}),
         tool_digests=dict(tool_digests or {}),
@@ -222,6 +227,6 @@ def publish(
     }
 
 
-def code_version_of(context: dg.AssetExecutionContext) -> str:
-    """Return the version of code and settings of the asset that is being made."""
+def read_code_version(context: dg.AssetExecutionContext) -> str:
+    """Return the code version of the asset that is made."""
     return context.assets_def.specs_by_key[context.asset_key].code_version or ""

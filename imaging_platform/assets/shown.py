@@ -15,11 +15,13 @@ from imaging_platform.tools.validator import Validation
 
 if TYPE_CHECKING:
     from imaging_platform.bids.attachments import Attached
+    from imaging_platform.bids.expectation import Expectation
     from imaging_platform.bids.session import ConversionReport
     from imaging_platform.deid.session import DeidReport
-    from imaging_platform.intake.drop import DropReport
-    from imaging_platform.intake.session import GatheredSession
+    from imaging_platform.intake.drop_report import DropReport
+    from imaging_platform.intake.session import GatheredSession, HeldSummary
     from imaging_platform.model.ids import SessionKey
+    from imaging_platform.model.rating import Rating
     from imaging_platform.planning.plan import Plan
 
 Shown = dict[str, Any]  # values that dagster turns into metadata
@@ -48,7 +50,11 @@ def drop(report: DropReport) -> Shown:
         "reasons": table(["reason", "files"], report.reasons.items()),
         # Read again by the sensor and the planner, so it stays JSON.
         "sessions": dg.MetadataValue.json(
-            {s.session_key: s.members_digest for s in report.sessions}
+            {
+                # Without a digest: it has no file left.
+                **dict.fromkeys(report.gone, ""),
+                **{s.session_key: s.members_digest for s in report.sessions},
+            }
         ),
     }
 
@@ -67,6 +73,34 @@ def check_drop(report: DropReport) -> dg.AssetCheckResult:
         description=f"{refused} file(s) cannot be used and are kept; see the reasons."
         if refused
         else "Each file is accepted, attached, a duplicate, or ignored for a reason.",
+    )
+
+
+def held(study: str, waiting: HeldSummary) -> Shown:
+    """Show what waits for a person, why, and what resolves it."""
+    rows = [(w.what, w.why, w.command) for w in waiting.list_waits(study)]
+    return {
+        "waiting": len(rows),
+        "held": table(["what", "why", "what to do"], rows),
+        "kept, but of no use": table(
+            ["drop", "reason", "files"],
+            [(f.drop_id, f.reason, f.n_files) for f in waiting.useless],
+        ),
+    }
+
+
+def check_held(study: str, waiting: HeldSummary) -> dg.AssetCheckResult:
+    """State whether something waits for a person."""
+    waits = waiting.list_waits(study)
+    return dg.AssetCheckResult(
+        check_name="nothing_waits",
+        passed=not waits,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(waits)} thing(s) wait for a person; the first: "
+        f"{waits[0].what}, {waits[0].why}. {waits[0].command}"
+        if waits
+        else "Nothing waits for a person.",
+        metadata={"waiting": len(waits)},
     )
 
 
@@ -92,6 +126,24 @@ def check_gathered(report: GatheredSession) -> dg.AssetCheckResult:
         "several contents; they are kept and not used."
         if report.n_set_aside
         else "No instance came with two contents.",
+    )
+
+
+def check_arrived(report: GatheredSession) -> dg.AssetCheckResult:
+    """State whether all came that the scanner counted."""
+    rows = [
+        (s.series_number, s.n_instances, s.why, "; ".join(s.missing))
+        for s in report.shortfalls
+    ]
+    return dg.AssetCheckResult(
+        check_name="everything_arrived",
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} series lack images. Send them again: what comes "
+        "later joins the session."
+        if rows
+        else "Nothing is missing by the counts in the headers.",
+        metadata={"incomplete": table(["#", "files", "why", "missing"], rows)},
     )
 
 
@@ -267,6 +319,23 @@ def check_series(report: ConversionReport) -> list[dg.AssetCheckResult]:
     ]
 
 
+def check_protocol(found: Expectation) -> dg.AssetCheckResult:
+    """State whether the session has the series that the protocol expects."""
+    rows = [("missing", text) for text in found.missing]
+    rows += [("unexpected", text) for text in found.unexpected]
+    return dg.AssetCheckResult(
+        check_name="series_as_expected",
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(text for _, text in rows)
+        or "The session has the series that the protocol expects.",
+        metadata={
+            "session": found.verdict,
+            "against the protocol": table(["what", "series"], rows),
+        },
+    )
+
+
 def list_issues(validation: Validation) -> str:
     """Return the first errors of a validation as one line each."""
     lines = [f"{i.code} {i.location}" for i in validation.errors[:10]]
@@ -388,9 +457,60 @@ def report(published: PublishedZone, key: str) -> Shown:
     }
 
 
+def partial(published: PublishedZone, key: str) -> Shown:
+    """Link what a notebook had made when it failed."""
+    page = published.link(f"{key}/report.partial.html")
+    return {
+        "partial report": dg.MetadataValue.url(page),
+        "partial notebook": dg.MetadataValue.url(
+            published.link(f"{key}/report.partial.ipynb")
+        ),
+    }
+
+
+def results(found: Mapping[str, float | int | str]) -> Shown:
+    """Show what a notebook recorded; each number becomes a curve in the UI."""
+    return {
+        name: float(value) if isinstance(value, float | int) else value
+        for name, value in sorted(found.items())
+    }
+
+
+def subject_results(found: Mapping[str, Mapping[str, float | int | str]]) -> Shown:
+    """Show what a notebook recorded of each subject, a row each."""
+    names = sorted({name for each in found.values() for name in each})
+    rows = [[who, *(each.get(n, "") for n in names)] for who, each in found.items()]
+    return {"subjects": len(found), "results": table(["subject", *names], rows)}
+
+
+def check_results(problems: Sequence[str]) -> dg.AssetCheckResult:
+    """State which recorded numbers are not as the front matter says."""
+    return dg.AssetCheckResult(
+        check_name="results_within_limits",
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(problems) or "Each result with a limit lies within it.",
+    )
+
+
 def tables(report: Mapping[str, Any]) -> Shown:
     """Show how many rows each table of the catalog has."""
     return {name: int(n_rows) for name, n_rows in report.items()}
+
+
+def check_ratings(ratings: Mapping[str, Rating]) -> dg.AssetCheckResult:
+    """Warn when a person's verdict is on scans that have changed since."""
+    expired = [key for key, rating in ratings.items() if rating.is_expired]
+    return dg.AssetCheckResult(
+        check_name="ratings_current",
+        passed=not expired,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(expired)} verdict(s) have expired, for the session has "
+        f"changed: {', '.join(expired[:10])}. Look again, then: imaging-platform rate."
+        if expired
+        else "Every verdict is on the session as it is.",
+        metadata={"rated": len(ratings), "expired": len(expired)},
+    )
 
 
 def plan(plan: Plan) -> Shown:

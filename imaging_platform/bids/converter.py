@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imaging_platform.bids.completeness import SourceFile
 from imaging_platform.bids.outputs import Scratch, read_scratch
 from imaging_platform.bids.par_rec import Pair, name_outputs, write_pair
 from imaging_platform.bids.source import Intake, link_files
+from imaging_platform.dicom.completeness import SourceFile
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.tools import dcm2niix
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imaging_platform.bids.accounting import Fate, ScanRow
-from imaging_platform.bids.completeness import SourceFile
 from imaging_platform.bids.outputs import Output
+from imaging_platform.dicom.completeness import SourceFile
 
 NOT_IMAGE = "Not an image of the body: a report, spectrum, screenshot or raw data."
 

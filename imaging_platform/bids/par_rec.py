@@ -278,7 +278,7 @@ def _fold(text: str) -> str:
 
 
 def _find_fault(rows: Sequence[Sequence[float]], rec_bytes: int) -> str:
-    from imaging_platform.bids.completeness import CUT_SHORT
+    from imaging_platform.dicom.completeness import CUT_SHORT
 
     needed = sum(row[_COLUMNS] * row[_ROWS] * row[_BITS] / 8 for row in rows)
     if not rows or rec_bytes < needed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -132,6 +133,21 @@ class ExpectedSeries(Section):
         if self.maximum is not None and self.maximum < self.minimum:
             raise ValueError("min is larger than max: nothing fits")
         return self
+
+    def matches(self, kind: str) -> bool:
+        """Tell whether a scan of this kind (`name_kind`) is one of the series."""
+        return fnmatch.fnmatchcase(kind, self.scan)
+
+    def allows(self, count: int) -> bool:
+        """Tell whether a session may have so many."""
+        return self.minimum <= count and (self.maximum is None or count <= self.maximum)
+
+    def say_count(self) -> str:
+        """Return in words how many a session may have."""
+        low, high = self.minimum, self.maximum
+        if high is None:
+            return f"at least {low}"
+        return str(low) if low == high else f"{low} to {high}"
 
 
 class ProtocolSettings(Section):

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imaging_platform.bids.accounting import SeriesFacts
-from imaging_platform.bids.completeness import (
-    CUT_FRAMES,
+from imaging_platform.bids.par_rec import Pair, is_par_or_rec, read_pairs
+from imaging_platform.dicom.completeness import (
     SourceFile,
+    find_cut_frames,
     find_incomplete,
 )
-from imaging_platform.bids.par_rec import Pair, is_par_or_rec, read_pairs
 from imaging_platform.files.digests import DESCRIPTIONS, digest_file
 
 _NUMBERS = (
@@ -128,7 +128,7 @@ def read_source(source: Path) -> Intake:
     faults = {pair.uid: pair.fault for pair in pairs.pairs if pair.fault}
     return Intake(
         files=(*files, *map(_as_file, pairs.pairs)),
-        left_out=find_incomplete(files) | _find_cut_frames(files) | faults,
+        left_out=find_incomplete(files) | find_cut_frames(files) | faults,
         duplicates=sum(map(len, found.values())) - len(found),
         unreadable=dict(sorted(unreadable.items())),
         others=others,
@@ -146,19 +146,6 @@ def _count_leaves(paths: Sequence[str]) -> dict[str, int]:
         while (folder := folder.rpartition("/")[0]) and folder not in above:
             above.add(folder)
     return {folder: n for folder, n in counts.items() if folder not in above}
-
-
-def _find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
-    """Return the enhanced files whose frames do not make whole volumes."""
-    from imaging_platform.dicom.frames import count_positions
-
-    left_out: dict[str, str] = {}
-    for file in files:
-        if file.is_image and file.header.n_frames > 1:
-            counts = count_positions(Path(file.path), file.header.n_frames)
-            if len(set(counts.values())) > 1:
-                left_out[file.header.sop_uid] = CUT_FRAMES
-    return left_out
 
 
 def _as_file(pair: Pair) -> SourceFile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -249,7 +248,7 @@ def _given(kind: str, protocol: ProtocolSettings) -> set[str]:
     return {
         parameter
         for expected in protocol.series
-        if fnmatch.fnmatchcase(kind, expected.scan)
+        if expected.matches(kind)
         for parameter in expected.parameters
     }
 
@@ -258,17 +257,17 @@ def _against_protocol(
     sessions: Sequence[str], scans: Sequence[Scan], protocol: ProtocolSettings
 ) -> Iterator[Deviation]:
     for expected in protocol.series:
-        own = [s for s in scans if fnmatch.fnmatchcase(s.kind, expected.scan)]
+        own = [s for s in scans if expected.matches(s.kind)]
         counts = Counter(scan.session for scan in own)
         for session in sessions:
-            if not _is_right_count(counts[session], expected):
+            if not expected.allows(counts[session]):
                 yield Deviation(
                     session=session,
                     kind=expected.scan,
                     file="",
                     against="protocol",
                     parameter="count",
-                    expected=_say_count(expected),
+                    expected=expected.say_count(),
                     found=str(counts[session]),
                 )
         for scan in own:
@@ -304,18 +303,6 @@ def _is_within(found: Found, wanted: ExpectedRange) -> bool:
         return False
     low = wanted.minimum is None or found >= wanted.minimum - _SLACK
     return low and (wanted.maximum is None or found <= wanted.maximum + _SLACK)
-
-
-def _is_right_count(count: int, expected: ExpectedSeries) -> bool:
-    few_enough = expected.maximum is None or count <= expected.maximum
-    return expected.minimum <= count and few_enough
-
-
-def _say_count(expected: ExpectedSeries) -> str:
-    low, high = expected.minimum, expected.maximum
-    if high is None:
-        return f"at least {low}"
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _say_range(parameter: str, wanted: ExpectedRange) -> str:

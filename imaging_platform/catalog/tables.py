@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imaging_platform.files.writing import write_text
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.model.rating import Rating
 from imaging_platform.provenance.record import Record
 
 Records = Mapping[tuple[str, str], Record]
@@ -25,9 +27,14 @@ class SessionRow:
     n_series, n_instances
         Series, and DICOM instances in them.
     verdict
-        ``pass``, ``look`` or ``fail``; empty before it was measured.
+        ``pass``, ``look`` or ``fail``: a person's, while it has not expired, else the
+        measured one; empty when there is neither.
     reasons
-        Why it is not ``pass``.
+        Why it is not ``pass``, and who rated it.
+    measured
+        The verdict of the metrics.
+    rating
+        ``pass`` or ``fail`` of a person, ``expired``, or empty.
     flagged
         Names of the metrics that are not ``pass``.
     report
@@ -41,6 +48,8 @@ class SessionRow:
     n_instances: int
     verdict: str
     reasons: str
+    measured: str
+    rating: str
     flagged: str
     report: str
 
@@ -210,6 +219,7 @@ def write_tables(
     records: Records,
     target: Path,
     *,
+    ratings: Mapping[str, Rating],
     variants: Iterable[VariantRow] = (),
     deviations: Iterable[DeviationRow] = (),
 ) -> dict[str, int]:
@@ -223,11 +233,13 @@ def write_tables(
     target
         Existing folder; gets ``sessions``, ``series``, ``metrics``, ``versions``,
         ``variants`` and ``deviations`` with the ending ``.parquet``.
+    ratings
+        Verdicts of people, by session key.
     variants, deviations
         How the scans of the study were acquired.
     """
     tables: dict[str, tuple[type, list[object]]] = {
-        "sessions": (SessionRow, list(session_rows(records))),
+        "sessions": (SessionRow, list(session_rows(records, ratings))),
         "series": (SeriesRow, list(series_rows(records))),
         "metrics": (MetricRow, list(metric_rows(records))),
         "versions": (VersionRow, list(version_rows(records))),
@@ -239,21 +251,30 @@ def write_tables(
     return {name: len(rows) for name, (_, rows) in tables.items()}
 
 
-def session_rows(records: Records) -> Iterable[SessionRow]:
+def session_rows(
+    records: Records, ratings: Mapping[str, Rating]
+) -> Iterable[SessionRow]:
     """Return a row for each session that has any published tree, by session key."""
     series = list(series_rows(records))
     for text in sorted({partition for _, partition in records}):
         key = SessionKey.parse(text)
         quality = records.get(("session_quality", text))
         own = [row for row in series if row.session_key == text]
+        measured = quality.report["verdict"] if quality else ""
+        rating = ratings.get(text)
+        counts = rating is not None and not rating.is_expired
+        reasons = [rating.sentence] if rating and counts else []
+        reasons += quality.report["reasons"] if quality else []
         yield SessionRow(
             session_key=text,
             subject=key.subject,
             session=key.session,
             n_series=len({row.series_number for row in own}),
             n_instances=sum(row.n_instances for row in own),
-            verdict=quality.report["verdict"] if quality else "",
-            reasons="; ".join(quality.report["reasons"]) if quality else "",
+            verdict=rating.verdict if rating and counts else measured,
+            reasons="; ".join(reasons),
+            measured=measured,
+            rating=(rating.verdict if counts else "expired") if rating else "",
             flagged=_join(
                 row["metric"]
                 for row in (quality.report["metrics"] if quality else ())
@@ -263,6 +284,36 @@ def session_rows(records: Records) -> Iterable[SessionRow]:
             if ("session_report", text) in records
             else "",
         )
+
+
+def write_exclusions(
+    records: Records, ratings: Mapping[str, Rating], path: Path
+) -> int:
+    """
+    Write which sessions an analysis should leave out, and return how many.
+
+    A person's verdict stands before the measured one; sessions that a person should
+    look at are not on the list.
+
+    Parameters
+    ----------
+    records
+        Record of each published session tree by (asset, session key).
+    ratings
+        Verdicts of people, by session key.
+    path
+        TSV with the columns ``participant_id``, ``session_id``, ``decided_by``
+        (``metrics`` or the author) and ``reason``.
+    """
+    lines = ["participant_id\tsession_id\tdecided_by\treason"]
+    for row in session_rows(records, ratings):
+        if row.verdict == "fail":
+            by = ratings[row.session_key].author if row.rating == "fail" else "metrics"
+            reason = " ".join(row.reasons.split())
+            cells = (f"sub-{row.subject}", f"ses-{row.session}", by, reason)
+            lines.append("\t".join(cells))
+    write_text(path, "".join(f"{line}\n" for line in lines))
+    return len(lines) - 1
 
 
 def series_rows(records: Records) -> Iterable[SeriesRow]:

@@ -1,10 +1,11 @@
-"""``imaging-platform accept``, ``freeze``, ``thaw``: what a person decides."""
+"""``imaging-platform accept``, ``rate``, ``freeze``, ``thaw``: what people decide."""
 
 from __future__ import annotations
 
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -22,7 +23,10 @@ from imaging_platform.planning.decisions import (
     digest_inputs,
     read_decisions,
 )
+from imaging_platform.planning.ratings import RATED_ASSET, Verdict
 from imaging_platform.settings import enter_home, find_home, load_study
+
+WITHDRAW = "withdraw"
 
 REASON = click.option(
     "--reason", required=True, help="Why; shown to everybody, so without a name."
@@ -68,6 +72,43 @@ def accept(
     _record(home, study, decision)
     done = "is decided by the plan again" if withdraw else "counts as current"
     click.echo(f"{asset} of {key} {done}.")
+
+
+@click.command()
+@click.argument("session")
+@click.argument("verdict", type=click.Choice([*get_args(Verdict), WITHDRAW]))
+@click.option("--study", "name", help="The study; needed when there are several.")
+@AUTHOR
+@REASON
+def rate(
+    session: str, verdict: str, name: str | None, author: str | None, reason: str
+) -> None:
+    """
+    Say that the scans of SESSION pass or fail, whatever their metrics say.
+
+    The verdict is on the BIDS session as it is now and expires when that changes.
+    A failed session stands on the list of exclusions, and what the study file names
+    under ratings.gates is not made for it. "withdraw" takes a verdict back.
+    """
+    home, key = find_home(), SessionKey.parse(session)
+    study = load_study(home, choose_study(home, name)).name
+    bound = _read_bound(home, study, RATED_ASSET, key)
+    decision = Decision(
+        action="unrate" if verdict == WITHDRAW else "rate",
+        author=author or find_user(),
+        reason=reason,
+        when=_now(),
+        asset=RATED_ASSET,
+        partition=str(key),
+        data_version=bound["data_version"],
+        verdict="" if verdict == WITHDRAW else verdict,
+    )
+    _record(home, study, decision)
+    done = f"is {verdict}, until the session changes"
+    if verdict == WITHDRAW:
+        done = "is withdrawn"
+    click.echo(f"The verdict on {key} {done}.")
+    click.echo(f"Bring the lists up to date: imaging-platform process --study {study}")
 
 
 @click.command()

@@ -18,7 +18,7 @@ from imaging_platform.cli.printing import (
 )
 from imaging_platform.cli.studies import create_study
 from imaging_platform.files.staging import staged_tree
-from imaging_platform.files.writing import write_json
+from imaging_platform.files.writing import write_bytes, write_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
@@ -27,6 +27,7 @@ from imaging_platform.settings import DEMO_STUDY, find_home
 if TYPE_CHECKING:
     from imaging_platform.processing.summary import Summary
 
+EXAMPLE = "notebooks/examples/seed_correlation.ipynb"
 TRUTH_NAME = "demo_truth.json"
 """Holds the planted identities, so it lies in the identified zone."""
 
@@ -42,6 +43,7 @@ def demo(small: bool, jobs: int, as_json: bool) -> int:
     home, name = find_home(), DEMO_STUDY.name
     started_s = time.monotonic()
     create_study(home, name)
+    add_example(home)
     deliver_demo(home, small=small, quiet=as_json)
     outcome = process_home(home, [name], jobs=jobs, quiet=as_json)
     summary = summarize(home, name)
@@ -58,6 +60,14 @@ def demo(small: bool, jobs: int, as_json: bool) -> int:
         "that it prints"
     )
     return exit_code(outcome)
+
+
+def add_example(home: Home) -> None:
+    """Put the example of an analysis into the demo study, unless one is there."""
+    _, own = home.notebooks(DEMO_STUDY.name)
+    example = layout.product_file(EXAMPLE)
+    if not (own / example.name).exists():
+        write_bytes(own / example.name, example.read_bytes())
 
 
 def deliver_demo(home: Home, *, small: bool, quiet: bool = False) -> None:

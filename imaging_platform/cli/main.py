@@ -14,7 +14,7 @@ from imaging_platform.cli.apps import apps
 from imaging_platform.cli.attach import attach
 from imaging_platform.cli.bids import bids
 from imaging_platform.cli.canary import canary
-from imaging_platform.cli.decisions import accept, freeze, thaw
+from imaging_platform.cli.decisions import accept, freeze, rate, thaw
 from imaging_platform.cli.demo import demo
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
 from imaging_platform.cli.identity import audit, whois
@@ -23,6 +23,7 @@ from imaging_platform.cli.keys import key
 from imaging_platform.cli.lineage import impact, trace
 from imaging_platform.cli.mapping import mapping
 from imaging_platform.cli.orchestrated import ingest, process, status, up, where
+from imaging_platform.cli.pages import report
 from imaging_platform.cli.planning import plan, why
 from imaging_platform.cli.policy import policy
 from imaging_platform.cli.provenance import provenance
@@ -75,6 +76,7 @@ for command in (
     split,
     relabel,
     accept,
+    rate,
     freeze,
     thaw,
     demo,
@@ -82,6 +84,7 @@ for command in (
     anonymize,
     convert,
     qc,
+    report,
     key,
     mapping,
     whois,

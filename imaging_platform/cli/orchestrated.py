@@ -130,6 +130,8 @@ def status(name: str | None, as_json: bool) -> int:
                 print_table("Held for a person", ["what", "why"], each.held)
             if each.unusable:
                 print_table("Kept, but of no use", ["drop", "why"], each.unusable)
+            if each.incomplete:
+                print_table("Not as expected", ["session", "what"], each.incomplete)
     return 3 if any(each.held for each in found) else 0
 
 

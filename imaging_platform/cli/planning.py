@@ -104,13 +104,26 @@ def say_estimate(found: Estimate) -> str:
     if not found.n_results:
         return "Nothing to make."
     known = (
-        f"about {found.cpu_hours:.3g} CPU hours and {found.n_bytes / 1e6:.1f} MB, "
+        f"about {_say_cpu(found.cpu_hours)} and {found.n_bytes / 1e6:.1f} MB, "
         f"from at least {found.n_measured} measurement(s) an asset"
     )
     unknown = f"never measured: {', '.join(found.unknown)}"
     parts = [known] if found.n_measured else []
     parts += [unknown] if found.unknown else []
     return f"To make: {found.n_results} result(s); {'; '.join(parts)}."
+
+
+def _say_cpu(hours: float) -> str:
+    """
+    Return CPU time in hours, or in seconds where that is less than a minute.
+
+    Examples
+    --------
+    >>> _say_cpu(12.34), _say_cpu(0.001)
+    ('12.3 CPU hours', '3.6 CPU seconds')
+    """
+    seconds = hours * 3600
+    return f"{hours:.3g} CPU hours" if seconds >= 60 else f"{seconds:.1f} CPU seconds"
 
 
 def dump_plan(plan: Plan) -> dict[str, object]:

@@ -186,10 +186,10 @@ def relabel(
     as_json: bool,
 ) -> None:
     """
-    Call SESSION NEW, as sub-<label>_ses-<label>; what stood under SESSION is removed.
+    Call SESSION NEW, as sub-<label>_ses-<label>, in everything that was made of it.
 
-    `process` makes everything anew under the new label. Files of its studies that
-    come later get the new label, too.
+    `process` makes everything anew under the new label and then removes what stood
+    under SESSION. Files of its studies that come later get the new label, too.
     """
     home, told = _enter(name), _Told(author, reason, dry_run, as_json)
     origin, to = SessionKey.parse(session), SessionKey.parse(new)
@@ -309,6 +309,8 @@ def _decide(
     click.echo(f"{action} {subject}: {n_files} file(s) moved.")
     if done.gone:
         click.echo(f"Removed, having no file left: {', '.join(done.gone)}")
+    if done.kept:
+        click.echo(f"Removed when the new ones are made: {', '.join(done.kept)}")
     click.echo(f"Go on with: imaging-platform process --study {study}")
 
 

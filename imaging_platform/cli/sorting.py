@@ -10,9 +10,10 @@ from pathlib import Path
 
 from imaging_platform.deid.labels import Labels
 from imaging_platform.dicom.headers import Header, read_owner
+from imaging_platform.intake.assignment import assign_sessions
 from imaging_platform.intake.claims import is_litter
-from imaging_platform.intake.ledger import Identity, assign_sessions
 from imaging_platform.intake.placing import studies_of
+from imaging_platform.intake.visits import Identity
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 

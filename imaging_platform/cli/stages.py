@@ -41,6 +41,7 @@ STUDY = click.option(
 @click.option("--subject", help="BIDS subject label, without sub-.")
 @click.option("--session", help="BIDS session label, without ses-.")
 @STUDY
+@click.option("--validate", is_flag=True, help="Ask the official BIDS validator, too.")
 @json_option
 def convert(
     source: Path,
@@ -48,6 +49,7 @@ def convert(
     subject: str | None,
     session: str | None,
     study_file: Path | None,
+    validate: bool,
     as_json: bool,
 ) -> None:
     """
@@ -72,10 +74,11 @@ def convert(
     for key, folder in sessions.items():
         with staged_tree(target.absolute(), f"{key}") as staged:
             reports[key] = convert_session(folder, staged, key=key, settings=settings)
-            validation = validate_session(staged, key=key, settings=settings)
+            if validate:
+                validation = validate_session(staged, key=key, settings=settings)
+                errors |= {issue.code for issue in validation.errors}
             write_fragment(staged, read_participant(folder))
             publish_tree(staged, places[key])
-        errors |= {issue.code for issue in validation.errors}
         if not as_json:
             print_series(reports[key], places[key])
     _describe_dataset(target, settings)

@@ -12,7 +12,7 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.resources.keys import create_secret, read_secret
-from imaging_platform.settings import describe_study, find_home, load_study
+from imaging_platform.settings import Study, describe_study, find_home, load_study
 
 
 @click.group()
@@ -64,10 +64,11 @@ def list_studies(as_json: bool) -> None:
 def check(name: str, as_json: bool) -> None:
     """Prove study file, key, folders and tools."""
     home = find_home()
-    load_study(home, name)
+    loaded = load_study(home, name)
     read_secret(home, name)
     proofs = {
         "study file": "valid",
+        "notebooks": _prove_notebooks(home, loaded),
         "key": "readable by its owner only",
         **{f"folder {zone}": _prove_writable(home.zone(zone, name)) for zone in ZONES},
         **_prove_tools(),
@@ -90,6 +91,25 @@ def _prove_writable(folder: Path) -> str:
             fix="Correct its owner or mode, or free the disk.",
         ) from None
     return "writable"
+
+
+def _prove_notebooks(home: Home, study: Study) -> str:
+    """Return how many notebooks are assets; refuse the first that cannot be one."""
+    from dagster import AssetsDefinition
+
+    from imaging_platform.assets.notebooks import list_templates
+    from imaging_platform.assets.scope import Scope
+    from imaging_platform.definitions import define_study
+    from imaging_platform.reporting.front_matter import BrokenTemplate
+
+    assets = [
+        a for a in define_study(study).assets or () if isinstance(a, AssetsDefinition)
+    ]
+    found = list_templates(Scope(study), home.notebooks(study.name), assets)
+    for template in found:
+        if isinstance(template, BrokenTemplate):
+            raise template.problem
+    return f"{len(found)} with front matter"
 
 
 def _prove_tools() -> dict[str, str]:

@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -27,35 +26,18 @@ from imaging_platform.deid.pseudonyms import (
     subject_label,
 )
 from imaging_platform.dicom.headers import Header
+from imaging_platform.dicom.naming import NamingField, naming_value
 from imaging_platform.model.config import Section
 from imaging_platform.model.ids import is_label
 from imaging_platform.model.labels import LabelProblem, WantedLabels
 
-LabelField = Literal[
-    "PatientID",
-    "PatientName",
-    "PatientComments",
-    "StudyDescription",
-    "StudyID",
-    "AccessionNumber",
-]
-
-_ATTRIBUTES: dict[LabelField, str] = {
-    "PatientID": "patient_id",
-    "PatientName": "patient_name",
-    "PatientComments": "patient_comments",
-    "StudyDescription": "study_description",
-    "StudyID": "study_id",
-    "AccessionNumber": "accession_number",
-}
-_SEARCHED_CHARACTERS = 128
 _MOST_REPEATS = 3
 
 
 class LabelPattern(Section):
     """A regular expression over one field of the header."""
 
-    field: LabelField = Field(
+    field: NamingField = Field(
         description="PatientID, PatientName, PatientComments, StudyDescription, "
         "StudyID or AccessionNumber."
     )
@@ -81,8 +63,7 @@ class LabelPattern(Section):
 
     def find_label(self, header: Header) -> str | None:
         """Return what the pattern finds; None when it does not match."""
-        value = getattr(header, _ATTRIBUTES[self.field])[:_SEARCHED_CHARACTERS]
-        match = re.search(self.pattern, value, re.ASCII)
+        match = re.search(self.pattern, naming_value(header, self.field), re.ASCII)
         return None if match is None else match["label"] or ""
 
 

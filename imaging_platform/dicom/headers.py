@@ -79,6 +79,8 @@ _SHORT_TAGS = {
     "rows": 0x00280010,
     "columns": 0x00280011,
     "bits_allocated": 0x00280100,
+    "n_slices": 0x00540081,
+    "n_time_slices": 0x00540101,
 }
 _WANTED = frozenset(
     {
@@ -160,6 +162,8 @@ class Header:
         (0010,0010) with its carets, and (0010,4000).
     study_description, study_id, accession_number
         (0008,1030), (0020,0010) and (0008,0050).
+    n_slices, n_time_slices
+        (0054,0081) and (0054,0101): slices of a PET volume, and its time frames.
     """
 
     sop_uid: str
@@ -200,6 +204,8 @@ class Header:
     study_description: str = ""
     study_id: str = ""
     accession_number: str = ""
+    n_slices: int | None = None
+    n_time_slices: int | None = None
 
     @property
     def has_patient(self) -> bool:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.index import read_index
+from imaging_platform.intake.marks import drops_with, mark_brought
 from imaging_platform.intake.store import place_content
-from imaging_platform.intake.zone import DropFolder, drop_folders
+from imaging_platform.intake.zone import DropFolder
 from imaging_platform.model.ids import SessionKey
 
 NO_SESSION = "nothing says to which session it belongs: give it by `attach`"
@@ -114,7 +115,9 @@ def read_companions(drop: DropFolder) -> tuple[Companion, ...]:
 
 def write_companions(drop: DropFolder, rows: Iterable[Companion]) -> None:
     """Replace a drop's list with one rename; a drop without such files has none."""
-    lines = sorted(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows)
+    brought = list(rows)
+    mark_brought(drop, (row.session_key for row in brought))
+    lines = sorted(json.dumps(asdict(row), sort_keys=True) + "\n" for row in brought)
     if lines or drop.companions.exists():
         write_text(drop.companions, "".join(lines), mode=0o640)
 
@@ -137,7 +140,7 @@ def gather_companions(key: SessionKey, *, zone: Path, target: Path) -> int:
     """
     folders: dict[tuple[str, int, str], Path] = {}
     n_files = 0
-    for drop in drop_folders(zone):
+    for drop in drops_with(zone, [str(key)]):
         for place, name, sha256 in _files_of(drop, key):
             number = str(len(folders))
             folder = folders.setdefault((drop.drop_id, *place), target / number)
@@ -169,7 +172,7 @@ def _files_of(
 def companion_digests(zone: Path, keys: Collection[str]) -> dict[str, set[str]]:
     """Return the digests of all that came for some sessions, over all drops."""
     digests: dict[str, set[str]] = {key: set() for key in keys}
-    for drop in drop_folders(zone):
+    for drop in drops_with(zone, keys):
         for row in read_companions(drop):
             if row.session_key in digests:
                 digests[row.session_key].add(row.sha256)

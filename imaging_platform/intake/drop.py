@@ -2,22 +2,23 @@
 One drop, from the inbox to receipt, store and index.
 
 The order makes every step repeatable after a kill at any line: claim (rename),
-unpack (scratch, made anew), store (by content), ledger (by study), index and list
-of companions (one rename each), receipt (one rename), and only then removal. An
+unpack (scratch, made anew), ledger (by study), other studies' inboxes (duplicates
+there), store (by content), index and list of companions (one rename each), receipt
+(one rename), and only then removal. An
 arrival counts as indexed when the receipt names its number; until then its rows are
 made again, the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imaging_platform.files.digests import digest_json
 from imaging_platform.files.unpacking import UnpackingCaps
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.admission import (
@@ -36,22 +37,25 @@ from imaging_platform.intake.companions import (
     Companion,
     NameCompanion,
     choose_session,
-    companion_digests,
     name_none,
     read_companions,
     write_companions,
 )
+from imaging_platform.intake.drop_report import DropReport, report_drop
 from imaging_platform.intake.examination import Examined, examine_files
+from imaging_platform.intake.holding import note_held
 from imaging_platform.intake.index import (
     IndexRow,
-    digest_members,
     read_index,
-    read_members,
-    read_placed,
     write_index,
 )
-from imaging_platform.intake.ledger import read_ledger
-from imaging_platform.intake.placing import LabelStudy, place_sessions
+from imaging_platform.intake.ledger import known_sessions
+from imaging_platform.intake.placing import (
+    Elsewhere,
+    LabelStudy,
+    Place,
+    place_sessions,
+)
 from imaging_platform.intake.receipt import (
     USED,
     ReceiptLine,
@@ -63,16 +67,17 @@ from imaging_platform.intake.receipt import (
 from imaging_platform.intake.resolving import (
     DISCARDED,
     apply_places,
+    follow_moves,
     mark_discarded,
     read_places,
 )
+from imaging_platform.intake.routing import Router, send_on
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.store import keep_content
-from imaging_platform.intake.verdicts import PLACED_LATER, Judge, settle
+from imaging_platform.intake.verdicts import PLACED_LATER, Judge
 from imaging_platform.intake.zone import (
     DropFolder,
     drop_folder,
-    drop_folders,
     locked,
     store_path,
 )
@@ -80,66 +85,7 @@ from imaging_platform.model.errors import Held
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem
 
-
-@dataclass(frozen=True)
-class SessionMembers:
-    """
-    A session that a drop contributed to.
-
-    Parameters
-    ----------
-    session_key
-        Text of the key.
-    n_instances
-        Files of the session with different content, over all drops so far.
-    members_digest
-        Digest over the digests of these files.
-    """
-
-    session_key: str
-    n_instances: int
-    members_digest: str
-
-
-@dataclass(frozen=True)
-class DropReport:
-    """
-    What became of a drop, over all its arrivals; holds no identity.
-
-    Parameters
-    ----------
-    drop_id
-        Identifier.
-    n_arrivals
-        How often it arrived.
-    n_files
-        Files in all arrivals, members of archives instead of the archives.
-    n_bytes
-        Sum of their sizes.
-    verdicts
-        Files by verdict; the counts add up to `n_files`.
-    reasons
-        Files that were not accepted or attached, by reason.
-    n_waiting
-        Contents in quarantine, each counted once.
-    sessions
-        Sessions that a file of this drop belongs to, in order of key.
-    attached_to
-        Those of them to which it brought events, answers or recordings, sorted.
-    data_version
-        Digest over what was accepted, and where it belongs.
-    """
-
-    drop_id: str
-    n_arrivals: int
-    n_files: int
-    n_bytes: int
-    verdicts: Mapping[str, int]
-    reasons: Mapping[str, int]
-    n_waiting: int
-    sessions: tuple[SessionMembers, ...]
-    attached_to: tuple[str, ...]
-    data_version: str
+Places = Mapping[tuple[str, str], Place]
 
 
 def index_drop(
@@ -152,6 +98,7 @@ def index_drop(
     name_companion: NameCompanion = name_none,
     imported: Collection[SessionKey] = (),
     label_version: str = "",
+    router: Router | None = None,
     jobs: int = 1,
 ) -> DropReport:
     """
@@ -181,6 +128,9 @@ def index_drop(
     label_version
         Changes with what `label_study` answers. Noted while files wait for labels
         (`waiting_drops`), so that they are tried again when it is another.
+    router
+        Says which study each file belongs to, for an inbox of several; what belongs
+        to another goes on to its inbox and leaves no copy here. None: all is ours.
     jobs
         Processes for reading headers.
 
@@ -193,7 +143,7 @@ def index_drop(
         refuses. Nothing is lost: the arrival stays in the inbox or goes back there.
     """
     drop = drop_folder(zone, drop_id)
-    how = _How(zone, label_study, imported, name_companion, limits, jobs)
+    how = _How(zone, label_study, imported, name_companion, limits, jobs, router)
     check_admission(arrivals, zone, reserve_bytes=limits.min_free_bytes)
     with _without_paths(), locked(drop.lock), giving_back(drop, arrivals):
         done = {line.arrival for line in read_receipt(drop)}
@@ -203,104 +153,17 @@ def index_drop(
         for number, place in list_claimed(drop):
             _index_arrival(number, place, drop, how)
             remove_claimed(place)
-        drop.incoming.rmdir()
         _place_waiting(drop, how)
         apply_places(drop, read_places(zone).get(drop_id, {}))
         _note_waiting(drop, label_version)
-        return report_drop(zone, drop_id)
-
-
-def report_drop(zone: Path, drop_id: str) -> DropReport:
-    """
-    Return what became of a drop, from its receipt and index alone.
-
-    Raises
-    ------
-    BadInput
-        The identifier has another form.
-    """
-    drop, known = drop_folder(zone, drop_id), _known(zone)
-    contributed = _contributed(drop, known)
-    members = read_members(zone, session_keys=frozenset(key for _, key in contributed))
-    for key, digests in companion_digests(zone, members).items():
-        members[key] |= digests
-    places = read_places(zone).get(drop_id, {})
-    return _report(drop, contributed, members, known, places)
-
-
-def report_drops(zone: Path) -> Iterator[DropReport]:
-    """Yield what became of each drop that was indexed, as `report_drop` does."""
-    known, places = _known(zone), read_places(zone)
-    drops = [drop for drop in drop_folders(zone) if drop.receipt.exists()]
-    contributions = [_contributed(drop, known) for drop in drops]
-    members: defaultdict[str, set[str]] = defaultdict(set)
-    for contributed in contributions:
-        for sha256, session_key in contributed:
-            members[session_key].add(sha256)
-    for drop, contributed in zip(drops, contributions, strict=True):
-        keys = {session_key for _, session_key in contributed}
-        of_drop = places.get(drop.drop_id, {})
-        own = {key: members[key] for key in keys}
-        yield _report(drop, contributed, own, known, of_drop)
-
-
-def _contributed(
-    drop: DropFolder, known: Collection[SessionKey]
-) -> list[tuple[str, str]]:
-    """Return digest and session key of all that a drop brought to known sessions."""
-    companions = _companions_of_known(drop, known)
-    images = [placed for placed in read_placed(drop) if placed[1] != DISCARDED]
-    return images + [(row.sha256, row.session_key) for row in companions]
-
-
-def _report(
-    drop: DropFolder,
-    contributed: Sequence[tuple[str, str]],
-    members: Mapping[str, set[str]],
-    known: Collection[SessionKey],
-    places: Mapping[str, str],
-) -> DropReport:
-    every_line = read_receipt(drop)
-    later = {line.sha256 for line in every_line if line.reason == PLACED_LATER}
-    settled = [
-        line
-        for line in settle(every_line, read_companions(drop), known)
-        if line.sha256 not in later or line.verdict is not Verdict.QUARANTINED
-    ]
-    lines = mark_discarded(settled, places)
-    return DropReport(
-        drop_id=drop.drop_id,
-        n_arrivals=len({line.arrival for line in lines}),
-        n_files=len(lines),
-        n_bytes=sum(line.n_bytes for line in lines),
-        verdicts={
-            str(verdict): sum(line.verdict is verdict for line in lines)
-            for verdict in Verdict
-        },
-        reasons=dict(
-            sorted(
-                Counter(
-                    line.reason for line in lines if line.verdict not in USED
-                ).items()
-            )
-        ),
-        n_waiting=len(list_waiting(lines)),
-        sessions=tuple(
-            SessionMembers(key, len(digests), digest_members(digests))
-            for key, digests in sorted(members.items())
-        ),
-        attached_to=tuple(
-            sorted({row.session_key for row in _companions_of_known(drop, known)})
-        ),
-        data_version=digest_json(sorted(contributed)),
-    )
-
-
-def _companions_of_known(
-    drop: DropFolder, known: Collection[SessionKey]
-) -> list[Companion]:
-    keys = set(map(str, known))
-    return [row for row in read_companions(drop) if row.session_key in keys]
+        note_held(drop)
+    with _without_paths():
+        # Without the lock: two drops that follow each other's moves would wait for
+        # ever. What was claimed says until the end that there is work to do.
+        follow_moves(zone)
+        with contextlib.suppress(OSError):
+            drop.incoming.rmdir()
+    return report_drop(zone, drop_id)
 
 
 def _remove_done(drop: DropFolder, done: set[int]) -> None:
@@ -320,16 +183,34 @@ class _How:
     name_companion: NameCompanion
     limits: IntakeSettings
     jobs: int
+    router: Router | None
 
     def examine(self, paths: Sequence[Path]) -> list[Examined]:
         return examine_files(paths, settings=self.limits, jobs=self.jobs)
 
-    def place(
-        self, examined: Sequence[Examined]
-    ) -> dict[tuple[str, str], SessionKey | LabelProblem]:
+    def place(self, examined: Sequence[Examined]) -> Places:
         return place_sessions(
-            examined, self.zone, self.label_study, imported=self.imported
+            examined,
+            self.zone,
+            self.label_study,
+            imported=self.imported,
+            within_hours=self.limits.merge_within_hours,
+            router=self.router,
         )
+
+    def send_on(
+        self, sent: Sequence[tuple[Path, Examined]], places: Places
+    ) -> frozenset[str]:
+        """Pass on what belongs to other studies; return its digests."""
+        by_study: defaultdict[str, dict[str, Path]] = defaultdict(dict)
+        for path, facts in sent:
+            place = _place_of(facts, places)
+            if isinstance(place, Elsewhere):
+                by_study[place.study][facts.sha256] = path
+        for study, files in sorted(by_study.items()):
+            if self.router:
+                send_on(files, self.router.inbox_of(study))
+        return frozenset(d for files in by_study.values() for d in files)
 
 
 def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> None:
@@ -339,18 +220,20 @@ def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> Non
         found = find_files(place, scratch, caps=_caps(how.limits, how.zone))
         paths = [file.path for file in found if file.path is not None]
         examined = how.examine(paths)
+        places = how.place(examined)
+        sent = how.send_on(list(zip(paths, examined, strict=True)), places)
         for path, facts in zip(paths, examined, strict=True):
-            keep_content(
-                path,
-                how.zone,
-                sha256=facts.sha256,
-                n_bytes=facts.n_bytes,
-                modified_ns=facts.modified_ns,
-            )
+            if facts.sha256 not in sent:
+                keep_content(
+                    path,
+                    how.zone,
+                    sha256=facts.sha256,
+                    n_bytes=facts.n_bytes,
+                    modified_ns=facts.modified_ns,
+                )
     facts_of = dict(zip(paths, examined, strict=True))
-    places = how.place(examined)
     companions = [row for row in read_companions(drop) if row.arrival in done]
-    judge = Judge(number, places, _known(how.zone), how.name_companion)
+    judge = Judge(number, places, known_sessions(how.zone), how.name_companion)
     judge.remember(before, companions)
     for file in found:
         judge.judge(file, facts_of[file.path] if file.path else None)
@@ -360,31 +243,34 @@ def _index_arrival(number: int, place: Path, drop: DropFolder, how: _How) -> Non
     extend_receipt(drop, judge.lines)
 
 
-def _known(zone: Path) -> frozenset[SessionKey]:
-    return frozenset(read_ledger(zone).values())
-
-
 def _place_waiting(drop: DropFolder, how: _How) -> None:
     """Accept files that waited for labels which there are now."""
     waiting = _wait_for_labels(drop)
     paths = [store_path(how.zone, line.sha256) for line in waiting]
     examined = how.examine(paths)
     places = how.place(examined)
+    how.send_on(list(zip(paths, examined, strict=True)), places)
     rows, lines = [], []
     for line, facts in zip(waiting, examined, strict=True):
-        header = facts.header
-        key = places.get((header.patient_id, header.study_uid)) if header else None
+        header, key = facts.header, _place_of(facts, places)
         if header and isinstance(key, SessionKey):
             rows.append(
                 IndexRow(line.arrival, line.sha256, line.n_bytes, str(key), header)
             )
             lines.append(replace(line, verdict=Verdict.ACCEPTED, reason=PLACED_LATER))
-    if not rows:
+        elif isinstance(key, Elsewhere):
+            lines.append(replace(line, verdict=Verdict.ROUTED, reason=PLACED_LATER))
+    if not lines:
         return
     placed = {row.sha256 for row in rows}
     kept = [row for row in read_index(drop) if row.sha256 not in placed]
     write_index(drop, [*kept, *rows])
     extend_receipt(drop, [*lines, *_place_companions(drop, how, besides=placed)])
+
+
+def _place_of(facts: Examined, places: Places) -> Place | None:
+    header = facts.header
+    return places.get((header.patient_id, header.study_uid)) if header else None
 
 
 def _place_companions(
@@ -414,7 +300,7 @@ def _place_companions(
 
 def _session_of(row: Companion, here: Collection[SessionKey], how: _How) -> str:
     named = how.name_companion(row.name)
-    known = _known(how.zone)
+    known = known_sessions(how.zone)
     return choose_session(named, here=here, known=known) if named else ""
 
 

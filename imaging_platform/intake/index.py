@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imaging_platform.dicom.headers import Header
 from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_bytes
+from imaging_platform.intake.marks import drops_with, mark_brought, mark_indexed
 from imaging_platform.intake.zone import DropFolder, drop_folders, store_path
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ def read_index(
 
 def write_index(drop: DropFolder, rows: Sequence[IndexRow]) -> None:
     """Replace a drop's index with one rename; the same rows give the same bytes."""
+    mark_brought(drop, (row.session_key for row in rows))
+    mark_indexed(drop)
     ordered = sorted(rows, key=lambda row: (row.session_key, row.sha256))
     columns: dict[str, list[Any]] = {
         "arrival": [row.arrival for row in ordered],
@@ -82,7 +86,7 @@ def read_members(zone: Path, *, session_keys: frozenset[str]) -> dict[str, set[s
     members: dict[str, set[str]] = {key: set() for key in session_keys}
     if not session_keys:
         return members
-    for drop in drop_folders(zone):
+    for drop in drops_with(zone, session_keys):
         if not drop.index.exists():
             continue
         table = pq.read_table(
@@ -93,6 +97,26 @@ def read_members(zone: Path, *, session_keys: frozenset[str]) -> dict[str, set[s
         for record in table.to_pylist():
             members[record["session_key"]].add(record["sha256"])
     return members
+
+
+def count_conflicts(zone: Path, session_key: str) -> int:
+    """Return how many images of a session came with several contents."""
+    import pyarrow.parquet as pq
+
+    contents: defaultdict[str, set[str]] = defaultdict(set)
+    for drop in drops_with(zone, [session_key]):
+        if drop.index.exists():
+            table = pq.read_table(
+                drop.index,
+                columns=["sop_uid", "sha256"],
+                filters=[
+                    ("session_key", "==", session_key),
+                    ("has_pixels", "==", True),
+                ],
+            )
+            for row in table.to_pylist():
+                contents[row["sop_uid"]].add(row["sha256"])
+    return sum(len(digests) > 1 for digests in contents.values())
 
 
 def find_instances(zone: Path, sop_uids: Iterable[str]) -> frozenset[str]:

@@ -3,7 +3,8 @@ Which study of which patient is which session: a list that only grows.
 
 A session that the site did not name is numbered: sessions of a subject count up in
 the order in which they arrive. A label, once given, stays, so a session keeps its
-key whatever arrives, or is decided, later.
+key whatever arrives later, unless a person decides otherwise or the study file lets
+studies of one visit share a session (`visits`). A later line stands for an earlier.
 """
 
 from __future__ import annotations
@@ -12,43 +13,19 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-from imaging_platform.files.digests import digest_bytes
-from imaging_platform.files.writing import write_json
-from imaging_platform.intake.zone import imported_path, ledger_path, locked
+from imaging_platform.files.writing import write_json, write_text
+from imaging_platform.intake.assignment import Answer, StudyOfPatient, place
+from imaging_platform.intake.visits import Identity, Placed
+from imaging_platform.intake.zone import (
+    imported_path,
+    ledger_path,
+    locked,
+    moving_path,
+)
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.labels import LabelProblem, WantedLabels
-
-Identity = tuple[str, str]
-"""Keyed pseudonym of a patient, and digest of a study UID."""
-
-
-@dataclass(frozen=True, repr=False)
-class StudyOfPatient:
-    """
-    One study of one patient, to be placed.
-
-    Parameters
-    ----------
-    labels
-        What it should be called.
-    started
-        Date and time of the study as DICOM text; new studies that arrive
-        together are numbered in this order.
-    study_uid
-        StudyInstanceUID.
-    """
-
-    labels: WantedLabels
-    started: str
-    study_uid: str
-
-    @property
-    def identity(self) -> Identity:
-        """Pseudonym of the patient and digest of the study UID."""
-        return self.labels.patient, digest_bytes(self.study_uid.encode())
 
 
 def place_studies(
@@ -56,7 +33,8 @@ def place_studies(
     studies: Iterable[StudyOfPatient],
     *,
     imported: Collection[SessionKey] = (),
-) -> dict[Identity, SessionKey | LabelProblem]:
+    within_hours: float = 0,
+) -> dict[Identity, Answer]:
     """
     Return the session of each study, writing down the new ones.
 
@@ -71,6 +49,9 @@ def place_studies(
         Studies to place, each once or more.
     imported
         Sessions that came from an existing dataset (`read_imported`).
+    within_hours
+        Studies of one scanner that began within so many hours share a session; a
+        study that links two sessions joins them (`moved_studies`). 0: none do.
 
     Returns
     -------
@@ -78,15 +59,18 @@ def place_studies(
         Session key, or why there is none, by `StudyOfPatient.identity`.
     """
     wanted = list(studies)
-    known = read_ledger(zone)
-    placed = assign_sessions(known, wanted, imported=imported)
-    if not _new_keys(known, placed):
-        return placed
+    known = _read(zone)
+    after, answers = place(known, wanted, imported, within_hours)
+    if after == known:
+        return answers
     with locked(ledger_path(zone)) as handle:
         known = _take_back_torn_line(handle)
-        placed = assign_sessions(known, wanted, imported=imported)
-        _append(handle, _new_keys(known, placed))
-    return placed
+        after, answers = place(known, wanted, imported, within_hours)
+        changed = {one: after[one] for one in after if after[one] != known.get(one)}
+        # First: killed after the ledger, files would stay where they are.
+        _note_moving(zone, known, changed)
+        _append(handle, changed)
+    return answers
 
 
 def move_studies(zone: Path, placed: Mapping[Identity, SessionKey]) -> None:
@@ -98,56 +82,81 @@ def move_studies(zone: Path, placed: Mapping[Identity, SessionKey]) -> None:
     """
     with locked(ledger_path(zone)) as handle:
         known = _take_back_torn_line(handle)
+        nowhere = Placed(None)
         changed = {
-            study: key for study, key in placed.items() if known.get(study) != key
+            study: replace(known.get(study, nowhere), key=key, is_fixed=True)
+            for study, key in placed.items()
+            if study not in known or known[study].key != key
         }
         _append(handle, changed)
 
 
-def _append(handle: int, placed: Mapping[Identity, SessionKey]) -> None:
+def moved_studies(zone: Path) -> dict[tuple[str, str], str]:
+    """
+    Return where the files of studies belong that were in another session before.
+
+    Returns
+    -------
+    dict
+        Text of the session, by digest of the study UID and text of the session that
+        it was in; no other patient had a session of that label.
+    """
+    return {
+        (study, str(former)): str(placed.key)
+        for (_, study), placed in _read(zone).items()
+        for former in placed.former
+        if former != placed.key
+    }
+
+
+def followers_of(zone: Path) -> dict[str, set[str]]:
+    """Return where the studies of each session are that were in another before."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for (_, former), now in moved_studies(zone).items():
+        found[former].add(now)
+    return dict(found)
+
+
+def joined_sessions(zone: Path, keys: Collection[str]) -> tuple[str, ...]:
+    """Return the sessions all of whose studies moved, some of them into `keys`."""
+    known = _read(zone)
+    left = {str(placed.key) for placed in known.values()}
+    former = {
+        str(key)
+        for placed in known.values()
+        if str(placed.key) in keys
+        for key in placed.former
+    }
+    return tuple(sorted(former - left))
+
+
+def _note_moving(
+    zone: Path, known: Mapping[Identity, Placed], changed: Mapping[Identity, Placed]
+) -> None:
+    for identity, placed in changed.items():
+        before = known.get(identity)
+        if before is not None and before.key != placed.key:
+            write_text(moving_path(zone) / str(before.key), "", mode=0o640)
+
+
+def _append(handle: int, placed: Mapping[Identity, Placed]) -> None:
     lines = [
         json.dumps(
-            {"session": str(key), "study": study, "patient": patient}, sort_keys=True
+            {
+                "session": str(each.key),
+                "study": study,
+                "patient": patient,
+                "started": each.started,
+                "scanners": sorted(each.scanners),
+                "is_fixed": each.is_fixed,
+            },
+            sort_keys=True,
         )
-        for (patient, study), key in placed.items()
+        for (patient, study), each in placed.items()
     ]
     os.lseek(handle, 0, os.SEEK_END)
     _write_all(handle, "".join(f"{line}\n" for line in lines).encode())
     os.fsync(handle)
-
-
-def assign_sessions(
-    known: Mapping[Identity, SessionKey],
-    studies: Iterable[StudyOfPatient],
-    *,
-    imported: Collection[SessionKey] = (),
-) -> dict[Identity, SessionKey | LabelProblem]:
-    """
-    Return the session of each study beside those that are known; nothing is written.
-
-    A known study keeps its key, whatever it asks for now. A patient has one
-    subject label, and a label one patient; labels that differ only in case are the
-    same. Sessions that the site names come first, then the others by date. Nobody
-    knows who an imported subject is: a patient gets the same label only when the
-    site names the session, too.
-
-    Raises
-    ------
-    BadInput
-        A label is not 1 to 32 letters and digits.
-    """
-    book = _Book()
-    for key in imported:
-        book.imported[key.subject.casefold()].add(key.session.casefold())
-    for (patient, _), key in known.items():
-        book.add(patient, key)
-    placed: dict[Identity, SessionKey | LabelProblem] = {}
-    for study in sorted(studies, key=_order):
-        if study.identity in known:
-            placed[study.identity] = known[study.identity]
-        elif study.identity not in placed:
-            placed[study.identity] = book.place(study.labels)
-    return placed
 
 
 def read_ledger(zone: Path) -> dict[Identity, SessionKey]:
@@ -156,6 +165,15 @@ def read_ledger(zone: Path) -> dict[Identity, SessionKey]:
 
     A last line that is still being written is not read.
     """
+    return {one: placed.key for one, placed in _read(zone).items() if placed.key}
+
+
+def known_sessions(zone: Path) -> frozenset[SessionKey]:
+    """Return all sessions of the study that a drop brought."""
+    return frozenset(read_ledger(zone).values())
+
+
+def _read(zone: Path) -> dict[Identity, Placed]:
     path = ledger_path(zone)
     return _parse(path.read_bytes()) if path.exists() else {}
 
@@ -180,79 +198,33 @@ def subjects_of_patients(zone: Path) -> dict[str, str]:
     return {patient: key.subject for (patient, _), key in read_ledger(zone).items()}
 
 
-@dataclass
-class _Book:
-    """Who has which labels so far."""
-
-    subjects: dict[str, str] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)
-    sessions: defaultdict[str, set[str]] = field(
-        default_factory=lambda: defaultdict(set)
-    )
-    imported: defaultdict[str, set[str]] = field(
-        default_factory=lambda: defaultdict(set)
-    )
-
-    def add(self, patient: str, key: SessionKey) -> None:
-        self.subjects[patient] = key.subject
-        self.owners[key.subject.casefold()] = patient
-        self.sessions[patient].add(key.session.casefold())
-
-    def place(self, labels: WantedLabels) -> SessionKey | LabelProblem:
-        if labels.problem:
-            return labels.problem
-        subject = self.subjects.get(labels.patient, labels.subject)
-        if labels.is_chosen and subject != labels.subject:
-            return LabelProblem.SUBJECT_CHANGED
-        if self.owners.get(subject.casefold(), labels.patient) != labels.patient:
-            return LabelProblem.SUBJECT_TAKEN
-        is_new = labels.patient not in self.subjects
-        imported = self.imported[subject.casefold()]
-        if imported and is_new and not labels.session:
-            return LabelProblem.SUBJECT_IMPORTED
-        if labels.session.casefold() in imported:
-            return LabelProblem.SESSION_IMPORTED
-        used = self.sessions[labels.patient]
-        if labels.session.casefold() in used:
-            return LabelProblem.SESSION_TAKEN
-        key = SessionKey(subject, labels.session or _next_number(used | imported))
-        self.add(labels.patient, key)
-        return key
-
-
-def _next_number(used: set[str]) -> str:
-    numbers = (int(label) for label in used if label.isdecimal())
-    return str(1 + max(numbers, default=0))
-
-
-def _order(study: StudyOfPatient) -> tuple[bool, str, str, str]:
-    labels = study.labels
-    return not labels.session, labels.subject, study.started, study.study_uid
-
-
-def _new_keys(
-    known: Mapping[Identity, SessionKey],
-    placed: Mapping[Identity, SessionKey | LabelProblem],
-) -> dict[Identity, SessionKey]:
-    return {
-        identity: key
-        for identity, key in placed.items()
-        if isinstance(key, SessionKey) and identity not in known
-    }
-
-
-def _parse(data: bytes) -> dict[Identity, SessionKey]:
+def _parse(data: bytes) -> dict[Identity, Placed]:
     whole = data[: data.rfind(b"\n") + 1]
-    known = {}
+    known: dict[Identity, Placed] = {}
     for line in whole.splitlines():
         entry = json.loads(line)
         key = SessionKey.parse(entry["session"])
         # Lines of the first version: every label was the patient's pseudonym.
-        known[entry.get("patient", key.subject), entry["study"]] = key
+        one = entry.get("patient", key.subject), entry["study"]
+        before = known.get(one)
+        known[one] = Placed(
+            key,
+            entry.get("started", ""),
+            frozenset(entry.get("scanners", ())),
+            entry.get("is_fixed", False),
+            _former(before, key),
+        )
     return known
 
 
-def _take_back_torn_line(handle: int) -> dict[Identity, SessionKey]:
+def _former(before: Placed | None, key: SessionKey) -> tuple[SessionKey, ...]:
+    if before is None or before.key is None:
+        return ()
+    moved = () if before.key == key else (before.key,)
+    return (*before.former, *moved)
+
+
+def _take_back_torn_line(handle: int) -> dict[Identity, Placed]:
     data = os.pread(handle, os.fstat(handle).st_size, 0)
     os.ftruncate(handle, data.rfind(b"\n") + 1)
     return _parse(data)

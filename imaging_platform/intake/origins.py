@@ -6,6 +6,7 @@ import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from imaging_platform.intake.marks import drops_with
 from imaging_platform.intake.zone import drop_folders
 from imaging_platform.provenance.lineage import Origin
 
@@ -31,7 +32,9 @@ def read_origins(
     import pyarrow.parquet as pq
 
     found: defaultdict[str, list[Origin]] = defaultdict(list)
-    for drop in drop_folders(zone) if os.access(zone, os.R_OK | os.X_OK) else ():
+    if not os.access(zone, os.R_OK | os.X_OK):
+        return {}
+    for drop in drop_folders(zone) if sessions is None else drops_with(zone, sessions):
         if not drop.index.exists():
             continue
         table = pq.read_table(

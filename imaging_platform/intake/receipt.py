@@ -18,12 +18,15 @@ class Verdict(StrEnum):
     ATTACHED = "attached"
     DUPLICATE = "duplicate"
     IGNORED = "ignored"
+    ROUTED = "routed"
     DISCARDED = "discarded"
     QUARANTINED = "quarantined"
 
 
 USED = frozenset({Verdict.ACCEPTED, Verdict.ATTACHED})
 """Verdicts of files that belong to a session."""
+
+_LEFT = frozenset({Verdict.ACCEPTED, Verdict.ROUTED})
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def extend_receipt(drop: DropFolder, lines: Sequence[ReceiptLine]) -> None:
 
 def list_waiting(lines: Sequence[ReceiptLine]) -> dict[str, ReceiptLine]:
     """Return the last quarantine line of each content that was never used."""
-    accepted = {line.sha256 for line in lines if line.verdict is Verdict.ACCEPTED}
+    accepted = {line.sha256 for line in lines if line.verdict in _LEFT}
     # By name: files of several sessions may have one content.
     attached = {(x.arrival, x.name) for x in lines if x.verdict is Verdict.ATTACHED}
     return {

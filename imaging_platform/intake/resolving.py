@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from imaging_platform.files.digests import digest_bytes
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.companions import (
     NO_SESSION,
@@ -28,7 +29,19 @@ from imaging_platform.intake.companions import (
     write_companions,
 )
 from imaging_platform.intake.examination import examine_files
-from imaging_platform.intake.index import IndexRow, read_index, write_index
+from imaging_platform.intake.holding import note_held
+from imaging_platform.intake.index import (
+    IndexRow,
+    read_index,
+    read_placed,
+    write_index,
+)
+from imaging_platform.intake.ledger import (
+    followers_of,
+    moved_studies,
+    read_ledger,
+)
+from imaging_platform.intake.marks import drops_with
 from imaging_platform.intake.receipt import (
     ReceiptLine,
     Verdict,
@@ -41,6 +54,7 @@ from imaging_platform.intake.verdicts import PLACED_LATER
 from imaging_platform.intake.zone import (
     DropFolder,
     locked,
+    moving_path,
     resolutions_path,
     store_path,
 )
@@ -177,6 +191,22 @@ def read_places(zone: Path) -> Mapping[str, Mapping[str, str]]:
     return places_by_hand(read_resolutions(zone))
 
 
+def list_left(zone: Path) -> dict[str, set[str]]:
+    """
+    Return each session that files were moved out of, and where its studies are now.
+
+    It may have other files; one that was discarded has no other session.
+    """
+    moves = [move for one in read_resolutions(zone) for move in one.moves]
+    left = {m.origin for m in moves} | {m.to for m in moves}
+    followers = followers_of(zone)
+    return {
+        key: followers.get(key, set())
+        for key in sorted(left | followers.keys())
+        if key not in ("", DISCARDED)
+    }
+
+
 def mark_discarded(
     lines: Sequence[ReceiptLine], places: Mapping[str, str] = MappingProxyType({})
 ) -> list[ReceiptLine]:
@@ -203,16 +233,22 @@ def apply_places(drop: DropFolder, places: Mapping[str, str]) -> None:
     """
     Bring index and companions of a drop to what was decided; twice is once.
 
+    Files whose study has another session now go there unless a person put them.
+
     The caller holds the drop's lock.
     """
     rows = read_index(drop)
+    studies = moved_studies(drop.zone)
     moved = [
-        replace(r, session_key=places.get(r.sha256) or r.session_key) for r in rows
+        replace(r, session_key=places.get(r.sha256) or _follow(r, studies))
+        for r in rows
     ]
     if moved != list(rows):
         write_index(drop, moved)
+        note_held(drop)
     brought = read_companions(drop)
-    placed = [_placed(row, places) for row in brought]
+    emptied = _emptied(drop.zone, studies)
+    placed = [_placed(row, places, emptied) for row in brought]
     if placed != list(brought):
         write_companions(drop, placed)
     _use_assigned(drop, places)
@@ -249,11 +285,43 @@ def _use_assigned(drop: DropFolder, places: Mapping[str, str]) -> None:
         )
 
 
-def _placed(row: Companion, places: Mapping[str, str]) -> Companion:
-    return replace(
-        row,
-        session_key=places.get(companion_id(row.arrival, row.name), row.session_key),
-    )
+def _follow(row: IndexRow, studies: Mapping[tuple[str, str], str]) -> str:
+    """Return the session of a file: where its study went, else where it is."""
+    study = digest_bytes(row.header.study_uid.encode()) if studies else ""
+    return studies.get((study, row.session_key), row.session_key)
+
+
+def _emptied(zone: Path, studies: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """Return the sessions that lost all studies to one other, and which that is."""
+    known = set(map(str, read_ledger(zone).values())) if studies else set[str]()
+    return {
+        former: now.pop()
+        for former, now in (followers_of(zone) if studies else {}).items()
+        if former not in known and len(now) == 1
+    }
+
+
+def _placed(
+    row: Companion, places: Mapping[str, str], emptied: Mapping[str, str]
+) -> Companion:
+    key = emptied.get(row.session_key, row.session_key)
+    by_hand = places.get(companion_id(row.arrival, row.name))
+    return replace(row, session_key=key if by_hand is None else by_hand)
+
+
+def follow_moves(zone: Path) -> None:
+    """
+    Bring the files of studies that share a session now to it, in all drops.
+
+    The caller holds no drop's lock. Killed at any line and called again, it goes on.
+    """
+    for mark in sorted(moving_path(zone).glob("sub-*")):
+        for drop in drops_with(zone, [mark.name]):
+            keys = {key for _, key in read_placed(drop)}
+            if mark.name in keys | {row.session_key for row in read_companions(drop)}:
+                with locked(drop.lock):
+                    apply_places(drop, read_places(zone).get(drop.drop_id, {}))
+        mark.unlink(missing_ok=True)
 
 
 def _names_of(line: ReceiptLine) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from imaging_platform.intake.companions import read_companions
 from imaging_platform.intake.examination import examine_files
 from imaging_platform.intake.index import read_index
 from imaging_platform.intake.ledger import move_studies, read_ledger
+from imaging_platform.intake.marks import drops_with
 from imaging_platform.intake.receipt import ReceiptLine, list_waiting, read_receipt
 from imaging_platform.intake.resolving import (
     DISCARDED,
@@ -30,7 +31,6 @@ from imaging_platform.intake.verdicts import NEED_A_PERSON, settle
 from imaging_platform.intake.zone import (
     DropFolder,
     drop_folder,
-    drop_folders,
     locked,
     store_path,
 )
@@ -91,7 +91,7 @@ def choose_of_session(zone: Path, session_key: str) -> list[Chosen]:
     """Return every file of a session (or what is `DISCARDED`), over all drops."""
     found = [
         chosen
-        for drop in drop_folders(zone)
+        for drop in drops_with(zone, [session_key])
         for chosen in (*_indexed(drop, session_key), *_companions(drop))
         if chosen.session_key == session_key
     ]
@@ -377,7 +377,7 @@ def mark_conflicts(zone: Path, session_key: str) -> list[Chosen]:
     """Return the files of a session, marked where one image has several contents."""
     contents: defaultdict[str, set[str]] = defaultdict(set)
     sop_of: dict[str, str] = {}
-    for drop in drop_folders(zone):
+    for drop in drops_with(zone, [session_key]):
         for row in read_index(drop, session_key=session_key):
             contents[row.header.sop_uid].add(row.sha256)
             sop_of[row.sha256] = row.header.sop_uid

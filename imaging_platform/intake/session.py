@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_platform.intake.companions import companion_digests, read_companions
-from imaging_platform.intake.drop import DropReport, report_drop
+from imaging_platform.intake.completeness import Shortfall, find_shortfalls
+from imaging_platform.intake.drop_report import DropReport, report_drop
 from imaging_platform.intake.index import (
     IndexRow,
+    count_conflicts,
     digest_members,
     read_index,
+    read_members,
+    read_placed,
 )
 from imaging_platform.intake.ledger import read_ledger
+from imaging_platform.intake.marks import drops_with, maybe_held
 from imaging_platform.intake.receipt import list_waiting, read_receipt
 from imaging_platform.intake.resolving import DISCARDED, mark_discarded, read_places
 from imaging_platform.intake.store import place_content
-from imaging_platform.intake.verdicts import settle
-from imaging_platform.intake.zone import drop_folder, drop_folders, interrupted_drops
+from imaging_platform.intake.verdicts import NEED_A_PERSON, settle
+from imaging_platform.intake.zone import drop_folder, interrupted_drops
 from imaging_platform.model.errors import BadInput, Held, MissingInput
 from imaging_platform.model.ids import SessionKey
 
@@ -66,6 +71,8 @@ class GatheredSession:
         Digest over the content digests of all files, companions among them.
     series
         The series in order of number.
+    shortfalls
+        What series lack by the scanner's own counts.
     """
 
     session_key: str
@@ -77,6 +84,7 @@ class GatheredSession:
     n_companions: int
     members_digest: str
     series: tuple[SeriesOfSession, ...]
+    shortfalls: tuple[Shortfall, ...]
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,26 @@ class HeldSession:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """
+    One thing that waits for a person.
+
+    Parameters
+    ----------
+    what
+        Session or drop.
+    why
+        The reason, in words.
+    command
+        What resolves it.
+    """
+
+    what: str
+    why: str
+    command: str
+
+
+@dataclass(frozen=True)
 class HeldSummary:
     """
     All that waits for a person in a zone; holds no identity.
@@ -134,6 +162,33 @@ class HeldSummary:
     files: tuple[HeldFiles, ...]
     sessions: tuple[HeldSession, ...]
     n_claimed: int
+
+    @property
+    def useless(self) -> tuple[HeldFiles, ...]:
+        """Files that are kept and that nobody can make use of: cut off, no image."""
+        return tuple(each for each in self.files if each.reason not in NEED_A_PERSON)
+
+    def list_waits(self, study: str) -> list[Wait]:
+        """Return what waits with the command of the study that resolves it."""
+        sessions = [
+            Wait(
+                each.session_key,
+                f"{each.n_instances} instance(s) arrived with two contents",
+                f"imaging-platform discard {study} {each.session_key} --conflicting "
+                "--drop DROP",
+            )
+            for each in self.sessions
+        ]
+        files = [
+            Wait(
+                each.drop_id,
+                f"{each.n_files} file(s): {each.reason}",
+                f"imaging-platform assign {study} {each.drop_id} SESSION",
+            )
+            for each in self.files
+            if each.reason in NEED_A_PERSON
+        ]
+        return [*sessions, *files]
 
 
 def gather_session(key: SessionKey, *, zone: Path, target: Path) -> GatheredSession:
@@ -197,32 +252,40 @@ def gather_session(key: SessionKey, *, zone: Path, target: Path) -> GatheredSess
         n_companions=len(companions),
         members_digest=digest_members({row.sha256 for row in rows} | companions),
         series=series,
+        shortfalls=find_shortfalls(used, zone),
     )
 
 
 def list_held(zone: Path) -> HeldSummary:
     """Return what waits for a person in a zone; an absent zone holds nothing."""
     files = []
-    contents: dict[str, dict[str, set[str]]] = {}
+    drops, marked = maybe_held(zone)
+    candidates = set(marked)
     known, places = frozenset(read_ledger(zone).values()), read_places(zone)
-    for drop in drop_folders(zone):
+    for drop in drops:
         lines = settle(read_receipt(drop), read_companions(drop), known)
         of_drop = places.get(drop.drop_id, {})
         waiting = list_waiting(mark_discarded(lines, of_drop))
         counts = Counter(line.reason for line in waiting.values())
         files += [HeldFiles(drop.drop_id, *count) for count in sorted(counts.items())]
-        for row in read_index(drop):
-            if row.header.has_pixels and row.session_key != DISCARDED:
-                of_session = contents.setdefault(row.session_key, {})
-                of_session.setdefault(row.header.sop_uid, set()).add(row.sha256)
+        candidates |= {key for _, key in read_placed(drop)}
     conflicts = {
-        key: sum(len(digests) > 1 for digests in instances.values())
-        for key, instances in sorted(contents.items())
+        key: count_conflicts(zone, key) for key in sorted(candidates - {DISCARDED})
     }
     sessions = tuple(
         HeldSession(key, count) for key, count in conflicts.items() if count
     )
     return HeldSummary(tuple(files), sessions, len(interrupted_drops(zone)))
+
+
+def digest_sessions(zone: Path, keys: Collection[str]) -> dict[str, str]:
+    """Return the digest of the files that each session has now, "" without a file."""
+    members = read_members(zone, session_keys=frozenset(keys))
+    beside = companion_digests(zone, keys)
+    return {
+        key: digest_members(digests | beside[key]) if digests or beside[key] else ""
+        for key, digests in members.items()
+    }
 
 
 def receipt_summary(zone: Path, drop_id: str) -> DropReport:
@@ -245,7 +308,9 @@ def receipt_summary(zone: Path, drop_id: str) -> DropReport:
 
 
 def _rows_by_drop(key: SessionKey, zone: Path) -> list[tuple[IndexRow, ...]]:
-    found = [read_index(drop, session_key=str(key)) for drop in drop_folders(zone)]
+    found = [
+        read_index(drop, session_key=str(key)) for drop in drops_with(zone, [str(key)])
+    ]
     by_drop = [rows for rows in found if rows]
     if not by_drop or key not in read_ledger(zone).values():
         raise MissingInput(

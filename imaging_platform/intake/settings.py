@@ -73,6 +73,18 @@ class IntakeSettings(Section):
         ),
     )
 
+    merge_within_hours: float = Field(
+        default=0.0,
+        ge=0,
+        le=24,
+        description=(
+            "Studies of one subject and one scanner (serial number, else station) "
+            "that began within so many hours are one session, also through a study "
+            "between them; a scanner that is restarted begins a new study. 0: each "
+            "study is a session of its own. Sessions that the site names stay apart."
+        ),
+    )
+
 
 AeTitle = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,16}$")]
 """An application entity title (PS3.5 section 6.2, VR AE), without spaces."""

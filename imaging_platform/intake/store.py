@@ -13,7 +13,7 @@ from imaging_platform.intake.zone import store_path
 from imaging_platform.model.errors import Held
 
 _READ_ONLY = 0o440
-_NO_LINK = frozenset(
+NO_LINK = frozenset(
     {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.ENOTSUP}
 )
 
@@ -59,7 +59,7 @@ def place_content(zone: Path, sha256: str, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in _NO_LINK:
+        if error.errno not in NO_LINK:
             raise
         shutil.copyfile(source, target)
         target.chmod(_READ_ONLY)
@@ -73,7 +73,7 @@ def _link(path: Path, target: Path) -> bool:
         return True
     except OSError as error:
         # Another owner, another file system, or one without links.
-        if error.errno not in _NO_LINK:
+        if error.errno not in NO_LINK:
             raise
         return False
     return True

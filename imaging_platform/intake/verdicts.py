@@ -17,6 +17,7 @@ from imaging_platform.intake.companions import (
 )
 from imaging_platform.intake.examination import Examined
 from imaging_platform.intake.index import IndexRow
+from imaging_platform.intake.placing import Elsewhere, Place
 from imaging_platform.intake.receipt import ReceiptLine, Verdict
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem
@@ -47,7 +48,7 @@ class Judge:
     number
         Of the arrival, from 1.
     places
-        Session or problem by (patient id, study UID).
+        Session, problem or other study, by (patient id, study UID).
     known
         All sessions of the study.
     name_companion
@@ -57,7 +58,7 @@ class Judge:
     """
 
     number: int
-    places: Mapping[tuple[str, str], SessionKey | LabelProblem]
+    places: Mapping[tuple[str, str], Place]
     known: Collection[SessionKey]
     name_companion: NameCompanion
     rows: list[IndexRow] = field(default_factory=list)
@@ -144,7 +145,7 @@ def _identity(companion: Companion) -> tuple[str, ...]:
 def _verdict_of(
     file: FoundFile,
     facts: Examined | None,
-    places: Mapping[tuple[str, str], SessionKey | LabelProblem],
+    places: Mapping[tuple[str, str], Place],
 ) -> tuple[Verdict, str]:
     if file.is_litter:
         return Verdict.IGNORED, file.reason
@@ -153,11 +154,13 @@ def _verdict_of(
     if facts.header is None:
         is_directory = facts.reason == Reason.DIRECTORY
         return Verdict.IGNORED if is_directory else Verdict.QUARANTINED, facts.reason
+    place = places.get((facts.header.patient_id, facts.header.study_uid))
+    if isinstance(place, Elsewhere):
+        return Verdict.ROUTED, f"belongs to study {place.study}"
     if not facts.header.has_patient:
         return Verdict.QUARANTINED, NO_PATIENT_ID
     if not facts.header.study_uid:
         return Verdict.QUARANTINED, NO_STUDY_UID
-    place = places[facts.header.patient_id, facts.header.study_uid]
     if isinstance(place, LabelProblem):
         return Verdict.QUARANTINED, str(place)
     return Verdict.ACCEPTED, ""

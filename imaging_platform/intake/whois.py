@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_platform.intake.ledger import read_ledger, subjects_of_patients
-from imaging_platform.intake.zone import drop_folders
+from imaging_platform.intake.marks import drops_with
 from imaging_platform.model.errors import MissingInput
 
 
@@ -96,7 +96,7 @@ def _read_columns(zone: Path, session_keys: set[str]) -> list[dict[str, str]]:
 
     wanted = ("session_key", "patient_id", "patient_name", "study_date")
     found: list[dict[str, str]] = []
-    for drop in drop_folders(zone):
+    for drop in drops_with(zone, session_keys):
         if not session_keys or not drop.index.exists():
             continue
         # An index that an earlier version wrote has no names.

@@ -9,6 +9,8 @@ Where things lie in the identified zone of a study, and who may write when.
     <zone>/store/<aa>/<sha256>              every file that ever arrived, by content
     <zone>/incoming/<drop_id>/<n>/          the n-th arrival, until it is indexed
     <zone>/waiting/<drop_id>                files wait for labels; version last tried
+    <zone>/marks/                           where to look for a session (`marks`)
+    <zone>/moving/<session>                 its files go to where its studies went
     <zone>/drops/<drop_id>/receipt.jsonl    what became of each file
     <zone>/drops/<drop_id>/index.parquet    header facts of the accepted files
     <zone>/drops/<drop_id>/companions.jsonl files that can be attached, if it has any
@@ -142,6 +144,16 @@ def ledger_path(zone: Path) -> Path:
 def imported_path(zone: Path) -> Path:
     """Return the list of sessions that came from existing datasets."""
     return zone / "imported.json"
+
+
+def moving_path(zone: Path) -> Path:
+    """Return the folder of sessions whose studies were moved, until files follow."""
+    return zone / "moving"
+
+
+def marks_path(zone: Path) -> Path:
+    """Return the folder of empty files that say where to look (`marks`)."""
+    return zone / "marks"
 
 
 def resolutions_path(zone: Path) -> Path:

@@ -22,6 +22,8 @@ class LabelProblem(StrEnum):
         "subject label belongs to an imported subject: name the session, too, if it is "
         "the same person"
     )
+    NO_CLAIM = "no study claims it by its header"
+    MANY_CLAIMS = "several studies claim it by its header"
     SESSION_IMPORTED = "session label belongs to an imported session of the subject"
 
 

@@ -36,6 +36,9 @@ PIPELINES = (
 )
 """Derivative datasets of a study, each named for the asset that fills it."""
 
+NOTEBOOK = "_notebook"
+"""Ends the name of an asset that is an executed notebook of that name."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -57,6 +60,10 @@ class Home:
     def study_file(self, study: str) -> Path:
         """Return the path of a study's ``study.yaml``."""
         return self.root / "studies" / study / "study.yaml"
+
+    def notebooks(self, study: str) -> tuple[Path, Path]:
+        """Return where notebooks that become assets stand: of every study, of one."""
+        return product_file("notebooks"), self.root / "studies" / study / "notebooks"
 
     def decisions_file(self, study: str) -> Path:
         """Return the path of the list of accepted results and freezes of a study."""
@@ -169,6 +176,13 @@ def derivative(study: str, pipeline: str, key: SessionKey) -> str:
     return f"{derivative_dataset(study, pipeline)}/{_entities(key)}"
 
 
+def dataset_of(study: str, asset: str) -> str:
+    """Return the key of the dataset in which an asset of sessions is published."""
+    if asset == "bids_session":
+        return bids_dataset(study)
+    return derivative_dataset(study, asset)
+
+
 def _derivative_of(pipeline: str, study: str, key: SessionKey) -> str:
     return derivative(study, pipeline, key)
 
@@ -225,6 +239,8 @@ def session_tree(study: str, asset: str, key: SessionKey) -> str:
     }
     if asset in named:
         return named[asset](study, key)
+    if asset.endswith(NOTEBOOK):
+        return notebook(study, asset, str(key))
     return derivative(study, asset, key)
 
 
@@ -241,6 +257,17 @@ def session_report(study: str, key: SessionKey) -> str:
 def study_report(study: str) -> str:
     """Return the key of the study's executed notebook and its HTML."""
     return f"reports/{study}/study"
+
+
+def notebook(study: str, asset: str, partition: str = "") -> str:
+    """Return the key of an executed notebook: of a session, a subject or the study."""
+    name = asset.removesuffix(NOTEBOOK)
+    return f"reports/{study}/notebooks/{name}/{partition or 'study'}"
+
+
+def partial_report(study: str, asset: str, partition: str = "") -> str:
+    """Return the key of what a notebook had made when it failed."""
+    return f"reports/{study}/partial/{asset}/{partition or 'study'}"
 
 
 def deid_report(study: str, key: SessionKey) -> str:
@@ -298,6 +325,10 @@ def guarding(key: str) -> str:
             return f"dicom/{study}/{session}"
         case ["reports", study, "sessions", session]:
             return f"dicom/{study}/{session}"
+        case ["reports", study, "notebooks" | "partial", _, partition] if (
+            "_ses-" in partition
+        ):
+            return f"dicom/{study}/{partition}"
         case _:
             return ""
 
@@ -355,6 +386,18 @@ BESIDE = frozenset({"deid_report", "attachments", "bids_evidence"})
 """Trees that are no asset of their own: they stand beside one, or people bring them."""
 
 
+def is_tree(name: str) -> bool:
+    """Return whether trees of this name are published."""
+    known = name in SESSION_TREES or name in STUDY_TREES
+    return known or name.endswith(NOTEBOOK) or is_app_dataset(name)
+
+
+def session_pages(home: Path, study: str, key: SessionKey) -> list[str]:
+    """Return the keys of notebooks about a session that are no `SESSION_TREES`."""
+    found = (home / "reports" / study).glob(f"*/*/{key}")
+    return sorted(page.relative_to(home).as_posix() for page in found)
+
+
 def dataset_files(study: str) -> tuple[str, ...]:
     """Return patterns of the files that ``bids_dataset`` writes beside its sessions."""
     top, derived = bids_dataset(study), derivative_dataset(study, "*")
@@ -381,6 +424,8 @@ def tree_key(study: str, name: str, partition: str) -> str:
     """
     if name in STUDY_TREES:
         return STUDY_TREES[name](study)
+    if name.endswith(NOTEBOOK):
+        return notebook(study, name, partition)
     key = SessionKey.parse(partition)
     if is_app_dataset(name):
         return derivative(study, name, key)
@@ -424,6 +469,9 @@ def find_tree(key: str) -> tuple[str, str, str] | None:
             found = study, "attachments", session
         case ["reports", study, "sessions", session, *_]:
             found = study, "session_report", session
+        case ["reports", study, "notebooks", name, partition, *_]:
+            whole = partition == "study"
+            found = study, f"{name}{NOTEBOOK}", "" if whole else partition
         case ["catalog", study, "plan", *_]:
             found = study, "processing_plan", ""
         case ["catalog", study, "tables", *_]:

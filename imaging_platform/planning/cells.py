@@ -16,6 +16,9 @@ WHOLE_STUDY = "all"
 HELD_CLASSES = ("Held", "IdentityLeak", "InvalidOutput")
 """Failures that wait for a person."""
 
+GATED = "Rated"
+"""Class of what a person's verdict on the session keeps from being made."""
+
 
 class State(StrEnum):
     """How a result stands to what would be made now."""
@@ -125,6 +128,8 @@ class Facts:
         Assets of which an attempt never came to an end, in words.
     moving
         Assets of other partitions, before these, that are not up to date.
+    gates
+        Why an asset is not to be made though it could be, by asset.
     """
 
     partition: str
@@ -134,6 +139,7 @@ class Facts:
     holds: Mapping[str, str] = field(default_factory=dict)
     interrupted: Mapping[str, str] = field(default_factory=dict)
     moving: Collection[str] = ()
+    gates: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge_partition(
@@ -164,6 +170,7 @@ def judge_partition(
     if not (outdated or notes or facts.attempts or facts.holds or facts.moving):
         return [Cell(node.asset, facts.partition, State.FRESH) for node in nodes]
     ready = {} if decisions.frozen else choose_ready(outdated, parents)
+    gated = outdated.keys() & facts.gates.keys()
     cells: dict[str, Cell] = {}
     for node in nodes:
         before = [cells[p] for p in parents.get(node.asset, ()) if p in cells]
@@ -174,7 +181,8 @@ def judge_partition(
             State.FRESH,
             outdated.get(node.asset, ()),
             notes.get(node.asset, ""),
-            is_ready=node.asset in ready,
+            is_ready=node.asset in ready
+            and gated.isdisjoint({node.asset, *find_ancestors(parents, node.asset)}),
         )
         cells[node.asset] = _place(cell, facts, before, moved, decisions.frozen)
     return list(cells.values())
@@ -236,6 +244,9 @@ def _place(
         state = State.HELD if attempt.failure in HELD_CLASSES else State.FAILED
         return replace(cell, state=state, failure=attempt.failure)
     stopped = [each for each in behind if each.is_stopping]
+    gate = facts.gates.get(cell.asset)
+    if cell.reasons and gate and not behind:
+        return replace(cell, state=State.HELD, note=gate, failure=GATED)
     if cell.reasons and not stopped:
         is_made = cell.asset in facts.made
         return replace(cell, state=State.STALE if is_made else State.MISSING)

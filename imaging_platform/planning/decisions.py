@@ -22,7 +22,8 @@ from imaging_platform.model.errors import BadInput, Held
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.state import Made
 
-Action = Literal["accept", "withdraw", "freeze", "thaw"]
+Action = Literal["accept", "withdraw", "freeze", "thaw", "rate", "unrate"]
+RATING_ACTIONS = ("rate", "unrate")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Decision:
     Parameters
     ----------
     action
-        ``accept`` or ``withdraw`` a result; ``freeze`` or ``thaw`` the study.
+        ``accept`` or ``withdraw`` a result; ``freeze`` or ``thaw`` the study;
+        ``rate`` a session or ``unrate`` it.
     author, reason
         Who decided it and why, without identity.
     when
@@ -42,11 +44,13 @@ class Decision:
         Which result; the partition is empty for one of the whole study, both are
         empty for the study itself.
     data_version
-        Content digest of the accepted result.
+        Content digest of the accepted result, or of what was rated.
     code_version
         Version of code and settings that would make it now.
     inputs_digest
         Digest of the versions of the inputs as they are now (`digest_inputs`).
+    verdict
+        ``pass`` or ``fail`` of a rating.
     """
 
     action: Action
@@ -58,6 +62,7 @@ class Decision:
     data_version: str = ""
     code_version: str = ""
     inputs_digest: str = ""
+    verdict: str = ""
 
     def __post_init__(self) -> None:
         if self.action not in get_args(Action):
@@ -122,7 +127,11 @@ class Decisions:
 
     @cached_property
     def _latest(self) -> dict[tuple[str, str], Decision]:
-        return {(step.asset, step.partition): step for step in self.steps}
+        return {
+            (step.asset, step.partition): step
+            for step in self.steps
+            if step.action not in RATING_ACTIONS
+        }
 
 
 def digest_inputs(inputs: Mapping[str, str]) -> str:

@@ -25,6 +25,10 @@ class Reason:
     inputs
         Names of the inputs that changed, came or went; of ``upstream``, the results
         that it waits for.
+    befores
+        Version of each of these inputs that it was made with.
+    files
+        Which files of the inputs changed, where that is known.
     """
 
     kind: str
@@ -32,6 +36,8 @@ class Reason:
     before: str = ""
     after: str = ""
     inputs: tuple[str, ...] = ()
+    befores: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 NEVER_MADE = Reason("never made", "never made")
@@ -81,6 +87,7 @@ def explain_inputs(
             before.get(data[0], "") if is_one else "",
             after.get(data[0], "") if is_one else "",
             data,
+            tuple(before.get(name, "") for name in data),
         ),
     )
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from imaging_platform.assets.leaving import UNFINISHED, clear_emptied
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model.errors import BadConfig, ToolFailed
+from imaging_platform.model.layout import Home
 from imaging_platform.processing.events import Problem, StepDone, read_problems, watch
 from imaging_platform.processing.outstanding import (
     Order,
@@ -33,13 +35,6 @@ from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
 
 POLL_S = 0.3
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
-
 Tell = Callable[[StepDone], None]
 
 
@@ -137,6 +132,9 @@ class Loop:
         ]
 
     def _find_cohorts(self) -> list[Order]:
+        for scope in self._scopes:
+            # New first: what was relabelled goes when its new session is made.
+            clear_emptied(Home(Path(self._identified.home)), scope, self._instance)
         return [
             order
             for scope in self._scopes

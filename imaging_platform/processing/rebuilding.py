@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import dagster as dg
 
 from imaging_platform.assets import shown
+from imaging_platform.assets.held import tell_held
 from imaging_platform.assets.scope import Scope
-from imaging_platform.intake.drop import DropReport, report_drops
+from imaging_platform.intake.drop_report import DropReport, report_drops
 from imaging_platform.model.layout import (
     BESIDE,
     SESSION_TREES,
@@ -85,6 +86,8 @@ def rebuild_index(
         if not _is_known(report, known.get(report.drop_id)):
             tell_drop(instance, scope, report, version)
             told[DROP_INDEX] += 1
+    if told[DROP_INDEX]:
+        tell_held(instance, scope, home.zone("identified", scope.name))
     for tree in _untold(instance, scope, trees):
         tell_made(
             instance,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,12 @@ from pathlib import Path
 import dagster as dg
 
 from imaging_platform.assets.attachments import bring_late
+from imaging_platform.assets.held import tell_held
+from imaging_platform.assets.leaving import UNFINISHED, clear_emptied
 from imaging_platform.assets.scope import Scope
-from imaging_platform.intake.companions import companion_digests
-from imaging_platform.intake.drop import report_drop
-from imaging_platform.intake.index import digest_members, read_index, read_members
+from imaging_platform.intake.drop_report import report_drop
+from imaging_platform.intake.index import read_index
+from imaging_platform.intake.marks import drops_with
 from imaging_platform.intake.resolving import (
     DISCARDED,
     Move,
@@ -21,20 +22,11 @@ from imaging_platform.intake.resolving import (
     read_resolutions,
 )
 from imaging_platform.intake.selection import catch_up
-from imaging_platform.intake.zone import drop_folders
+from imaging_platform.intake.session import digest_sessions
 from imaging_platform.model.errors import Held
-from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import (
-    SESSION_TREES,
-    Home,
-    companions,
-    derivative_dataset,
-    tree_key,
-)
-from imaging_platform.processing.loop import UNFINISHED
+from imaging_platform.model.layout import Home
 from imaging_platform.processing.rebuilding import DROP_INDEX, tell_drop
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
-from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made
 from imaging_platform.survey.history import read_members as read_told
 
@@ -52,11 +44,15 @@ class Settled:
         Sessions that have other files now, and are out of date.
     gone
         Sessions without a file whose trees or partition were removed.
+    kept
+        Sessions without a file that stay until their files are made anew under
+        another label.
     """
 
-    drops: tuple[str, ...]
-    changed: tuple[str, ...]
-    gone: tuple[str, ...]
+    drops: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def refuse_running(
@@ -104,22 +100,26 @@ def settle_resolutions(
     zone = home.zone("identified", scope.name)
     moves = [move for one in read_resolutions(zone) for move in one.moves]
     if not moves:
-        return Settled((), (), ())
+        left = clear_emptied(home, scope, instance)
+        return Settled(gone=left.removed, kept=left.kept)
     catch_up(zone)
     keys = {p for m in moves for p in (m.origin, m.to)} - {"", DISCARDED}
-    now = _digests_now(zone, keys)
+    now = digest_sessions(zone, keys)
     told = read_told(instance, scope)
     changed = {key for key in keys if told.get(key, "") != now[key]}
     drops = {m.drop_id for m in moves if {m.origin, m.to} & changed}
     drops |= _one_drop_each(zone, {key for key in changed if now[key]})
     gone = {key for key in keys if not now[key]}
     drops |= _told_otherwise(zone, scope, instance, {m.drop_id for m in moves})
-    removed = _remove_gone(home, scope, instance, sorted(gone))
     version = graph.get(scope.key(DROP_INDEX)).code_version or ""
     for drop_id in sorted(drops):
         lost = sorted(gone & changed)
         tell_drop(instance, scope, report_drop(zone, drop_id), version, gone=lost)
-    return Settled(tuple(sorted(drops)), tuple(sorted(changed - gone)), removed)
+    if drops:
+        tell_held(instance, scope, zone)
+    left = clear_emptied(home, scope, instance)
+    stay = sorted(changed - gone)
+    return Settled(tuple(sorted(drops)), tuple(stay), left.removed, left.kept)
 
 
 def bring_moved(
@@ -142,19 +142,10 @@ def bring_moved(
     )
 
 
-def _digests_now(zone: Path, keys: set[str]) -> dict[str, str]:
-    members = read_members(zone, session_keys=frozenset(keys))
-    beside = companion_digests(zone, keys)
-    return {
-        key: digest_members(digests | beside[key]) if digests or beside[key] else ""
-        for key, digests in members.items()
-    }
-
-
 def _one_drop_each(zone: Path, keys: set[str]) -> set[str]:
     """Return a drop of each session: what it tells covers all files of the session."""
     found: dict[str, str] = {}
-    for drop in drop_folders(zone):
+    for drop in drops_with(zone, keys):
         for key in keys - found.keys():
             if read_index(drop, session_key=key):
                 found[key] = drop.drop_id
@@ -172,52 +163,3 @@ def _told_otherwise(
         if drop_id not in made
         or made[drop_id].data_version != report_drop(zone, drop_id).data_version
     }
-
-
-def _remove_gone(
-    home: Home, scope: Scope, instance: dg.DagsterInstance, keys: list[str]
-) -> tuple[str, ...]:
-    """Remove the trees, holds and partition of sessions that have no file left."""
-    store, partitions = LocalStore(home.root), scope.sessions.name or ""
-    known = set(instance.get_dynamic_partitions(partitions)) if keys else set[str]()
-    removed = []
-    for text in keys:
-        key = SessionKey.parse(text)
-        datasets = home.app_datasets(scope.name)
-        trees = [tree(scope.name, key) for tree in SESSION_TREES.values()]
-        trees += [tree_key(scope.name, name, text) for name in datasets]
-        trees.append(companions(scope.name, key))
-        if text not in known and not any(store.path(t).exists() for t in trees):
-            continue
-        for tree in trees:
-            store.remove(tree)
-        home.guard_file(scope.name, key).unlink(missing_ok=True)
-        _remove_of_subject(home, store, scope.name, key)
-        for log in home.app_logs(scope.name, text):
-            log.unlink()
-        _remove_empty_subjects(home, scope.name, key)
-        if text in known:
-            instance.delete_dynamic_partition(partitions, text)
-        removed.append(text)
-    return tuple(removed)
-
-
-def _remove_of_subject(
-    home: Home, store: LocalStore, study: str, key: SessionKey
-) -> None:
-    """Remove what apps made of all sessions of the subject: this one was among them."""
-    for name in home.app_datasets(study):
-        place = f"{derivative_dataset(study, name)}/sub-{key.subject}"
-        if store.read(place) is not None:
-            store.remove(place)
-    for log in home.app_logs(study, f"sub-{key.subject}"):
-        log.unlink()
-
-
-def _remove_empty_subjects(home: Home, study: str, key: SessionKey) -> None:
-    """Remove what is left of a subject that has no session in a dataset any more."""
-    datasets = [home.zone("bids", study), *home.zone("derivatives", study).glob("*")]
-    for dataset in datasets:
-        subject = dataset / f"sub-{key.subject}"
-        if subject.is_dir() and not any(subject.glob("ses-*")):
-            shutil.rmtree(subject)

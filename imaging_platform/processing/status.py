@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
+from imaging_platform.bids.expectation import compare_with_protocol
 from imaging_platform.intake.session import HeldSummary, list_held
-from imaging_platform.intake.verdicts import NEED_A_PERSON
+from imaging_platform.model import layout
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.processing.outstanding import find_drop_orders, list_orders
 from imaging_platform.resources.zones import IdentifiedZone
@@ -37,6 +40,9 @@ class Status:
         (what, why) of all that waits for a person.
     unusable
         (drop, why) of files that are kept and cannot be used.
+    incomplete
+        (session, what) of all that did not come, and of series that the protocol
+        does not expect.
     """
 
     study: str
@@ -46,6 +52,7 @@ class Status:
     outstanding: tuple[tuple[str, str, str], ...]
     held: tuple[tuple[str, str], ...]
     unusable: tuple[tuple[str, str], ...]
+    incomplete: tuple[tuple[str, str], ...]
 
     def counts(self) -> list[tuple[str, int]]:
         """Return names and numbers for a table."""
@@ -55,6 +62,7 @@ class Status:
             ("sessions", self.n_sessions),
             ("outstanding", len(self.outstanding)),
             ("held for a person", len(self.held)),
+            ("not as expected", len({session for session, _ in self.incomplete})),
         ]
 
 
@@ -86,31 +94,43 @@ def read_status(home: Home, study: Study) -> Status:
             held=tuple(_list_held(home, study.name, waiting)),
             unusable=tuple(
                 (found.drop_id, f"{found.n_files} file(s): {found.reason}")
-                for found in waiting.files
-                if found.reason not in NEED_A_PERSON
+                for found in waiting.useless
             ),
+            incomplete=tuple(list_incomplete(site.store, study, survey.members)),
         )
+
+
+def list_incomplete(
+    store: LocalStore, study: Study, sessions: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """
+    Yield what sessions lack, and what they have that nobody expects.
+
+    Parameters
+    ----------
+    store
+        Holds their records; what may not be read is passed over.
+    study
+        Its protocol of today counts.
+    sessions
+        Session keys.
+    """
+    for session in sorted(sessions):
+        key = SessionKey.parse(session)
+        gathered = store.read(layout.raw_session(study.name, key))
+        for lack in gathered.report.get("shortfalls", []) if gathered else []:
+            slices = f" ({'; '.join(lack['missing'])})" if lack["missing"] else ""
+            yield session, f"series {lack['series_number']}: {lack['why']}{slices}"
+        if study.protocol.series:
+            made = store.read(layout.bids_session(study.name, key))
+            if made is not None and not made.is_imported:
+                found = compare_with_protocol(made.report, study.protocol)
+                for text in (*found.missing, *found.unexpected):
+                    yield session, text
 
 
 def _list_held(home: Home, study: str, waiting: HeldSummary) -> list[tuple[str, str]]:
     store = LocalStore(home.root)
     trees = [item for zone in ZONES for item in store.held(f"{zone}/{study}/").items()]
-    files = [
-        (
-            found.drop_id,
-            f"{found.n_files} file(s): {found.reason}; "
-            f"imaging-platform assign {study} {found.drop_id} SESSION",
-        )
-        for found in waiting.files
-        if found.reason in NEED_A_PERSON
-    ]
-    sessions = [
-        (
-            s.session_key,
-            f"{s.n_instances} instance(s) arrived with two contents; "
-            f"imaging-platform discard {study} {s.session_key} --conflicting "
-            "--drop DROP",
-        )
-        for s in waiting.sessions
-    ]
-    return [*trees, *sessions, *files]
+    waits = [(w.what, f"{w.why}; {w.command}") for w in waiting.list_waits(study)]
+    return [*trees, *waits]

@@ -11,6 +11,7 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.catalog.collecting import collect_records
 from imaging_platform.catalog.tables import SessionRow, session_rows
 from imaging_platform.model.layout import Home
+from imaging_platform.planning.ratings import read_ratings
 from imaging_platform.settings import load_study
 
 
@@ -68,7 +69,9 @@ def summarize(home: Home, name: str) -> Summary:
             for key in keys
             if (s := _durations_s(instance, scope, key))
         )
-    return Summary(name, tuple(session_rows(collect_records(home.root, name))), times)
+    records = collect_records(home.root, name)
+    ratings = read_ratings(home.root, name, records)
+    return Summary(name, tuple(session_rows(records, ratings)), times)
 
 
 def _durations_s(

@@ -67,7 +67,7 @@ def find_result(home: Path, studies: Sequence[str], target: str) -> Found:
         There is no such file, or no result of these studies is like it.
     """
     named = _TREE.fullmatch(target)
-    if named and _is_known(named.group(1)):
+    if named and layout.is_tree(named.group(1)):
         name, partition = named.group(1), named.group(2) or ""
         return Found(_only(studies), name, partition, frozenset(), "name")
     stamp = read_stamp(target.encode())
@@ -143,7 +143,7 @@ def _find_by_place(home: Path, file: Path) -> Found | None:
 
 def _found_by_stamp(stamp: Stamp) -> Found:
     where = stamp.study, stamp.asset, stamp.partition
-    if stamp.asset not in (*layout.SESSION_TREES, *layout.STUDY_TREES):
+    if not layout.is_tree(stamp.asset):
         raise MissingInput(
             f"The file says that it is of {stamp.asset}, which is not known here.",
             fix="Ask a home of the version that made it.",
@@ -184,11 +184,6 @@ def _places(
 def _names(home: Path, study: str) -> list[str]:
     own = [name for name in layout.SESSION_TREES if name != "raw_session"]
     return [*own, *Home(home).app_datasets(study)]
-
-
-def _is_known(name: str) -> bool:
-    known = (*layout.SESSION_TREES, *layout.STUDY_TREES)
-    return name in known or layout.is_app_dataset(name)
 
 
 def _read_row(table: Path, number: int) -> dict[str, str]:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from imaging_platform.model.errors import BadInput
 
 CARPET_ROWS = 320
+TISSUES = {1: "Grey", 2: "White", 3: "CSF"}
+"""Labels of a tissue segmentation (BIDS common labels)."""
+
 _SAMPLED_VOXELS = 6000
 _CHUNK_VOLUMES = 16
 
@@ -64,11 +67,36 @@ def read_motion(path: Path) -> Motion:
     return Motion(values[:, :3], np.degrees(values[:, 3:]), fd)
 
 
-def read_carpet(
-    path: Path, mask: NDArray[np.bool_], *, rows: int = CARPET_ROWS
-) -> NDArray[np.float32]:
+@dataclass(frozen=True, eq=False)
+class Carpet:
     """
-    Return the carpet of a run: voxels over time, in standard deviations.
+    A run as voxels over time.
+
+    Parameters
+    ----------
+    rows
+        Shape (rows, t), standard deviations; voxels that never change are left out.
+    groups
+        Name and number of rows of each group, from the top.
+    dvars_percent
+        Root mean square of the change since the volume before, over the sampled
+        voxels, in percent of their mean signal; shape (t,), NaN for the first.
+    """
+
+    rows: NDArray[np.float32]
+    groups: tuple[tuple[str, int], ...]
+    dvars_percent: NDArray[np.float64]
+
+
+def read_carpet(
+    path: Path,
+    mask: NDArray[np.bool_],
+    *,
+    rows: int = CARPET_ROWS,
+    labels: NDArray[np.int16] | None = None,
+) -> Carpet:
+    """
+    Return the carpet of a run.
 
     A regular sample of the voxels of `mask`, without mean and linear drift,
     ordered by correlation with their common signal and averaged to at most
@@ -83,24 +111,39 @@ def read_carpet(
         Brain on the same grid.
     rows
         How many rows at most.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (rows, t). Voxels that never change are left out.
+    labels
+        Tissue of each voxel (`TISSUES`), on the same grid: one group each; other
+        voxels are left out. One group of all without labels.
     """
-    import nibabel as nib
-
-    image = nib.load(path, keep_file_open=True)  # type: ignore[call-arg]  # Nifti1Image's own
+    if labels is not None and (mask & (labels > 0)).any():
+        mask = mask & np.isin(labels, list(TISSUES))
+    else:
+        labels = None
     chosen = np.flatnonzero(mask)
     chosen = chosen[:: max(1, len(chosen) // _SAMPLED_VOXELS)]
-    volumes = image.shape[3]  # type: ignore[attr-defined]  # untyped in FileBasedImage
-    series = np.empty((len(chosen), volumes), dtype=np.float32)
-    for start in range(0, volumes, _CHUNK_VOLUMES):
-        stop = min(start + _CHUNK_VOLUMES, volumes)
-        block = np.asarray(image.dataobj[..., start:stop])  # type: ignore[attr-defined]  # as above
-        series[:, start:stop] = block.reshape(-1, stop - start)[chosen]
-    return _order(_standardise(series), rows)
+    series = _read_voxels(path, chosen)
+    kinds = np.zeros(len(chosen), int) if labels is None else labels.ravel()[chosen]
+    pieces, groups = [], []
+    for kind, name in ({0: "Brain"} if labels is None else TISSUES).items():
+        own = series[kinds == kind]
+        share = round(rows * len(own) / max(len(series), 1))
+        piece = _order(_standardise(own), max(share, 1)) if len(own) else own
+        if len(piece):
+            pieces.append(piece)
+            groups.append((name, len(piece)))
+    drawn = np.concatenate(pieces) if pieces else series[:0]
+    return Carpet(drawn, tuple(groups), _dvars_percent(series))
+
+
+def read_column(path: Path, name: str) -> NDArray[np.float64] | None:
+    """Return a column of a table of a run, ``n/a`` as NaN; None when it is absent."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    if not rows or name not in rows[0]:
+        return None
+    gaps = ("n/a", "", "nan")
+    cells = (row[name] for row in rows)
+    return np.array([np.nan if c in gaps else _read_cell(path, c) for c in cells])
 
 
 def brain_of(mean: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -117,6 +160,33 @@ def brain_of(mean: NDArray[np.float32]) -> NDArray[np.bool_]:
         return np.ones(mean.shape, dtype=bool)
     sizes = np.bincount(parts.ravel())[1:]
     return np.asarray(binary_fill_holes(parts == 1 + int(sizes.argmax())), dtype=bool)
+
+
+def _read_voxels(path: Path, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
+    import nibabel as nib
+
+    image = nib.load(path, keep_file_open=True)  # type: ignore[call-arg]  # Nifti1Image's own
+    volumes = image.shape[3]  # type: ignore[attr-defined]  # untyped in FileBasedImage
+    series = np.empty((len(chosen), volumes), dtype=np.float32)
+    for start in range(0, volumes, _CHUNK_VOLUMES):
+        stop = min(start + _CHUNK_VOLUMES, volumes)
+        block = np.asarray(image.dataobj[..., start:stop])  # type: ignore[attr-defined]  # as above
+        series[:, start:stop] = block.reshape(-1, stop - start)[chosen]
+    return series
+
+
+def _dvars_percent(series: NDArray[np.float32]) -> NDArray[np.float64]:
+    change = np.diff(series.astype(np.float64), axis=1)
+    level = float(np.mean(series)) if series.size else 0.0
+    if level <= 0:
+        return np.full(series.shape[1], np.nan)
+    percent = 100 * np.sqrt(np.mean(change**2, axis=0)) / level
+    return np.concatenate([[np.nan], percent])
+
+
+def head_level(data: NDArray[np.float32]) -> float:
+    """Return the intensity that parts a head from the air around it (Otsu 1979)."""
+    return _otsu(data)
 
 
 def _otsu(data: NDArray[np.float32]) -> float:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from imaging_platform.reporting.bold import Carpet, Motion
+
 OKABE_ITO = {
     "black": "#000000",
     "orange": "#e69f00",
@@ -37,7 +39,12 @@ OKABE_ITO = {
 }
 """Colours that stay apart for colour-blind readers (Okabe and Ito, 2008)."""
 
+DIVERGING = "blue-black-orange"
+"""Colour map of maps around 0, which is black like the air; safe for colour-blind."""
+
 DPI = 100
+_MAP_SCALE = 0.85
+"""Maps have coarse voxels: fewer pixels show as much."""
 PAGE_PIXELS = 1440
 """Width of a picture: twice a printed column, so that text stays sharp."""
 
@@ -58,6 +65,11 @@ _STYLE = {
 }
 
 
+def share_page(count: int) -> float:
+    """Return the scale of pictures of which a page holds so many of a kind."""
+    return max(0.3, min(1.0, (1.2 / max(count, 1)) ** 0.5))
+
+
 @contextmanager
 def drawing(width: int, height: int) -> Iterator[Figure]:
     """Give an empty figure of so many pixels, in the report's style."""
@@ -75,7 +87,7 @@ def drawing(width: int, height: int) -> Iterator[Figure]:
 
 
 def encode(
-    figure: Figure, *, photo: bool, quality: int = 84, scale: float = 1.0
+    figure: Figure, *, photo: bool, quality: int = 76, scale: float = 1.0
 ) -> bytes:
     """
     Return a figure as JPEG, or as PNG of at most 256 colours when it is line art.
@@ -107,7 +119,14 @@ def encode(
     return buffer.getvalue()
 
 
-def draw_brain(volume: Volume, mask: NDArray[np.bool_], *, columns: int = 8) -> bytes:
+def draw_brain(
+    volume: Volume,
+    mask: NDArray[np.bool_],
+    *,
+    inner: NDArray[np.bool_] | None = None,
+    columns: int = 8,
+    scale: float = 1.0,
+) -> bytes:
     """
     Return axial, coronal and sagittal rows with the outline of the brain mask, as JPEG.
 
@@ -117,25 +136,35 @@ def draw_brain(volume: Volume, mask: NDArray[np.bool_], *, columns: int = 8) -> 
         T1w without its face (`slices.crop_to_brain` or defaced).
     mask
         Brain, on the same grid.
+    inner
+        White matter, on the same grid: outlined too.
     columns
         Slices of each plane.
+    scale
+        As for `encode`.
     """
     box = _padded(bounds(mask), volume.spacing_mm, margin_mm=7, shape=mask.shape)
-    inner = bounds(mask)
+    extent = bounds(mask)
     rows = [
-        ("axial", spread(*inner[2], columns)),
-        ("coronal", spread(*inner[1], columns)),
-        ("sagittal", spread(*inner[0], columns)),
+        ("axial", spread(*extent[2], columns)),
+        ("coronal", spread(*extent[1], columns)),
+        ("sagittal", spread(*extent[0], columns)),
     ]
     pixel_mm = _pixel_mm(box, columns, spacing=volume.spacing_mm)
     tiles = lay_out(volume, rows, box, pixel_mm)
-    outline = lay_out(volume.like(mask.astype(np.float32)), rows, box, pixel_mm)
+    outlines = [
+        lay_out(volume.like(one.astype(np.float32)), rows, box, pixel_mm).image
+        for one in (mask, inner)
+        if one is not None
+    ]
     return _draw_tiles(
-        [tiles], [window(volume.data)], ["gray"], outlines=[outline.image]
+        [tiles], [window(volume.data)], ["gray"], outlines=[outlines], scale=scale
     )
 
 
-def draw_head(volume: Volume, mask: NDArray[np.bool_] | None) -> bytes:
+def draw_head(
+    volume: Volume, mask: NDArray[np.bool_] | None, *, scale: float = 1.0
+) -> bytes:
     """
     Return a defaced head in nine slices, with the outline of the brain, as JPEG.
 
@@ -145,6 +174,8 @@ def draw_head(volume: Volume, mask: NDArray[np.bool_] | None) -> bytes:
         Defaced T1w.
     mask
         Brain on the same grid, or None.
+    scale
+        As for `encode`.
     """
     head = volume.data > 0.15 * window(volume.data)[1]
     box = bounds(head)
@@ -162,8 +193,47 @@ def draw_head(volume: Volume, mask: NDArray[np.bool_] | None) -> bytes:
     outlines = None
     if mask is not None:
         same = volume.like(mask.astype(np.float32))
-        outlines = [lay_out(same, rows, box, pixel_mm, together=True).image]
-    return _draw_tiles([tiles], [window(volume.data)], ["gray"], outlines=outlines)
+        outlines = [[lay_out(same, rows, box, pixel_mm, together=True).image]]
+    return _draw_tiles(
+        [tiles], [window(volume.data)], ["gray"], outlines=outlines, scale=scale
+    )
+
+
+def draw_views(views: Sequence[NDArray[np.float32]]) -> bytes:
+    """Return shaded pictures, 0 to 1, side by side, as JPEG."""
+    height = max(view.shape[0] for view in views)
+    tiles = []
+    for view in views:
+        room, wide = height - view.shape[0], round(view.shape[1] * 0.04)
+        tiles.append(np.pad(view, ((room // 2, room - room // 2), (wide, wide))))
+    wall = np.concatenate(tiles, axis=1)
+    factor = PAGE_PIXELS / wall.shape[1]
+    from scipy.ndimage import zoom
+
+    return _draw_tiles(
+        [Tiles(np.asarray(zoom(wall, factor, order=1), np.float32), ())],
+        [(0.0, 1.0)],
+        ["bone"],
+    )
+
+
+def draw_background(volume: Volume, *, columns: int = 8) -> bytes:
+    """
+    Return a defaced head with the air around it brightened, as JPEG.
+
+    Ghosts, wrapped signal, spikes and stripes show in the air (MRIQC's
+    background-enhanced mosaic).
+    """
+    box = [(0, size) for size in volume.data.shape]
+    rows = [
+        ("axial", spread(*box[2], columns)),
+        ("sagittal", spread(*box[0], columns)),
+    ]
+    pixel_mm = _pixel_mm(box, columns, spacing=volume.spacing_mm)
+    top = 0.12 * window(volume.data)[1]
+    tiles = lay_out(volume, rows, box, pixel_mm)
+    # Noise fills the page without telling more: half the pixels will do.
+    return _draw_tiles([tiles], [(0.0, top)], ["gray"], scale=0.5)
 
 
 def draw_maps(
@@ -202,48 +272,42 @@ def draw_maps(
         [colours for _, _, colours, _ in volumes],
         titles=[title for _, title, *_ in volumes],
         bars=[colours != "gray" and v.data.ndim == 3 for v, _, colours, _ in volumes],
-        scale=scale,
+        scale=_MAP_SCALE * scale,
     )
 
 
 def draw_motion(
-    translations_mm: NDArray[np.float64],
-    rotations_deg: NDArray[np.float64],
-    displacement_mm: NDArray[np.float64],
-    carpet: NDArray[np.float32] | None,
+    motion: Motion,
+    dvars: tuple[str, NDArray[np.float64]] | None,
+    carpet: Carpet | None,
     *,
     threshold_mm: float,
 ) -> bytes:
     """
-    Return movement, framewise displacement and carpet over the same volumes, as PNG.
+    Return movement, displacement, DVARS and carpet over the same volumes, as PNG.
 
     Parameters
     ----------
-    translations_mm, rotations_deg
-        Shape (t, 3): x, y, z against the reference volume.
-    displacement_mm
-        Framewise displacement (Power et al. 2012), shape (t,); the first is NaN or 0.
+    motion
+        Of the run; the first displacement is 0.
+    dvars
+        Title of the axis and values, shape (t,); None leaves the panel out.
     carpet
-        Shape (voxels, t), standard deviations from each voxel's mean; None
-        leaves the panel out.
+        None or one without rows leaves the panel out.
     threshold_mm
         Line in the panel of framewise displacement.
     """
-    heights = [1.0, 1.0, 1.0] + ([2.4] if carpet is not None else [])
+    has_carpet = carpet is not None and len(carpet.rows) > 0
+    heights = [1.0, 1.0, 1.0, *([0.8] if dvars else []), *([2.4] if has_carpet else [])]
     with drawing(PAGE_PIXELS, int(150 * sum(heights)) + 70) as figure:
         axes = figure.subplots(
             len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights}
         )
-        figure.subplots_adjust(
-            0.078,
-            60 / figure.bbox.height,
-            0.99,
-            1 - 26 / figure.bbox.height,
-            hspace=0.16,
-        )
+        height = figure.bbox.height
+        figure.subplots_adjust(0.078, 60 / height, 0.99, 1 - 26 / height, hspace=0.16)
         colours = [OKABE_ITO[c] for c in ("blue", "orange", "green")]
-        _draw_traces(axes[0], translations_mm, colours, "Translation\nmm")
-        _draw_traces(axes[1], rotations_deg, colours, "Rotation\ndegrees")
+        _draw_traces(axes[0], motion.translations_mm, colours, "Translation\nmm")
+        _draw_traces(axes[1], motion.rotations_deg, colours, "Rotation\ndegrees")
         axes[0].legend(
             loc="lower right",
             bbox_to_anchor=(1.0, 0.98),
@@ -252,24 +316,109 @@ def draw_motion(
             borderpad=0,
             handlelength=2.6,
         )
-        _draw_displacement(axes[2], displacement_mm, threshold_mm)
-        if carpet is not None:
-            axes[3].imshow(
-                carpet,
-                cmap="gray",
-                vmin=-2,
-                vmax=2,
-                aspect="auto",
-                interpolation="nearest",
-                extent=(-0.5, carpet.shape[1] - 0.5, carpet.shape[0], 0),
-            )
-            axes[3].set_yticks([])
-            axes[3].set_ylabel("Brain voxels")
+        _draw_displacement(axes[2], motion.displacement_mm, threshold_mm)
+        if dvars:
+            axes[3].plot(dvars[1], color=OKABE_ITO["vermillion"], lw=1.4)
+            axes[3].yaxis.set_major_locator(_few_ticks(3))
+            axes[3].set_ylabel(dvars[0])
+        if carpet is not None and has_carpet:
+            _draw_carpet(axes[-1], carpet)
         axes[-1].xaxis.set_major_locator(_few_ticks(12, integer=True))
         axes[-1].set_xlabel("Volume")
-        axes[-1].set_xlim(-0.5, max(len(displacement_mm) - 0.5, 0.5))
+        axes[-1].set_xlim(-0.5, max(len(motion.displacement_mm) - 0.5, 0.5))
         figure.align_ylabels(list(axes))
         return encode(figure, photo=False)
+
+
+def draw_signal(
+    signal: NDArray[np.float32], title: str, columns: Sequence[str]
+) -> bytes:
+    """
+    Return slices over volumes as shares of what is usual, as PNG.
+
+    Parameters
+    ----------
+    signal
+        Shape (slices, volumes): 1 is as usual; NaN is left grey.
+    title
+        Of the colour bar.
+    columns
+        A word below each volume, such as its b-value; as many as fit are shown.
+    """
+    with drawing(PAGE_PIXELS, 360) as figure:
+        axis = figure.add_axes((0.078, 0.2, 0.83, 0.74))
+        axis.set_facecolor("#d1d5db")
+        shown = axis.imshow(
+            signal,
+            cmap="PuOr_r",
+            vmin=0.5,
+            vmax=1.5,
+            aspect="auto",
+            origin="lower",
+            interpolation="nearest",
+        )
+        axis.set_ylabel("Slice")
+        axis.set_xlabel("Volume: b-value in s/mm²")
+        step = max(1, -(-len(columns) // 20))
+        axis.set_xticks(range(0, len(columns), step), columns[::step], fontsize=10)
+        bar = figure.colorbar(shown, cax=figure.add_axes((0.925, 0.2, 0.012, 0.74)))
+        bar.outline.set_visible(False)  # type: ignore[operator]  # a spine, untyped there
+        bar.set_label(title, fontsize=11)
+        return encode(figure, photo=False)
+
+
+def draw_curves(
+    times: NDArray[np.float64],
+    curves: Sequence[tuple[str, NDArray[np.float64]]],
+    labels: tuple[str, str],
+) -> bytes:
+    """
+    Return curves over time with their names, as PNG.
+
+    Parameters
+    ----------
+    times
+        Shape (t,).
+    curves
+        Name and values, shape (t,); at most seven.
+    labels
+        Title of the x and of the y axis.
+    """
+    styles = zip(list(OKABE_ITO.values()), "o^svDPX", strict=False)
+    with drawing(PAGE_PIXELS, 460) as figure:
+        axis = figure.add_axes((0.078, 0.17, 0.9, 0.78))
+        for (name, values), (colour, marker) in zip(curves, styles, strict=False):
+            axis.plot(times, values, color=colour, marker=marker, ms=5, label=name)
+        axis.set_xlabel(labels[0])
+        axis.set_ylabel(labels[1])
+        axis.legend(fontsize=11, ncols=4)
+        return encode(figure, photo=False)
+
+
+def _draw_carpet(axis: Axes, carpet: Carpet) -> None:
+    n_rows, n_volumes = carpet.rows.shape
+    axis.imshow(
+        carpet.rows,
+        cmap="gray",
+        vmin=-2,
+        vmax=2,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(-0.5, n_volumes - 0.5, n_rows, 0),
+    )
+    axis.set_yticks([])
+    axis.set_ylabel("Brain voxels")
+    if len(carpet.groups) < 2:
+        return
+    top, middles = 0, []
+    for _, count in carpet.groups:
+        middles.append(top + count / 2)
+        top += count
+        if top < n_rows:
+            axis.axhline(top, color=OKABE_ITO["yellow"], lw=1.6)
+    names = [name for name, _ in carpet.groups]
+    axis.set_yticks(middles, names, fontsize=11, rotation=90, va="center")
+    axis.tick_params(axis="y", length=0)
 
 
 def _draw_traces(
@@ -320,7 +469,7 @@ def _draw_tiles(
     windows: Sequence[tuple[float, float]],
     colours: Sequence[str],
     *,
-    outlines: Sequence[NDArray[np.float32]] | None = None,
+    outlines: Sequence[Sequence[NDArray[np.float32]]] | None = None,
     titles: Sequence[str] | None = None,
     bars: Sequence[bool] | None = None,
     scale: float = 1.0,
@@ -340,7 +489,8 @@ def _draw_tiles(
             axis: Any = figure.add_axes(place)
             shown = _show(axis, tile, windows[n], colours[n])
             if outlines:
-                _outline(axis, outlines[n])
+                for colour, mask in zip(("yellow", "sky"), outlines[n], strict=False):
+                    _outline(axis, mask, OKABE_ITO[colour])
             if titles:
                 _title(figure, titles[n], top + head, height)
             if bars[n]:
@@ -350,22 +500,46 @@ def _draw_tiles(
 
 
 def _show(axis: Any, tile: Tiles, limits: tuple[float, float], colours: str) -> Any:
+    from matplotlib.patheffects import withStroke
+
     low, high = limits
     image = tile.image
     if image.ndim == 3:
         image = np.clip((image - low) / (high - low), 0, 1)
     shown = axis.imshow(
-        image, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect="auto"
+        image,
+        cmap=_colour_map(colours),
+        vmin=low,
+        vmax=high,
+        interpolation="nearest",
+        aspect="auto",
     )
     axis.set_axis_off()
     for text, x, y in tile.labels:
-        axis.text(x, y, text, color="#d1d5db", fontsize=9.5, va="bottom")
+        axis.text(
+            x,
+            y,
+            text,
+            color="#d1d5db",
+            fontsize=9.5,
+            va="bottom",
+            path_effects=[withStroke(linewidth=2, foreground="black")],
+        )
     return shown
 
 
-def _outline(axis: Any, mask: NDArray[np.float32]) -> None:
+def _colour_map(name: str) -> Any:  # a name or a map of matplotlib
+    if name != DIVERGING:
+        return name
+    from matplotlib.colors import LinearSegmentedColormap
+
+    steps = ["#c5e3f6", OKABE_ITO["sky"], "#000000", OKABE_ITO["orange"], "#fbe7b8"]
+    return LinearSegmentedColormap.from_list(name, steps)
+
+
+def _outline(axis: Any, mask: NDArray[np.float32], colour: str) -> None:
     if mask.max() > 0.5 > mask.min():
-        axis.contour(mask, [0.5], colors=[OKABE_ITO["yellow"]], linewidths=1.0)
+        axis.contour(mask, [0.5], colors=[colour], linewidths=1.0)
 
 
 def _title(figure: Figure, text: str, baseline: int, height: int) -> None:

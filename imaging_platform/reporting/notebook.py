@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -10,15 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imaging_platform.files.writing import write_json, write_text
+from imaging_platform.files.writing import write_bytes, write_json, write_text
 from imaging_platform.model.errors import (
     BadConfig,
     InvalidOutput,
-    MissingInput,
     PlatformError,
     ToolFailed,
 )
 from imaging_platform.provenance.stamps import Stamp, stamp_markup, stamp_notebook
+from imaging_platform.reporting.front_matter import without_front_matter
+from imaging_platform.reporting.notebook_inputs import (
+    Inputs,
+    check_inputs,
+    list_inputs,
+    place_inputs,
+)
 from imaging_platform.reporting.results import RESULTS_NAME, read_results
 
 if TYPE_CHECKING:
@@ -28,7 +33,12 @@ _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
 Parameter = str | int | float | bool
 
-_INPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+OUTPUTS = "outputs"
+"""Folder of a notebook whose files are published beside its page."""
+
+PARTIAL = "report.partial"
+"""Stem of the files that a notebook which failed leaves behind."""
+
 _START_TIMEOUT_S = 60
 _MESSAGE_CHARACTERS = 500
 
@@ -67,19 +77,23 @@ def execute_notebook(
     template: Path,
     target: Path,
     *,
-    inputs: Mapping[str, Path],
+    inputs: Inputs,
     parameters: Mapping[str, Parameter],
     stamp: Stamp | None = None,
     timeout_s: float = 600,
+    memory_gb: float = 4,
 ) -> ExecutedNotebook:
     """
     Run `template` in a kernel of its own and publish notebook and page in `target`.
 
     The kernel runs in a scratch folder where ``inputs/<name>`` leads to each
-    declared input, so a notebook needs no absolute path; inputs are only read.
+    declared input, so a notebook needs no absolute path. It can read these inputs
+    and the programs of the machine, write in the scratch folder, and reach no
+    network (`imaging_platform.tools.confined`).
     ``report.ipynb`` and ``report.html`` hold no time, host or absolute path: the
     same template, inputs and parameters give the same bytes. ``results.json``
-    stands beside them when the notebook recorded something.
+    stands beside them when the notebook recorded something, and a folder
+    ``outputs`` when it wrote files into the one of that name.
 
     Parameters
     ----------
@@ -89,13 +103,15 @@ def execute_notebook(
     target
         Folder of the published files; made when absent.
     inputs
-        Name in ``inputs/`` to an existing file or folder.
+        Name in ``inputs/`` to an existing file or folder, or to several.
     parameters
         Plain values, stored in clear: no secret, no absolute path.
     stamp
         Where the report comes from; put into notebook, page and each figure.
     timeout_s
         Wall-clock limit of all cells together, in seconds.
+    memory_gb
+        Most memory of the kernel, in GB; a cell that asks for more fails.
 
     Returns
     -------
@@ -120,7 +136,8 @@ def execute_notebook(
     check_parameters(template, parameters)
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
         scratch = Path(folder).resolve()
-        places = _place_inputs(scratch, inputs)
+        (scratch / "kernel" / OUTPUTS).mkdir(parents=True)
+        places = _prepare(scratch, inputs, memory_gb)
         given = {name: parameters[name] for name in sorted(parameters)}
         failure = _run(template, scratch, given, timeout_s)
         return _publish(template, target, scratch, places, given, failure, stamp)
@@ -154,41 +171,13 @@ def read_template(template: Path) -> NotebookNode:
             f"{template.name} is written in {language}, expected python.",
             fix="Choose a Python kernel and save the notebook again.",
         )
+    notebook.cells = without_front_matter(notebook.cells)
     notebook.metadata["kernelspec"] = {
         "display_name": "Python 3",
         "language": "python",
         "name": "python3",
     }
     return notebook
-
-
-def check_inputs(template: Path, inputs: Mapping[str, Path]) -> None:
-    """
-    Refuse an input that is absent or has a name that leads elsewhere.
-
-    Raises
-    ------
-    BadConfig
-        A name is not one plain path component.
-    MissingInput
-        The template or an input does not exist.
-    """
-    if not template.is_file():
-        raise MissingInput(
-            f"The notebook template {template.name} does not exist.",
-            fix="Name one of the templates in notebooks/.",
-        )
-    for name, path in inputs.items():
-        if not _INPUT_NAME.fullmatch(name):
-            raise BadConfig(
-                f"An input is named by letters, digits, dot, - and _, got {name!r}.",
-                fix="Name the input as the asset that it comes from.",
-            )
-        if not path.exists():
-            raise MissingInput(
-                f"The input {name} of {template.name} has not been published.",
-                fix=f"Make {name} first, or leave it out of the inputs.",
-            )
 
 
 def check_parameters(template: Path, parameters: Mapping[str, Parameter]) -> None:
@@ -219,6 +208,16 @@ def check_parameters(template: Path, parameters: Mapping[str, Parameter]) -> Non
         _check_value(template, name, value, declared[name]["inferred_type_name"])
 
 
+def choose_parameters(
+    template: Path, offered: Mapping[str, Parameter]
+) -> dict[str, Parameter]:
+    """Return those of the offered values that the template declares."""
+    from papermill import inspect_notebook
+
+    declared = inspect_notebook(read_template(template))
+    return {name: value for name, value in offered.items() if name in declared}
+
+
 def _check_value(template: Path, name: str, value: Parameter, declared: str) -> None:
     expected = _TYPES.get(declared)
     wrong_bool = isinstance(value, bool) and declared in ("int", "float")
@@ -235,20 +234,22 @@ def _check_value(template: Path, name: str, value: Parameter, declared: str) -> 
         )
 
 
-def _place_inputs(scratch: Path, inputs: Mapping[str, Path]) -> dict[str, str]:
+def _prepare(scratch: Path, inputs: Inputs, memory_gb: float) -> dict[str, str]:
+    """Lay out the folder of the kernel; return what to call the places it may show."""
     from imaging_platform.reporting.canonical import machine_places
+    from imaging_platform.reporting.kernel import write_policy
 
     folder = scratch / "kernel" / "inputs"
-    folder.mkdir(parents=True)
-    places = machine_places()
-    for name, path in inputs.items():
-        (folder / name).symlink_to(path.resolve())
-        places[str(path.resolve())] = f"inputs/{name}"
-        places[str(path.absolute())] = f"inputs/{name}"
-    places[f"{scratch}/kernel/"] = ""
-    places[str(scratch / "kernel")] = "."
-    places[str(scratch)] = "scratch"
-    return places
+    folder.mkdir()
+    real = (path.resolve() for _, path in list_inputs(inputs))
+    return {
+        **machine_places(),
+        **write_policy(scratch, real, memory_gb=memory_gb),
+        **place_inputs(folder, inputs),
+        f"{scratch}/kernel/": "",
+        str(scratch / "kernel"): ".",
+        str(scratch): "scratch",
+    }
 
 
 def _run(
@@ -261,8 +262,6 @@ def _run(
 
     from imaging_platform.reporting.kernel import kernel_manager
 
-    home = scratch / "home"
-    home.mkdir()
     try:
         execute(
             read_template(template),
@@ -274,11 +273,17 @@ def _run(
             start_timeout=_START_TIMEOUT_S,
             # Not `cwd`: papermill would move the whole process there.
             resources={"metadata": {"path": str(scratch / "kernel")}},
-            kernel_manager_class=kernel_manager(home),
+            kernel_manager_class=kernel_manager(scratch / "home"),
             timeout_func=_remaining(timeout_s),
             record_timing=False,
         )
     except PapermillExecutionError as error:
+        if error.ename == "MemoryError":
+            return ToolFailed(
+                f"{template.name} needs more memory than it may have, in "
+                f"{_name_cell(error.source)}.",
+                fix="Raise memory_gb in its front matter, or give it less to do.",
+            )
         said = f"{error.ename}: {error.evalue}"[:_MESSAGE_CHARACTERS]
         return InvalidOutput(
             f"{template.name} failed in {_name_cell(error.source)}: {said}",
@@ -339,11 +344,12 @@ def _publish(
     failure = failure or _judge(template, page)
     if failure is not None:
         said = _say(failure, places)
-        _write(target, "report.partial", notebook, render_page(notebook, failure=said))
+        _write(target, PARTIAL, notebook, render_page(notebook, failure=said))
         raise type(failure)(said, fix=failure.fix)
-    for name in ("report.partial.ipynb", "report.partial.html", RESULTS_NAME):
+    for name in (f"{PARTIAL}.ipynb", f"{PARTIAL}.html", RESULTS_NAME):
         (target / name).unlink(missing_ok=True)
     _write(target, "report", notebook, page)
+    _copy_outputs(scratch / "kernel" / OUTPUTS, target / OUTPUTS)
     if results:
         write_json(target / RESULTS_NAME, results)
     return ExecutedNotebook(
@@ -355,6 +361,13 @@ def _publish(
         n_cells=sum(cell.cell_type == "code" for cell in notebook.cells),
         page_bytes=len(page.encode()),
     )
+
+
+def _copy_outputs(folder: Path, target: Path) -> None:
+    """Copy what a notebook wrote; a link is no file, since it may lead anywhere."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            write_bytes(target / path.relative_to(folder), path.read_bytes())
 
 
 def _say(failure: PlatformError | None, places: dict[str, str]) -> str:

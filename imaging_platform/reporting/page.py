@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
-from nbformat import NotebookNode
+from imaging_platform.reporting import viewer
+from imaging_platform.reporting.markup import Html, escape
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 THEME = Path(__file__).parent / "theme"
 
@@ -24,7 +31,10 @@ _LOADED = re.compile(
 
 def render_page(notebook: NotebookNode, *, failure: str = "") -> str:
     """
-    Return `notebook` as HTML: code hidden, style and pictures inside, no script.
+    Return `notebook` as HTML: code hidden, style and pictures inside.
+
+    The one script that can run is the slice viewer's, and only in a page that has
+    one: what a notebook shows of its own is kept from running by its digest.
 
     Parameters
     ----------
@@ -59,17 +69,52 @@ def render_page(notebook: NotebookNode, *, failure: str = "") -> str:
     )
     parameters = notebook.metadata.get("papermill", {}).get("parameters", {})
     title = Template(notebook.metadata.get("title", "Report"))
-    page, _ = exporter.from_notebook_node(
-        notebook,
-        resources={
-            "report": {
-                "css": (THEME / "report.css").read_text(encoding="utf-8"),
-                "title": title.safe_substitute(parameters),
-                "failure": failure,
-            }
-        },
-    )
+    report = {
+        "css": (THEME / "report.css").read_text(encoding="utf-8"),
+        "title": title.safe_substitute(parameters),
+        "failure": failure,
+        **_script_for(notebook),
+    }
+    page, _ = exporter.from_notebook_node(notebook, resources={"report": report})
     return page
+
+
+def _script_for(notebook: NotebookNode) -> dict[str, str]:
+    """Return the viewer's script and the policy that lets it alone run."""
+    outputs = (o for cell in notebook.cells for o in cell.get("outputs", ()))
+    shown = (str(o.get("data", {}).get("text/html", "")) for o in outputs)
+    if not any(viewer.MARK in html for html in shown):
+        return {"script": "", "script_policy": ""}
+    code = viewer.script()
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    return {"script": code, "script_policy": f"; script-src 'sha256-{digest}'"}
+
+
+_SHELL = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body><main>
+<header><h1>{title}</h1></header>
+{body}
+</main></body>
+</html>
+"""
+
+
+def render_plain(title: str, body: Html) -> str:
+    """Return a page in the style of the reports that no notebook made."""
+    return _SHELL.format(
+        title=escape(title),
+        style=(THEME / "report.css").read_text(encoding="utf-8"),
+        body=body.markup,
+    )
 
 
 def external_references(page: str) -> tuple[str, ...]:

@@ -15,10 +15,14 @@ TREES = (
     "anonymized_dicom",
     "bids_session",
     "brain_mask",
+    "tissues",
     "defaced_t1w",
     "motion",
+    "confounds",
     "temporal_snr",
+    "field_map",
     "diffusion_maps",
+    "pet",
     "session_quality",
 )
 """Inputs of a session report, in the order in which they were made."""

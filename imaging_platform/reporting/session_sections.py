@@ -62,8 +62,15 @@ def show_header(inputs: SessionInputs, study: str, subject: str, session: str) -
     """
     verdict, reasons = read_verdict(inputs)
     record("verdict", verdict)
-    title = f"<h1>Session {escape(subject)} / {escape(session)}</h1>"
-    where = f'<p class="where">Study {escape(study)}</p>' if study else ""
+    visit = f" / {session}" if session else ""
+    title = f"<h1>Session {escape(subject + visit)}</h1>"
+    among = f"../../study/report.html#sub-{subject}_ses-{session or 'none'}"
+    where = (
+        f'<p class="where">Study {escape(study)} · <a href="{escape(among)}">this '
+        "session among the others</a></p>"
+        if study
+        else ""
+    )
     own = f"sub-{subject}_ses-{session}_"
     said = "".join(f"<li>{escape(r.replace(own, ''))}</li>" for r in reasons)
     strip = (
@@ -77,7 +84,7 @@ def show_series(inputs: SessionInputs) -> Html:
     """Return every series of the session: what became of it, as which file, and why."""
     rows = list(_series_rows(inputs.report("bids_session")))
     if not rows:
-        return sentence("No series list: this session has not been converted to BIDS.")
+        return sentence("No series list: this session was not converted here.")
     record("n_series", len(rows))
     left_out = sum(str(row.get("outcome")) != "converted" for row in rows)
     record("n_series_not_converted", left_out)

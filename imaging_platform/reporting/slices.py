@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
+_Voxel = TypeVar("_Voxel", bound=np.generic)
+
+_FINE_MM = 1.5
+_MOST_UNPACKED_BYTES = 50_000_000
 
 PLANES = ("sagittal", "coronal", "axial")
 """Planes by the axis that they cut: x, y, z."""
@@ -53,6 +63,62 @@ class Tiles:
     labels: tuple[tuple[str, int, int], ...]
 
 
+@functools.lru_cache(maxsize=6)
+def load_image(path: Path) -> Nifti1Image:
+    """
+    Read a NIfTI file as it is, as float32; of a series, the first volume.
+
+    NaN and infinity become 0. The last few are kept, since several pictures show
+    the same volume.
+    """
+    import nibabel as nib
+    from isal import igzip
+
+    if path.suffix != ".gz":
+        image = nib.Nifti1Image.from_filename(path)
+    elif path.stat().st_size <= _MOST_UNPACKED_BYTES:
+        image = nib.Nifti1Image.from_bytes(igzip.decompress(path.read_bytes()))
+    else:
+        image = nib.Nifti1Image.from_filename(path)
+    proxy = image.dataobj
+    is_series = len(image.shape) == 4 and image.shape[3] != 3
+    data = np.asarray(proxy[..., 0] if is_series else proxy, dtype=np.float32)
+    if np.issubdtype(image.get_data_dtype(), np.floating):
+        data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
+    return nib.Nifti1Image(data, image.affine)
+
+
+def read_mask(path: Path | None) -> NDArray[np.bool_] | None:
+    """Return where a mask is above one half, nearest to RAS; None without a file."""
+    return None if path is None else read_volume(path).data > 0.5
+
+
+def turn_to_ras(data: NDArray[_Voxel], affine: NDArray[np.float64]) -> NDArray[_Voxel]:
+    """Return an array whose first three axes are turned to the nearest of RAS+."""
+    from nibabel.orientations import apply_orientation, io_orientation
+
+    return np.asarray(apply_orientation(data, io_orientation(affine)))
+
+
+def affine_of(image: Nifti1Image) -> NDArray[np.float64]:
+    """Return the matrix (4, 4) from voxels to mm of the scanner."""
+    return np.asarray(image.affine, dtype=np.float64)
+
+
+def resample_labels(labels: Nifti1Image, like: Nifti1Image) -> NDArray[np.int16]:
+    """Return labels on another grid, by their place in the scanner; 0 outside."""
+    from scipy.ndimage import affine_transform
+
+    pull = np.linalg.inv(affine_of(labels)) @ affine_of(like)
+    moved = affine_transform(
+        np.asarray(labels.dataobj).astype(np.int16),
+        pull,
+        output_shape=like.shape,
+        order=0,
+    )
+    return np.asarray(moved, dtype=np.int16)
+
+
 def read_volume(path: Path) -> Volume:
     """
     Read a NIfTI file in RAS+ axes; of a series only the first volume, unless it is RGB.
@@ -61,13 +127,10 @@ def read_volume(path: Path) -> Volume:
     """
     import nibabel as nib
 
-    image = nib.as_closest_canonical(nib.load(path))  # type: ignore[arg-type]  # nibabel's own union
-    data = np.asarray(image.dataobj, dtype=np.float32)
+    image = nib.as_closest_canonical(load_image(path))
+    data = np.asarray(image.dataobj)
     if data.ndim == 5:
         data = data[:, :, :, 0, :]
-    if data.ndim == 4 and data.shape[3] != 3:
-        data = data[..., 0]
-    data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
     spacing = image.header.get_zooms()[:3]
     origin = image.affine[:3, 3]
     return Volume(
@@ -102,8 +165,14 @@ def crop_to_brain(
         slice(max(low - step, 0), high + step)
         for (low, high), step in zip(bounds(mask), steps, strict=True)
     )
-    distance = distance_transform_edt(~mask[box], sampling=volume.spacing_mm)
-    inside[box] = np.asarray(distance) <= margin_mm
+    # Every second voxel is enough for a margin, and eight times as quick.
+    halves = [2 if size < _FINE_MM else 1 for size in volume.spacing_mm]
+    coarse = mask[box][tuple(slice(None, None, n) for n in halves)]
+    sampling = [n * s for n, s in zip(halves, volume.spacing_mm, strict=True)]
+    near = np.asarray(distance_transform_edt(~coarse, sampling=sampling)) <= margin_mm
+    for axis, n in enumerate(halves):
+        near = near.repeat(n, axis=axis)
+    inside[box] = near[tuple(slice(size) for size in inside[box].shape)]
     return volume.like(np.where(inside, volume.data, np.float32(0)))
 
 
@@ -127,7 +196,9 @@ def window(
 
     (0, 1) when there is none; the upper end is always above the lower one.
     """
-    values = data[data != 0]
+    # A regular sample: a million voxels know the percentiles of ten million.
+    values = data.reshape(-1)[:: max(1, data.size // 1_000_000)]
+    values = values[values != 0]
     if values.size == 0:
         return 0.0, 1.0
     bottom, top = (float(v) for v in np.percentile(values, [low, high]))

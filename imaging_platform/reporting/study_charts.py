@@ -137,6 +137,77 @@ def draw_strip(measure: Measure, links: Mapping[str, str]) -> Html:
         *_outlier_names(measure, axis, links),
         "</svg>",
     ]
+    return _small(measure, parts)
+
+
+def draw_lines(
+    measure: Measure, subjects: Sequence[Sequence[str]], links: Mapping[str, str]
+) -> Html:
+    """
+    Return one metric over the sessions of each subject, a line each.
+
+    Parameters
+    ----------
+    measure
+        The metric.
+    subjects
+        Session keys of each subject, in their order.
+    links
+        Address of each session's page.
+    """
+    longest = max((len(keys) for keys in subjects), default=1)
+    top, bottom = 14.0, STRIP_HEIGHT + 20.0
+    near = [
+        v
+        for v in read_limits(measure.threshold)
+        if _is_near(v, list(measure.values.values()))
+    ]
+    axis = make_axis([*measure.values.values(), *near], bottom, top)
+    step = (STRIP_WIDTH - 70) / max(longest - 1, 1)
+
+    def place(n: int, value: float) -> tuple[float, float]:
+        return round(48 + n * step, 1), axis.place(value)
+
+    lines, points = [], []
+    for keys in subjects:
+        own = [(n, k) for n, k in enumerate(keys) if k in measure.values]
+        track = [place(n, measure.values[k]) for n, k in own]
+        if len(track) > 1:
+            lines.append("M" + "L".join(f"{x:g} {y:g}" for x, y in track))
+        points += [
+            draw_point(
+                Point(k, x, y, str(measure.verdicts.get(k)), links.get(k, ""), False),
+                _hint(k, measure),
+            )
+            for (_, k), (x, y) in zip(own, track, strict=True)
+        ]
+    columns = [
+        [measure.values[keys[n]] for keys in subjects if _has(measure, keys, n)]
+        for n in range(longest)
+    ]
+    middle = [place(n, float(np.median(v))) for n, v in enumerate(columns) if v]
+    median = "M" + "L".join(f"{x:g} {y:g}" for x, y in middle)
+    numbers = "".join(
+        f'<text x="{place(n, axis.low)[0]:g}" y="{bottom + 16:g}" '
+        f'text-anchor="middle">{n + 1}</text>'
+        for n in range(longest)
+    )
+    parts = [
+        f'<svg class="strip" viewBox="0 0 {STRIP_WIDTH} {bottom + 22:g}" role="img" '
+        f'aria-label="{escape(_name(measure))}">',
+        _side_ticks(axis, 40),
+        f'<g class="ticks">{numbers}</g>',
+        *(_level(axis.place(v), 40, STRIP_WIDTH - 8) for v in near),
+        f'<path class="track" d="{"".join(lines)}"/>' if lines else "",
+        f'<path class="median wide-median" d="{median}"/>' if middle else "",
+        *points,
+        "</svg>",
+    ]
+    return _small(measure, parts)
+
+
+def _small(measure: Measure, parts: Sequence[str]) -> Html:
+    """Return a small chart below the name of its metric."""
     title = escape(words(measure.metric))
     unit = f" ({escape(measure.unit)})" if measure.unit else ""
     said = escape(words(measure.scan))
@@ -145,6 +216,10 @@ def draw_strip(measure: Measure, links: Mapping[str, str]) -> Html:
         + "".join(parts)
         + "</figure>"
     )
+
+
+def _has(measure: Measure, keys: Sequence[str], n: int) -> bool:
+    return n < len(keys) and keys[n] in measure.values
 
 
 def draw_scatter(

@@ -159,6 +159,27 @@ def robust_z(values: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(values, map(float, z), strict=True))
 
 
+def rank_of(measure: Measure, key: str) -> int:
+    """
+    Return the share of the other sessions whose value is lower, in percent.
+
+    Of equal values half count as lower.
+
+    Examples
+    --------
+    >>> values = {"a": 1.0, "b": 2.0, "c": 3.0}
+    >>> measure = Measure("T1w", "cjv", "", "", values, {}, {}, {})
+    >>> [rank_of(measure, key) for key in values]
+    [0, 50, 100]
+    """
+    own = measure.values[key]
+    others = [value for other, value in measure.values.items() if other != key]
+    if not others:
+        return 50
+    lower = sum((v < own) + 0.5 * (v == own) for v in others)
+    return round(100 * lower / len(others))
+
+
 def without_session(scan: str) -> str:
     """
     Return a scan's name without subject, session and extension.

@@ -27,6 +27,7 @@ from imaging_platform.reporting.study_inputs import (
     links_of,
     without_session,
 )
+from imaging_platform.reporting.study_sheet import say_ranks
 
 MOST_ROWS = 40
 """Rows of a table before what needs no attention is folded away."""
@@ -60,38 +61,50 @@ def show_header(tables: StudyTables, study: str, title: str) -> Html:
 
 
 def show_sessions(tables: StudyTables) -> Html:
-    """Return each session with its verdict, worst first, linked to its own report."""
+    """
+    Return each session with its verdict, worst first, linked to its own report.
+
+    Where it stands in what differs most is told in percent of the other sessions
+    that have a lower value.
+    """
     if not tables.sessions:
         return sentence("This study has no session yet.")
     order = {"fail": 0, "look": 1, "none": 2, "pass": 3}
     rows = sorted(tables.sessions, key=lambda r: order[known_verdict(r.get("verdict"))])
     passed = [row for row in rows if known_verdict(row.get("verdict")) == "pass"]
     if len(passed) <= MOST_ROWS:
-        return _session_table(rows)
-    rest = _session_table(rows[: len(rows) - len(passed)])
+        return _session_table(tables, rows)
+    rest = _session_table(tables, rows[: len(rows) - len(passed)])
     return rest + Html(f"<h3>{len(passed)} sessions pass</h3>") + _session_grid(passed)
 
 
-def _session_table(rows: Sequence[Row]) -> Html:
+def _session_table(tables: StudyTables, rows: Sequence[Row]) -> Html:
     if not rows:
         return Html("")
     body = [
         (
-            link_to(str(row["session_key"]), str(row.get("report") or "")),
+            _anchored(row),
             Html(badge(row.get("verdict"))),
             str(row.get("n_series", "")),
             str(row.get("n_instances", "")),
+            say_ranks(tables, str(row["session_key"])),
             str(row.get("reasons") or ""),
         )
         for row in rows
     ]
-    head = ["Session", "Verdict", "Series", "Instances", "Reasons"]
+    head = ["Session", "Verdict", "Series", "Instances", "Percentile", "Reasons"]
     return table(head, body, numeric=(2, 3), kind="sessions")
 
 
+def _anchored(row: Row) -> Html:
+    """Return a session's name, linked to its report, which links back to here."""
+    key = str(row["session_key"])
+    link = link_to(key, str(row.get("report") or "")).markup
+    return Html(f'<span id="{escape(key)}">{link}</span>')
+
+
 def _session_grid(rows: Sequence[Row]) -> Html:
-    links = (link_to(str(r["session_key"]), str(r.get("report") or "")) for r in rows)
-    cells = "".join(f"<li>{link.markup}</li>" for link in links)
+    cells = "".join(f"<li>{_anchored(row).markup}</li>" for row in rows)
     return Html(f'<ul class="grid">{cells}</ul>')
 
 

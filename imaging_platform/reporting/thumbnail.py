@@ -25,6 +25,10 @@ from imaging_platform.reporting.slices import (
 LIMIT_BYTES = 60_000
 """What an event log may carry for each session without growing heavy."""
 
+THUMBNAIL = Path("outputs") / "thumbnail.jpg"
+"""Where a session report leaves its picture for the sheet of the study."""
+
+_SHEET_HEIGHT = 92
 _HEIGHT = 150
 _GAP = 6
 _QUALITIES = (82, 70, 58, 46, 34, 22)
@@ -50,15 +54,20 @@ def session_strip(inputs: Mapping[str, Path]) -> bytes:
         for name, tree in inputs.items():
             (Path(folder) / name).symlink_to(tree.resolve())
         tiles = _tiles(SessionInputs(Path(folder)))
+    return _encode(_side_by_side(tiles)) if tiles else b""
+
+
+def write_thumbnail(inputs: SessionInputs, path: Path = THUMBNAIL) -> None:
+    """Write the strip of a session, small enough for a sheet of many."""
+    from PIL import Image
+
+    tiles = _tiles(inputs)
     if not tiles:
-        return b""
-    height = max(tile.shape[0] for tile in tiles)
-    padded = []
-    for tile in tiles:
-        room = height - tile.shape[0]
-        sides = ((room // 2, room - room // 2), (0, _GAP), (0, 0))
-        padded.append(np.pad(tile, sides))
-    return _encode(np.concatenate(padded, axis=1)[:, :-_GAP])
+        return
+    picture = Image.fromarray(_side_by_side(tiles))
+    size = (round(picture.width * _SHEET_HEIGHT / picture.height), _SHEET_HEIGHT)
+    small = picture.resize(size, Image.Resampling.LANCZOS)
+    small.save(path, "JPEG", quality=64, optimize=True)
 
 
 def inline_markdown_image(jpeg: bytes) -> str:
@@ -160,3 +169,13 @@ def _encode(pixels: NDArray[np.uint8]) -> bytes:
             return buffer.getvalue()
     small = picture.resize((picture.width // 2, picture.height // 2))
     return _encode(np.asarray(small))
+
+
+def _side_by_side(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    height = max(tile.shape[0] for tile in tiles)
+    padded = []
+    for tile in tiles:
+        room = height - tile.shape[0]
+        sides = ((room // 2, room - room // 2), (0, _GAP), (0, 0))
+        padded.append(np.pad(tile, sides))
+    return np.concatenate(padded, axis=1)[:, :-_GAP]

@@ -12,25 +12,9 @@ from imaging_platform.reporting.markup import (
     join,
     table,
 )
-from imaging_platform.reporting.page import THEME
+from imaging_platform.reporting.page import render_plain
 
 _VERDICTS = {SAME: "pass", DIFFERS: "look", FAILED: "fail"}
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body><main>
-<h1>{title}</h1>
-{body}
-</main></body>
-</html>
-"""
 
 
 def render_trial(trial: Trial) -> str:
@@ -48,11 +32,7 @@ def render_trial(trial: Trial) -> str:
             _decide(trial),
         ]
     )
-    return _PAGE.format(
-        title=escape(f"Canary of {trial.study}"),
-        style=(THEME / "report.css").read_text(encoding="utf-8"),
-        body=body.markup,
-    )
+    return render_plain(f"Canary of {trial.study}", body)
 
 
 def _tables(trial: Trial) -> list[Html]:

@@ -1,10 +1,13 @@
 """Finished sessions bring dataset, catalog and study report up to date."""
 
 import time
+from pathlib import Path
 
 import dagster as dg
 
+from imaging_platform.assets.leaving import clear_emptied
 from imaging_platform.assets.scope import STUDY_TAG, Scope
+from imaging_platform.model.layout import Home
 from imaging_platform.resources.zones import PublishedZone
 
 INTERVAL_S = 30
@@ -42,6 +45,8 @@ def make_cohort_sensor(scope: Scope) -> dg.SensorDefinition:
         if is_busy(scope, context.instance) and now_s - since_s < LONGEST_WAIT_S:
             reason = dg.SkipReason("Sessions are still running.")
             return dg.SensorResult(skip_reason=reason, cursor=f"{done}:{since_s}")
+        # New first: what was relabelled goes when its new session is made.
+        clear_emptied(Home(Path(published.home)), scope, context.instance)
         request = dg.RunRequest(run_key=cohort_run_key(scope, newest))
         return dg.SensorResult(run_requests=[request], cursor=f"{newest}:0")
 

@@ -4,6 +4,7 @@ import time
 
 import dagster as dg
 
+from imaging_platform.assets.routing import naming_version
 from imaging_platform.assets.scope import Scope
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
 
@@ -114,7 +115,7 @@ def _label_again(
     waiting = waiting_drops(identified.folder(scope.name))
     if not waiting:
         return []
-    version = identified.labels(scope.name, scope.study.labels).version
+    version = naming_version(scope, identified)
     return [
         dg.RunRequest(
             run_key=f"{scope.name}:{drop_id}:labels-{version}", partition_key=drop_id

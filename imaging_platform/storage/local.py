@@ -16,17 +16,20 @@ from imaging_platform.files.staging import (
 )
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.errors import BadConfig, MissingInput
-from imaging_platform.model.layout import ZONES
+from imaging_platform.model.layout import IDENTIFIED_ZONES, ZONES, find_tree
 from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.provenance.record import (
     Record,
+    read_outputs,
     read_record,
     seal_record,
     write_record,
 )
+from imaging_platform.storage.changes import find_changes, note_step
 from imaging_platform.storage.proof import refuse_held, refuse_unproved
 
 HOLDS = ".holds"
+CHANGES = ".changes"
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,20 @@ class LocalStore:
         self._refuse_frozen(key)
         sealed = seal_record(tree, record)
         write_record(tree, sealed)
+        self._note_step(key, tree, sealed)
         publish_tree(tree, self.path(key))
         self._hold_file(key).unlink(missing_ok=True)
         return sealed.data_version
+
+    def changes(self, key: str, since: str) -> dict[str, str]:
+        """
+        Return ``added``, ``changed`` or ``removed`` by path since a data version.
+
+        Empty when that version is too old. Remembered of the trees of sessions: those
+        of the whole study would keep labels that are gone, and names of originals are
+        not for everybody.
+        """
+        return find_changes(self._file_of(CHANGES, key), since)
 
     def read(self, key: str) -> Record | None:
         """Return the record at `key`; see `Store.read`."""
@@ -105,6 +119,7 @@ class LocalStore:
         self._refuse_frozen(key)
         remove_tree(self.path(key), self._study_folder(key), _name_in_study(key))
         self._hold_file(key).unlink(missing_ok=True)
+        self._file_of(CHANGES, key).unlink(missing_ok=True)
 
     def held(self, prefix: str) -> dict[str, str]:
         """Return what is held; see `Store.held`."""
@@ -121,9 +136,23 @@ class LocalStore:
         except FileNotFoundError:
             return None
 
+    def _note_step(self, key: str, tree: Path, sealed: Record) -> None:
+        _, _, session = find_tree(key) or ("", "", "")
+        before = self.read(key)
+        is_open = key.split("/")[0] not in IDENTIFIED_ZONES
+        if before is not None and session and is_open:
+            note_step(
+                self._file_of(CHANGES, key),
+                (before.data_version, read_outputs(self.path(key))),
+                (sealed.data_version, read_outputs(tree)),
+            )
+
     def _hold_file(self, key: str) -> Path:
+        return self._file_of(HOLDS, key)
+
+    def _file_of(self, folder: str, key: str) -> Path:
         name = _name_in_study(key).replace("/", "--")
-        return self._study_folder(key) / HOLDS / f"{name}.json"
+        return self._study_folder(key) / folder / f"{name}.json"
 
     def _study_folder(self, key: str) -> Path:
         return self.path("/".join(key.split("/")[:2]))

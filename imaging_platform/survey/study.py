@@ -14,21 +14,26 @@ import dagster as dg
 from imaging_platform.apps.edits import EDITS_INPUT, edits_version
 from imaging_platform.assets.apps import cohort_inputs
 from imaging_platform.assets.bids import BIDS_SESSION
+from imaging_platform.assets.catalog import RATINGS
 from imaging_platform.assets.dicom import ANONYMIZED_DICOM
 from imaging_platform.assets.scope import VERSION_PARTS, Scope
 from imaging_platform.model import layout
+from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.model.rating import Rating
 from imaging_platform.planning.cells import (
     MOVING,
     Cell,
     Decisions,
     Facts,
+    find_ancestors,
     judge_partition,
 )
 from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.planning.plan import Plan
-from imaging_platform.planning.reasons import DECIDED, Reason
+from imaging_platform.planning.ratings import digest_ratings, find_ratings
+from imaging_platform.planning.reasons import DECIDED, Reason, name_some
 from imaging_platform.planning.state import Made, Node
 from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
 from imaging_platform.storage.local import LocalStore
@@ -88,6 +93,8 @@ class Site:
             for key in self.graph.toposorted_asset_keys
             if key.path[0] == self.scope.name
             and key.path[-1] != PROCESSING_PLAN
+            # What no run makes is never missing.
+            and self.graph.get(key).is_executable
             and self.graph.get(key).partitions_def == partitions
         ]
         return [
@@ -189,7 +196,7 @@ def describe_some(site: Site, plan: Plan) -> Plan:
 
 
 def describe(site: Site, cell: Cell) -> Cell:
-    """Return a cell whose policy and rules reasons say what is decided otherwise."""
+    """Return a cell whose reasons say what is decided otherwise, and which files."""
     told = {
         "policy": PolicyWatch(site.scope, site.store).describe,
         "rules": RuleWatch(site.scope, site.store).describe,
@@ -197,10 +204,38 @@ def describe(site: Site, cell: Cell) -> Cell:
     reasons = tuple(
         replace(reason, sentence=told[reason.kind](cell.partition))
         if reason.kind in told
-        else reason
+        else _name_files(site, cell.partition, reason)
         for reason in cell.reasons
     )
     return replace(cell, reasons=reasons)
+
+
+def _name_files(site: Site, partition: str, reason: Reason) -> Reason:
+    """Return the reason with the files of its inputs that changed, where known."""
+    is_one = len(reason.inputs) == 1
+    told = [
+        f"{path} {word}" if is_one else f"{name}: {path} {word}"
+        for name, before in zip(reason.inputs, reason.befores, strict=False)
+        for path, word in _find_changes(site, partition, name, before).items()
+    ]
+    if not told:
+        return reason
+    return replace(
+        reason,
+        sentence=f"{reason.sentence} ({name_some(tuple(told))})",
+        files=tuple(told),
+    )
+
+
+def _find_changes(
+    site: Site, partition: str, name: str, before: str
+) -> Mapping[str, str]:
+    asset, _, member = name.rstrip("]").partition("[")
+    session = member or partition
+    if asset not in layout.SESSION_TREES or not session or not before:
+        return {}
+    key = layout.tree_key(site.scope.name, asset, session)
+    return site.store.changes(key, before)
 
 
 def _is_decided(reason: Reason) -> bool:
@@ -251,6 +286,7 @@ class _Log:
 
 def _read_log(site: Site, session: str | None) -> _Log:
     nodes = site.nodes(site.scope.sessions)
+    _check_gates(site.scope.study.ratings.gates, [node.asset for node in nodes])
     only = None if session is None else [session]
     made = {n.asset: read_made(site.instance, site.scope, n.asset, only) for n in nodes}
     members = read_members(site.instance, site.scope)
@@ -264,6 +300,8 @@ def _read_log(site: Site, session: str | None) -> _Log:
 def _gather_sessions(site: Site, log: _Log) -> Iterator[Facts]:
     watches = (PolicyWatch(site.scope, site.store), RuleWatch(site.scope, site.store))
     holds = _read_holds(site)
+    versions = {k: m.data_version for k, m in log.made[BIDS_SESSION].items() if k}
+    ratings = find_ratings(site.decisions, versions)
     for key in sorted(log.known):
         current = {a: found[key] for a, found in log.made.items() if key in found}
         inputs = {
@@ -286,7 +324,32 @@ def _gather_sessions(site: Site, log: _Log) -> Iterator[Facts]:
             {a: found[key] for a, found in log.attempts.items() if key in found},
             {a: why for a, why in held.items() if why != UNDER_WAY},
             {a: why for a, why in held.items() if why == UNDER_WAY},
+            gates=_find_gates(site, ratings.get(key)),
         )
+
+
+def _check_gates(gates: Sequence[str], names: Sequence[str]) -> None:
+    """
+    Refuse to gate what sessions do not have.
+
+    Raises
+    ------
+    BadConfig
+        The study file names such an asset.
+    """
+    unknown = sorted(set(gates).difference(names))
+    if unknown:
+        raise BadConfig(
+            f"ratings.gates names {', '.join(unknown)}, which sessions do not have.",
+            fix=f"Give some of: {', '.join(sorted(names))}.",
+        )
+
+
+def _find_gates(site: Site, rating: Rating | None) -> dict[str, str]:
+    """Return what a person's verdict keeps from being made, with it in words."""
+    if rating is None or rating.is_expired or rating.verdict != "fail":
+        return {}
+    return dict.fromkeys(site.scope.study.ratings.gates, rating.sentence)
 
 
 def _add_other_inputs(
@@ -344,6 +407,22 @@ def _stands(site: Site, result: str) -> bool:
     return site.store.path(tree).is_dir()
 
 
+def _asset_of(result: str) -> str:
+    return result.partition("[")[0]
+
+
+def _own_inputs(
+    site: Site,
+    asset: str,
+    versions: Mapping[str, str],
+    current: Mapping[str, Made],
+) -> dict[str, str]:
+    """Return the versions of what an asset of the whole study stands behind."""
+    parents = site.parents[asset]
+    of_sessions = {n: v for n, v in versions.items() if _asset_of(n) in parents}
+    return of_sessions | {p: current[p].data_version for p in parents if p in current}
+
+
 def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell]:
     """
     Return the state of what spans all sessions; nothing while there is none.
@@ -359,6 +438,7 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
         for key, one in found.items()
     }
     versions = {name: told[name] for name in told if _stands(site, name)} or told
+    collected = find_ancestors(site.parents, "catalog")
     if not versions:
         return []
     nodes = site.nodes(None)
@@ -380,6 +460,9 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
     attempts = read_attempts(
         site.instance, site.scope, [node.asset for node in nodes], WITHOUT_PARTITION
     )
+    ratings = digest_ratings(find_ratings(site.decisions, _versions_of(sessions)))
+    cataloged = {n: v for n, v in versions.items() if _asset_of(n) in collected}
+    cataloged |= {RATINGS: ratings} if ratings else {}
     trees = {
         name.removeprefix(f"{BIDS_SESSION}[").rstrip("]"): version
         for name, version in sessions.items()
@@ -394,7 +477,11 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
         "",
         current,
         {
-            "catalog": versions,
+            **{
+                node.asset: _own_inputs(site, node.asset, versions, current)
+                for node in nodes
+            },
+            "catalog": cataloged,
             "bids_dataset": sessions,
             "study_report": report,
             **of_apps,
@@ -403,3 +490,10 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
         moving={cell.asset for cell in cells if cell.state in MOVING},
     )
     return judge_partition(nodes, site.parents, facts, site.decisions)
+
+
+def _versions_of(results: Mapping[str, str]) -> dict[str, str]:
+    """Return versions by session, of results named ``asset[session]``."""
+    return {
+        name.rstrip("]").partition("[")[2]: version for name, version in results.items()
+    }

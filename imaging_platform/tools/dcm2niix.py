@@ -34,10 +34,13 @@ def convert_folder(source: Path, target: Path, *, timeout_s: float = 3600) -> Co
     ToolFailed
         dcm2niix crashed or took too long.
     """
+    # -g i, before all others: what ~/.dcm2nii.ini of this user says changes nothing.
     # -ba n: the input is already de-identified and the sidecar allow-list follows;
     # -z n: what is kept is compressed later, for a quarter of what it costs here.
     # -w 2: images without number and UID of their series have one name; none is lost.
     options = [
+        "-g",
+        "i",
         "-b",
         "y",
         "-ba",

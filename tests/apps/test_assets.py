@@ -281,15 +281,13 @@ def test_a_file_of_an_app_is_traced_to_the_session_that_it_was_made_of(
 
 
 def test_of_a_session_that_is_gone_nothing_of_an_app_is_left(site):
-    from imaging_platform.processing.resolving import _remove_gone
+    from imaging_platform.assets.leaving import _remove
 
     assert site.run().success
     log = site.store.path(layout.app_log("demo", "tiny", str(KEY)))
     assert log.exists()
 
-    _remove_gone(
-        site.home, Scope(load_study(site.home, "demo")), site.instance, [str(KEY)]
-    )
+    _remove(site.home, Scope(load_study(site.home, "demo")), str(KEY))
 
     assert not (site.dataset() / "sub-01").exists()
     assert not log.exists()

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging_platform.bids.accounting import SeriesFacts, group_series
-from imaging_platform.bids.completeness import SourceFile, find_incomplete
 from imaging_platform.bids.evidence import read_direction
 from imaging_platform.bids.reproin import read_reproin_name
 from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.dicom.completeness import SourceFile, find_incomplete
 
 
 def series(uid: str, number: int = 7, description: str = "bold") -> SeriesFacts:

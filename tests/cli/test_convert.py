@@ -107,3 +107,17 @@ def test_without_json_what_is_kept_back_is_an_error_with_a_way_on(run, clean, tm
     assert code == 3
     assert "incomplete" in out
     assert "What to do" in error
+
+
+def test_the_validator_is_asked_when_it_is_wanted(run, clean, tmp_path):
+    study = tmp_path / "study.yaml"
+    rule = "{match: {SeriesDescription: '*'}, metadata: {RepetitionTime: -1.0}}"
+    study.write_text(f"name: demo\nbids:\n  rules:\n    - {rule}\n")
+    arguments = ("convert", clean / "sub-01_ses-1", "--study", study)
+
+    unasked, _, _ = run(*arguments, tmp_path / "unasked")
+    asked, _, error = run(*arguments, tmp_path / "asked", "--validate")
+
+    assert (unasked, asked) == (0, 1)
+    assert "BIDS errors" in error
+    assert (tmp_path / "asked/sub-01/ses-1").is_dir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from imaging_platform.assets.scope import Scope
@@ -16,11 +17,14 @@ from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, Held, IdentityLeak, MissingInput
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.decisions import read_decisions
+from imaging_platform.processing.plans import open_site
 from imaging_platform.provenance.record import EXISTING_DATASET, Record
 from imaging_platform.settings import enter_home, load_study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made
+from imaging_platform.survey.study import survey_study
 
 KEY = SessionKey("01", "1")
 OUTPUT = "derivatives/demo/motion/sub-01/ses-1"
@@ -173,3 +177,55 @@ def test_thawing_lets_it_go_on_and_only_what_is_frozen_thaws(home):
         run("thaw", "demo", "--reason", "again")
     with LocalStore(home.root).stage(OUTPUT) as tree:
         assert tree.is_dir()
+
+
+def rate(*words: str, reason: str = "ghosts in every slice") -> str:
+    return run("rate", str(KEY), *words, "--author", "ada", "--reason", reason)
+
+
+def _plan(home: Home, gates: list[str]) -> dict[str, Cell]:
+    home.study_file("demo").write_text(
+        yaml.safe_dump({"name": "demo", "ratings": {"gates": gates}})
+    )
+    with open_site(home, "demo") as site:
+        cells = survey_study(site).plan.cells
+    return {cell.asset: cell for cell in cells if cell.partition}
+
+
+def test_a_failed_session_is_not_made_into_what_the_study_gates(home):
+    assert _plan(home, ["motion"])["motion"].state is State.STALE
+
+    told = rate("fail")
+
+    assert "is fail, until the session changes" in told
+    gated = _plan(home, ["motion"])["motion"]
+    assert (gated.state, gated.note) == (
+        State.HELD,
+        "rated fail by ada: ghosts in every slice",
+    )
+    assert not gated.is_ready
+
+
+@pytest.mark.parametrize("after", ["pass", "withdraw", "a new session"])
+def test_a_gate_opens_by_another_verdict_and_when_the_verdict_expires(home, after):
+    rate("fail")
+    if after == "a new session":
+        _report("bids_session", "b3", inputs={EXISTING_DATASET: "e"})
+    else:
+        rate(after)
+
+    assert _plan(home, ["motion"])["motion"].is_ready
+
+
+def test_a_gate_that_names_no_asset_of_sessions_is_refused(home):
+    with pytest.raises(BadConfig, match="motoin"):
+        _plan(home, ["motoin"])
+
+
+def test_a_verdict_stands_in_the_audit_trail(home):
+    rate("fail")
+    rate("withdraw")
+
+    entries = read_audit(home.zone("identified", "demo"))
+
+    assert [entry.action for entry in entries] == ["rate", "unrate"]

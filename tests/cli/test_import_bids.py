@@ -20,7 +20,8 @@ from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.files.digests import digest_tree
-from imaging_platform.intake.ledger import StudyOfPatient, place_studies
+from imaging_platform.intake.assignment import StudyOfPatient
+from imaging_platform.intake.ledger import place_studies
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey

@@ -219,3 +219,19 @@ def test_a_label_that_is_given_is_a_bids_label_whatever_the_header_says(patient_
     )
 
     assert labels.problem or re.fullmatch("[A-Za-z0-9]{1,32}", labels.subject)
+
+
+def test_labels_are_read_from_the_convention_of_xnat():
+    settings = LabelSettings(
+        subject=LabelPattern(
+            field="PatientComments", pattern=r"Subject: ?(?P<label>[A-Za-z0-9]+)"
+        ),
+        session=LabelPattern(
+            field="PatientComments", pattern=r"Session: ?(?P<label>[A-Za-z0-9]+)"
+        ),
+    )
+    facts = header(patient_comments="Project: memory Subject: p023 Session: mri1")
+
+    labels = Labels(SECRET, settings).of_study(facts)
+
+    assert (labels.subject, labels.session) == ("p023", "mri1")

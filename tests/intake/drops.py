@@ -11,7 +11,8 @@ from typing import Any
 
 from imaging_platform.dicom.headers import Header
 from imaging_platform.intake.arrivals import list_arrivals
-from imaging_platform.intake.drop import DropReport, index_drop
+from imaging_platform.intake.drop import index_drop
+from imaging_platform.intake.drop_report import DropReport
 from imaging_platform.intake.index import IndexRow, read_index
 from imaging_platform.intake.receipt import ReceiptLine, read_receipt
 from imaging_platform.intake.session import GatheredSession, gather_session
@@ -34,6 +35,12 @@ def mr_bytes(
     note: str = "",
     study_date: str = "20260102",
     is_image: bool = True,
+    n_images: int = 0,
+    started: str = "",
+    device: str = "",
+    study_description: str = "",
+    comments: str = "",
+    accession: str = "",
 ) -> bytes:
     """Return one MR image, or presentation state, as a whole DICOM file."""
     import io
@@ -66,6 +73,14 @@ def mr_bytes(
     ds.SeriesInstanceUID = f"1.2.3.{study}.{series}"
     ds.SeriesNumber = series
     ds.InstanceNumber = instance
+    if n_images:
+        ds.ImagesInAcquisition = n_images
+    if started:
+        ds.AcquisitionDate, ds.AcquisitionTime = study_date, started
+        ds.StudyTime = started
+    ds.DeviceSerialNumber = device
+    ds.StudyDescription, ds.PatientComments = study_description, comments
+    ds.AccessionNumber = accession
     if is_image:
         _add_pixels(ds)
     buffer = io.BytesIO()

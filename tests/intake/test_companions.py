@@ -16,7 +16,8 @@ from imaging_platform.intake.companions import (
     UNKNOWN_SESSION,
     gather_companions,
 )
-from imaging_platform.intake.drop import DropReport, index_drop
+from imaging_platform.intake.drop import index_drop
+from imaging_platform.intake.drop_report import DropReport
 from imaging_platform.intake.session import list_held
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem, WantedLabels

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from imaging_platform.dicom.headers import Header
 from imaging_platform.intake.arrivals import list_arrivals
-from imaging_platform.intake.drop import DropReport, index_drop
+from imaging_platform.intake.drop import index_drop
+from imaging_platform.intake.drop_report import DropReport
 from imaging_platform.intake.ledger import read_ledger
 from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.intake.zone import ledger_path
@@ -378,8 +379,8 @@ def test_a_file_that_may_not_be_linked_is_copied(
 
 
 def test_what_may_identify_does_not_show_itself(site: Site):
+    from imaging_platform.intake.assignment import StudyOfPatient
     from imaging_platform.intake.claims import FoundFile
-    from imaging_platform.intake.ledger import StudyOfPatient
 
     report = site.take_in("Ann", {"Ann.dcm": ANN})
     (row,), (line,) = site.rows(), site.receipt(report.drop_id)

@@ -12,9 +12,9 @@ from imaging_platform.deid.labels import LabelPattern, Labels, LabelSettings
 from imaging_platform.deid.mapping import MappingRow
 from imaging_platform.deid.pseudonyms import subject_label
 from imaging_platform.files.digests import digest_bytes
+from imaging_platform.intake.assignment import StudyOfPatient
 from imaging_platform.intake.drop import index_drop
 from imaging_platform.intake.ledger import (
-    StudyOfPatient,
     place_studies,
     read_ledger,
     subjects_of_patients,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imaging_platform.intake.drop import report_drop
+from imaging_platform.intake.drop_report import report_drop
 from imaging_platform.intake.ledger import read_ledger
 from imaging_platform.intake.resolving import (
     DISCARDED,

@@ -179,6 +179,13 @@ class HollowSite:
         versions = self.versions()
         if asset == "study_report":
             return {a: versions[a, ""] for a in ("catalog", "bids_dataset")}
+        if asset.endswith(layout.NOTEBOOK):
+            parents = {dep.asset_key.path[-1] for dep in spec.deps}
+            return {
+                f"{a}[{key}]" if key else a: version
+                for (a, key), version in versions.items()
+                if a in parents
+            }
         assets = {a for a, _ in versions} - {"raw_session"}
         if asset in ("bids_dataset", *self.scope.apps):
             assets = {"bids_session"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -95,12 +96,18 @@ def site(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
+def images(tmp_path_factory) -> Path:
     """A resting run of one visit."""
     target, rest = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("rest")
     order = {"name": VISIT, "target": str(rest), "late": str(target)}
     write_sessions([{**order, "kinds_late": "bold"}], small=True, seed=1)
     return target
+
+
+@pytest.fixture
+def run(images, tmp_path) -> Path:
+    """The run in a folder that a test may add to."""
+    return Path(shutil.copytree(images, tmp_path / "arriving"))
 
 
 def attached_check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
@@ -168,3 +175,24 @@ def test_a_late_table_makes_the_bids_session_out_of_date_and_is_attached(
     assert [request.partition_key for request in requests] == [str(key)]
     assert f"{key}_task-recall_beh.tsv" in site.names(key)
     assert site.reasons() == {}
+
+
+def test_a_table_that_must_stay_out_stands_in_nobodys_way(site, run, tmp_path):
+    for number in range(3):  # the order of drops is not that of arrival
+        with_name = tmp_path / f"with-name-{number}"
+        with_name.mkdir()
+        (with_name / "task-recall_beh.tsv").write_text(
+            f"trial\tcondition\n{number}\t{SURNAME}\n"
+        )
+        shutil.copytree(with_name, run / with_name.name)
+    key = site.drop(run)
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / f"{key}_task-recall_beh.tsv").write_text("trial\n1\n")
+    site.drop(tmp_path / "late")
+
+    result = site.run(
+        "process_session", str(key), "raw_session", "anonymized_dicom", "bids_session"
+    )
+
+    assert f"{key}_task-recall_beh.tsv" in site.names(key)
+    assert "3 file(s) are not attached" in (attached_check(result).description or "")

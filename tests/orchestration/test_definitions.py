@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import dagster as dg
 import pytest
 
 from imaging_platform.cli.studies import create_study
@@ -61,7 +62,8 @@ def test_only_four_places_ask_for_the_identified_zone(home):
     assets = {
         definition.key.path[-1]
         for definition in definitions.assets
-        if "identified" in definition.required_resource_keys
+        if isinstance(definition, dg.AssetsDefinition)
+        and "identified" in definition.required_resource_keys
     }
     sensors = {
         sensor.name
@@ -79,7 +81,8 @@ def test_only_what_publishes_text_about_a_session_asks_the_echo_guard(home):
     users = {
         definition.key.path[-1]
         for definition in definitions.assets
-        if "echo_guard" in definition.required_resource_keys
+        if isinstance(definition, dg.AssetsDefinition)
+        and "echo_guard" in definition.required_resource_keys
     }
     sensors = {
         sensor.name

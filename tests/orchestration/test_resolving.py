@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 
 import dagster as dg
 import pytest
 
+from imaging_platform.assets.leaving import Left, clear_emptied
 from imaging_platform.cli.main import main
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
@@ -19,11 +21,12 @@ from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.outstanding import (
+    find_cohort_orders,
     find_drop_orders,
     find_session_orders,
 )
 from imaging_platform.processing.rebuilding import rebuild_index
-from imaging_platform.processing.resolving import Settled, settle_resolutions
+from imaging_platform.processing.resolving import settle_resolutions
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_members
@@ -73,6 +76,15 @@ def orders_of(site: Site) -> dict[str, set[str]]:
     return {order.partition: set(order.reasons) for order in orders}
 
 
+def make(site: Site, key: str) -> None:
+    """Gather a session, and say that its report was made of it."""
+    site.instance.add_dynamic_partitions("demo_sessions", [key])
+    assert site.run("process_session", key, "raw_session").success
+    site.instance.report_runless_asset_event(
+        dg.AssetMaterialization(site.scope.key("session_report"), partition=key)
+    )
+
+
 def test_a_relabelled_session_is_made_anew_and_nothing_keeps_the_old_label(site, run):
     old = site.index()
     assert site.run("process_session", old, "raw_session").success
@@ -84,6 +96,8 @@ def test_a_relabelled_session_is_made_anew_and_nothing_keeps_the_old_label(site,
     assert set(read_members(site.instance, site.scope)) == {new}
     assert set(orders_of(site)) == {new}
     assert "raw_session" in orders_of(site)[new]
+    make(site, new)
+    assert clear_emptied(site.home, site.scope, site.instance) == Left((old,))
     assert old not in site.instance.get_dynamic_partitions("demo_sessions")
     names = {p.name for p in site.home.root.rglob("*") if "dagster" not in p.parts}
     assert not {n for n in names if old in n}
@@ -197,6 +211,82 @@ def test_killed_after_the_decision_the_next_call_finishes_it_once(site):
     done = settle_resolutions(site.home, site.scope, site.instance, graph)
     again = settle_resolutions(site.home, site.scope, site.instance, graph)
 
-    assert (done.changed, done.gone) == (("sub-X7_ses-3",), (key,))
-    assert again == Settled((), (), ())
+    assert (done.changed, done.gone) == (("sub-X7_ses-3",), ())
+    assert done.kept == again.kept == (key,)
+    assert again.drops == again.changed == ()
     assert set(read_members(site.instance, site.scope)) == {"sub-X7_ses-3"}
+
+
+def test_a_relabelled_session_stays_until_the_new_one_is_made(site, run):
+    old, new = site.index(), "sub-X7_ses-3"
+    assert site.run("process_session", old, "raw_session").success
+    tree = LocalStore(site.home.root).path(
+        layout.raw_session("demo", SessionKey.parse(old))
+    )
+
+    code, out = run("relabel", "demo", old, new, *WHY)
+
+    assert code == 0, out
+    assert f"Removed when the new ones are made: {old}" in out
+    assert tree.is_dir()
+    site.instance.add_dynamic_partitions("demo_sessions", [new])
+    assert site.run("process_session", new, "raw_session").success
+    assert clear_emptied(site.home, site.scope, site.instance) == Left(kept=(old,))
+    assert tree.is_dir()
+
+
+@pytest.mark.parametrize("line", range(6))
+def test_killed_at_any_line_a_removal_goes_on(site, run, monkeypatch, line):
+    old, new = site.index(), "sub-X7_ses-3"
+    assert site.run("process_session", old, "raw_session").success
+    assert run("relabel", "demo", old, new, *WHY)[0] == 0
+    make(site, new)
+    real, calls = LocalStore.remove, itertools.count()
+
+    def remove_or_die(store: LocalStore, key: str) -> None:
+        if next(calls) == line:
+            raise KeyboardInterrupt
+        real(store, key)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LocalStore, "remove", remove_or_die)
+        clear_emptied(site.home, site.scope, site.instance)
+    clear_emptied(site.home, site.scope, site.instance)
+
+    assert old not in site.instance.get_dynamic_partitions("demo_sessions")
+    names = {p.name for p in site.home.root.rglob("*") if "dagster" not in p.parts}
+    assert not {n for n in names if old in n}
+    assert clear_emptied(site.home, site.scope, site.instance) == Left()
+
+
+def test_what_waits_is_an_asset_with_a_check_and_names_the_command(site, run, tmp_path):
+    file = site.home.study_file("demo")
+    pattern = "labels:\n  subject: {field: PatientID, pattern: '^(?P<label>KESTREL)'}\n"
+    file.write_text(file.read_text() + pattern)
+    site = Site(site.home, site.instance)
+    zone = IdentifiedZone(home=str(site.home.root))
+    (order,), _ = find_drop_orders(site.scope, site.instance, zone)
+    site.instance.add_dynamic_partitions("demo_drops", [order.partition])
+    held = site.scope.key("held_sessions")
+
+    assert site.run("index_drop", order.partition).success
+
+    event = site.instance.get_latest_materialization_event(held)
+    told = {k: v.value for k, v in event.asset_materialization.metadata.items()}
+    assert told["waiting"] == 1
+    assert f"imaging-platform assign demo {order.partition} SESSION" in told["held"]
+    assert "KESTREL" not in str(told)
+    assert run("assign", "demo", order.partition, "sub-Y1_ses-1", *WHY)[0] == 0
+    event = site.instance.get_latest_materialization_event(held)
+    assert event.asset_materialization.metadata["waiting"].value == 0
+
+
+def test_what_no_run_makes_is_not_outstanding(site):
+    key = site.index()
+
+    graph = define_home(site.home).resolve_asset_graph()
+    store = LocalStore(site.home.root)
+    orders = find_cohort_orders(site.scope, site.instance, graph, store)
+
+    assert "held_sessions" not in {a for order in orders for a in order.reasons}
+    assert "held_sessions" not in orders_of(site)[key]

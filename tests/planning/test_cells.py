@@ -54,6 +54,22 @@ def with_old_code(*assets: str) -> Facts:
     return replace(FRESH, made={**MADE, **old})
 
 
+def test_what_a_persons_verdict_gates_is_held_and_nothing_behind_it_is_made():
+    facts = replace(with_old_code("mask", "deface", "report"), gates={"mask": "rated"})
+
+    cells = judge(facts)
+
+    assert states(cells) == {"mask": "held", "deface": "waits", "report": "waits"}
+    assert cells["mask"].note == "rated"
+    assert not any(cell.is_ready for cell in cells.values())
+
+
+def test_a_gate_changes_nothing_of_what_is_already_as_it_would_be_made():
+    cells = judge(replace(FRESH, gates={"mask": "rated"}))
+
+    assert states(cells) == {}
+
+
 def states(cells: dict[str, Cell]) -> dict[str, str]:
     return {a: c.state for a, c in cells.items() if c.state is not State.FRESH}
 

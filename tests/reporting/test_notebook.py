@@ -19,10 +19,10 @@ from imaging_platform.model.errors import (
 )
 from imaging_platform.reporting.notebook import (
     ExecutedNotebook,
-    check_inputs,
     check_parameters,
     execute_notebook,
 )
+from imaging_platform.reporting.notebook_inputs import check_inputs
 
 DECLARED = "subject: str = None\nrepeats: int = 2\nscale: float = 1.0"
 

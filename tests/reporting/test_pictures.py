@@ -179,8 +179,35 @@ def test_a_carpet_shows_a_spike_as_one_bright_column(tmp_path):
 
     carpet = read_carpet(tmp_path / "bold.nii.gz", brain)
 
-    assert carpet.shape[1] == 40
-    assert int(carpet.mean(axis=0).argmax()) == 20
+    assert carpet.rows.shape[1] == 40
+    assert int(carpet.rows.mean(axis=0).argmax()) == 20
+
+
+def test_dvars_is_high_into_a_spike_and_out_of_it(tmp_path):
+    brain = ellipsoid((0.4, 0.4, 0.4), shape=(16, 16, 10))
+    series = np.repeat(500.0 * brain[..., None], 40, axis=3)
+    series[..., 20] *= 1.1
+    write_image(tmp_path / "bold.nii.gz", series.astype(np.float32))
+
+    dvars = read_carpet(tmp_path / "bold.nii.gz", brain).dvars_percent
+
+    assert np.isnan(dvars[0])
+    assert np.flatnonzero(np.nan_to_num(dvars) > 1).tolist() == [20, 21]
+    assert dvars[20] == pytest.approx(10, rel=0.01)
+
+
+def test_a_carpet_is_grouped_by_the_tissues_that_are_known(tmp_path):
+    brain = ellipsoid((0.4, 0.4, 0.4), shape=(16, 16, 10))
+    noise = np.random.default_rng(0).normal(0, 5, (*brain.shape, 30))
+    series = 500 * brain[..., None] + noise
+    write_image(tmp_path / "bold.nii.gz", series.astype(np.float32))
+    labels = np.zeros(brain.shape, dtype=np.int16)
+    labels[:8], labels[8:12] = 1, 2
+
+    carpet = read_carpet(tmp_path / "bold.nii.gz", brain, rows=90, labels=labels)
+
+    assert [name for name, _ in carpet.groups] == ["Grey", "White"]
+    assert sum(count for _, count in carpet.groups) == len(carpet.rows) <= 91
 
 
 def test_a_series_that_never_changes_has_an_empty_carpet(tmp_path):
@@ -188,7 +215,7 @@ def test_a_series_that_never_changes_has_an_empty_carpet(tmp_path):
 
     carpet = read_carpet(tmp_path / "bold.nii.gz", np.ones((6, 6, 6), dtype=bool))
 
-    assert carpet.shape == (0, 5)
+    assert carpet.rows.shape == (0, 5)
 
 
 def test_the_head_is_found_in_a_mean_volume():

@@ -10,7 +10,8 @@ import pytest
 from imaging_platform.deid.labels import LabelSettings
 from imaging_platform.deid.mapping import MappingRow, PlacedRow
 from imaging_platform.deid.pseudonyms import subject_label
-from imaging_platform.intake.ledger import StudyOfPatient, place_studies
+from imaging_platform.intake.assignment import StudyOfPatient
+from imaging_platform.intake.ledger import place_studies
 from imaging_platform.model.errors import BadInput, MissingKey
 from imaging_platform.model.labels import WantedLabels
 from imaging_platform.model.layout import Home

@@ -7,7 +7,10 @@ import itertools
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from imaging_platform.dicom.frames import count_positions
 
 if TYPE_CHECKING:
     from imaging_platform.dicom.instances import Instance
@@ -68,6 +71,28 @@ Stack = Sequence[SourceFile]
 Volumes = Mapping[int, Stack]
 
 
+class Surplus(NamedTuple):
+    """
+    Files of a stack that are in no whole volume.
+
+    Parameters
+    ----------
+    files
+        The files; empty when all volumes are whole.
+    why
+        The reason, as a sentence.
+    missing
+        Which slices there are not, in words; empty when that cannot be told.
+    """
+
+    files: Stack
+    why: str
+    missing: tuple[str, ...] = ()
+
+
+WHOLE = Surplus((), "")
+
+
 def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
     """
     Return the instances that belong to no whole volume, with the reason.
@@ -81,14 +106,40 @@ def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
     files
         Files of the session, one an instance. Mosaics hold one whole volume each.
     """
+    return {
+        file.header.sop_uid: surplus.why
+        for surplus in find_surpluses(files)
+        for file in surplus.files
+    }
+
+
+def find_surpluses(files: Sequence[SourceFile]) -> Iterator[Surplus]:
+    """Yield what `find_incomplete` finds, with the slices that are missing."""
+    for stack in group_stacks(files):
+        if "MOSAIC" in stack[0].header.image_type:
+            continue
+        surplus = _find_surplus(stack)
+        if surplus.files:
+            yield surplus
+
+
+def group_stacks(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
+    """Return the images of each run, by orientation, echo and image type."""
     stacks: dict[tuple[object, ...], list[SourceFile]] = defaultdict(list)
     for file in files:
-        if file.is_image and "MOSAIC" not in file.header.image_type:
+        if file.is_image:
             stacks[(*file.run, *_stack(file.header))].append(file)
+    return list(stacks.values())
+
+
+def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
+    """Return the enhanced files whose frames do not make whole volumes."""
     left_out: dict[str, str] = {}
-    for stack in stacks.values():
-        dropped, why = _find_surplus(stack)
-        left_out.update((file.header.sop_uid, why) for file in dropped)
+    for file in files:
+        if file.is_image and file.header.n_frames > 1:
+            counts = count_positions(Path(file.path), file.header.n_frames)
+            if len(set(counts.values())) > 1:
+                left_out[file.header.sop_uid] = CUT_FRAMES
     return left_out
 
 
@@ -116,36 +167,45 @@ def _place(file: SourceFile) -> tuple[float, ...]:
     return _numbers(file.header.image_position, _POSITION_DECIMALS)
 
 
-def _find_surplus(stack: Stack) -> tuple[Stack, str]:
+def _find_surplus(stack: Stack) -> Surplus:
     """Return the files of a stack that are in no whole volume, and why."""
     if stack[0].header.n_frames > 1:
         return _find_short_files(stack)
     if not stack[0].header.image_position:
-        return (), ""
+        return WHOLE
     counts = Counter(map(_place, stack))
     times = set(counts.values())
     numbered = [v for v in _number_volumes(stack) if len(v) > 1]
     if any(len(set(map(len, volumes.values()))) == 1 for volumes in numbered):
         # The scanner's own count of volumes: slices may follow a moving head.
-        return (), ""
+        return WHOLE
     if times == {1}:
         moving = next(filter(_is_mostly_whole, numbered), None)
         return _split_volumes(moving) if moving else _find_gap(stack)
     if len(times) == 1:
-        return (), ""
+        return WHOLE
     for volumes in (*numbered, *_infer_volumes(stack, len(counts))):
         if max(map(len, volumes.values())) == len(counts) and _has_no_twins(volumes):
             return _split_volumes(volumes)
-    return stack, NO_ORDER
+    most = max(times)
+    ordered = _order_places(stack)
+    lacking = [
+        f"slice {number} of {len(ordered)}: {counts[place]} of {most} volumes"
+        for number, place in enumerate(ordered, start=1)
+        if counts[place] < most
+    ]
+    return Surplus(stack, NO_ORDER, tuple(lacking))
 
 
-def _find_short_files(stack: Stack) -> tuple[Stack, str]:
+def _find_short_files(stack: Stack) -> Surplus:
     """Find files with fewer frames than most files of the run have."""
     frames = Counter(file.header.n_frames for file in stack)
     usual, n_usual = max(frames.items(), key=lambda pair: (pair[1], pair[0]))
     if 2 * n_usual <= len(stack):
-        return (), ""
-    return [file for file in stack if file.header.n_frames < usual], FEW_FRAMES
+        return WHOLE
+    short = [file for file in stack if file.header.n_frames < usual]
+    lacking = [f"a file of {f.header.n_frames} of {usual} frames" for f in short]
+    return Surplus(short, FEW_FRAMES, tuple(lacking))
 
 
 def _number_volumes(stack: Stack) -> Iterator[Volumes]:
@@ -205,7 +265,7 @@ def _is_mostly_whole(volumes: Volumes) -> bool:
     )
 
 
-def _split_volumes(volumes: Volumes) -> tuple[Stack, str]:
+def _split_volumes(volumes: Volumes) -> Surplus:
     """Return the files outside the longest stretch of whole volumes, and why."""
     whole = max(map(len, volumes.values()))
     numbers = sorted(volumes)
@@ -220,10 +280,47 @@ def _split_volumes(volumes: Volumes) -> tuple[Stack, str]:
         stretch = [*stretch, number] if follows else [number]
         best = stretch if len(stretch) > len(best) else best
     dropped = [file for n in numbers if n not in set(best) for file in volumes[n]]
-    return dropped, CUT_SHORT if best == numbers[:-1] else HOLE
+    why = CUT_SHORT if best == numbers[:-1] else HOLE
+    return Surplus(dropped, why, tuple(_list_lacking(volumes, whole)))
 
 
-def _find_gap(stack: Stack) -> tuple[Stack, str]:
+def _list_lacking(volumes: Volumes, whole: int) -> Iterator[str]:
+    """Say of each volume that is not whole which slices it lacks."""
+    ordered = _order_places([file for volume in volumes.values() for file in volume])
+    for place, volume in sorted(volumes.items()):
+        if len(volume) == whole:
+            continue
+        number = place - min(volumes) + 1
+        there = set(map(_place, volume))
+        lacking = [n for n, at in enumerate(ordered, start=1) if at not in there]
+        if len(ordered) > whole:
+            # Slices that follow a moving head stand elsewhere in each volume.
+            yield f"volume {number}: {whole - len(volume)} of {whole} slices"
+        else:
+            yield f"volume {number}: {_say_slices(lacking)} of {whole}"
+
+
+def _say_slices(numbers: Sequence[int]) -> str:
+    stretches: list[list[int]] = []
+    for number in numbers:
+        if stretches and number == stretches[-1][-1] + 1:
+            stretches[-1].append(number)
+        else:
+            stretches.append([number])
+    said = [f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in stretches]
+    return f"{'slice' if len(numbers) == 1 else 'slices'} {', '.join(said)}"
+
+
+def _order_places(stack: Stack) -> list[tuple[float, ...]]:
+    """Return the slice positions of a stack along their normal, each once."""
+    along = _along_normal(stack)
+    places = list(map(_place, stack))
+    if not along:
+        return sorted(set(places))
+    return sorted(set(places), key=dict(zip(places, along, strict=True)).__getitem__)
+
+
+def _find_gap(stack: Stack) -> Surplus:
     """
     Find a volume that lacks slices in its middle.
 
@@ -233,20 +330,22 @@ def _find_gap(stack: Stack) -> tuple[Stack, str]:
     places = _along_normal(stack)
     numbers = [file.header.instance_number for file in stack]
     if len(places) < 3 or None in numbers:
-        return (), ""
+        return WHOLE
     order = sorted(zip(places, [n or 0 for n in numbers], strict=True))
     steps = [(b[0] - a[0], abs(b[1] - a[1])) for a, b in itertools.pairwise(order)]
     spacing = statistics.median(step for step, _ in steps)
     if spacing <= 0:
-        return (), ""
+        return WHOLE
     multiples = [step / spacing for step, _ in steps]
     is_regular = all(abs(m - round(m)) < 0.05 and m > 0.5 for m in multiples)
     has_jumps = all(
         jump == round(m) for (_, jump), m in zip(steps, multiples, strict=True)
     )
     if is_regular and has_jumps and max(map(round, multiples)) > 1:
-        return stack, GAP
-    return (), ""
+        ends = list(itertools.accumulate(map(round, multiples), initial=1))
+        lacking = sorted({*range(1, ends[-1] + 1)} - {*ends})
+        return Surplus(stack, GAP, (f"{_say_slices(lacking)} of {ends[-1]}",))
+    return WHOLE
 
 
 def _along_normal(stack: Stack) -> list[float]:

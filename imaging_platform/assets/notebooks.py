@@ -1,0 +1,310 @@
+"""Notebooks of people as assets: one a session, a subject or the study; no Python."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from imaging_platform.assets import shown
+from imaging_platform.assets.explaining import explained
+from imaging_platform.assets.notebook_runs import NotebookRun, Sources, execute_run
+from imaging_platform.assets.notebook_sources import Needs
+from imaging_platform.assets.scope import (
+    Scope,
+    publish,
+    read_code_version,
+    read_versions,
+    session_key,
+)
+from imaging_platform.files.digests import digest_file
+from imaging_platform.files.writing import write_json
+from imaging_platform.model import layout
+from imaging_platform.model.errors import InvalidOutput, PlatformError
+from imaging_platform.reporting.front_matter import (
+    BrokenTemplate,
+    FrontMatter,
+    Template,
+    find_templates,
+    judge_results,
+)
+from imaging_platform.resources.zones import PublishedZone
+
+IDENTIFIED = ("drop_index", "raw_session")
+"""Assets that no notebook may need."""
+
+RESULTS = "results.json"
+
+
+def make_notebook_assets(
+    scope: Scope, folders: Sequence[Path], assets: Sequence[dg.AssetsDefinition]
+) -> list[dg.AssetsDefinition]:
+    """
+    Return an asset for each notebook of some folders.
+
+    One whose front matter cannot be used becomes an asset of the whole study that
+    fails with the reason: it is seen, and nothing else is kept from loading.
+
+    Parameters
+    ----------
+    scope
+        The study.
+    folders
+        A notebook of a later folder takes the place of one of the same name.
+    assets
+        What a notebook may need.
+    """
+    makers = {"session": _of_session, "subject": _of_subjects, "study": _of_study}
+    made = []
+    for template in list_templates(scope, folders, assets):
+        if isinstance(template, BrokenTemplate):
+            made.append(_broken(scope, template))
+        else:
+            made.append(makers[template.front.level](Notebook(scope, template, assets)))
+    return made
+
+
+def list_templates(
+    scope: Scope, folders: Sequence[Path], assets: Sequence[dg.AssetsDefinition]
+) -> list[Template | BrokenTemplate]:
+    """Return the notebooks of some folders; parameters as `make_notebook_assets`."""
+    return find_templates(folders, *_sort_assets(scope, assets))
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """
+    A notebook of a study.
+
+    Parameters
+    ----------
+    scope
+        The study.
+    template
+        The notebook.
+    assets
+        What it may need.
+    """
+
+    scope: Scope
+    template: Template
+    assets: Sequence[dg.AssetsDefinition]
+
+    @property
+    def front(self) -> FrontMatter:
+        """What it says of itself."""
+        return self.template.front
+
+    @property
+    def asset_name(self) -> str:
+        """Name of its asset."""
+        return f"{self.template.name}{layout.NOTEBOOK}"
+
+    @property
+    def needs(self) -> Needs:
+        """What it reads of several sessions."""
+        of_sessions, _ = _sort_assets(self.scope, self.assets)
+        return Needs.sort(self.scope.name, self.front.needs, of_sessions)
+
+    def out_key(self, partition: str = "") -> str:
+        """Return where it is published."""
+        return layout.notebook(self.scope.name, self.asset_name, partition)
+
+    def asset(self, partitions: dg.PartitionsDefinition | None = None) -> Any:
+        """Return `Scope.asset` for it."""
+        return self.scope.asset(
+            name=self.asset_name,
+            kinds={"jupyter"},
+            code_version=_code_version(self.template.path),
+            version_parts=["code", "notebook"],
+            partitions=partitions,
+            deps=self.front.needs,
+            checks=["results_within_limits"],
+            description=self.front.title or f"Executed notebook {self.template.name}.",
+        )
+
+    def plan(
+        self,
+        partition: str,
+        sources: Sources,
+        versions: Mapping[str, str],
+        **about: str,
+    ) -> NotebookRun:
+        """Return its run; of what it is about, it is told what it declares."""
+        from imaging_platform.reporting.notebook import choose_parameters
+
+        front, study = self.front, self.scope.name
+        offered = {"study": study, "title": front.title, **about}
+        return NotebookRun(
+            template=self.template.path,
+            partition=partition,
+            sources=sources,
+            versions=versions,
+            out_key=self.out_key(partition),
+            partial_key=layout.partial_report(study, self.asset_name, partition),
+            parameters={
+                **choose_parameters(self.template.path, offered),
+                **front.params,
+            },
+            timeout_s=front.timeout_min * 60,
+            memory_gb=front.memory_gb,
+        )
+
+    def make(
+        self,
+        context: dg.AssetExecutionContext,
+        published: PublishedZone,
+        run: NotebookRun,
+        left: dict[str, dg.MetadataValue],
+    ) -> dg.MaterializeResult:
+        """Execute it and say what it recorded."""
+        result, executed = execute_run(context, published, run, left)
+        problems = list(judge_results(self.front.limits, executed.results))
+        links = shown.report(published, run.out_key)
+        metadata = {**shown.results(executed.results), **links}
+        return shown.add(result, metadata, [shown.check_results(problems)])
+
+
+def _of_session(notebook: Notebook) -> dg.AssetsDefinition:
+    name, front = notebook.scope.name, notebook.front
+
+    @notebook.asset(notebook.scope.sessions)
+    def executed(
+        context: dg.AssetExecutionContext, published: PublishedZone
+    ) -> dg.MaterializeResult:
+        key, left = session_key(context), dict[str, dg.MetadataValue]()
+        with explained(left):
+            keys = {n: layout.session_tree(name, n, key) for n in front.needs}
+            versions = read_versions(published.store(), keys)
+            about = {"subject": key.subject, "session": key.session}
+            run = notebook.plan(str(key), keys, versions, **about)
+            return notebook.make(context, published, run, left)
+
+    return executed
+
+
+def _of_study(notebook: Notebook) -> dg.AssetsDefinition:
+    needs = notebook.needs
+
+    @notebook.asset()
+    def executed(
+        context: dg.AssetExecutionContext, published: PublishedZone
+    ) -> dg.MaterializeResult:
+        store, left = published.store(), dict[str, dg.MetadataValue]()
+        with explained(left):
+            run = notebook.plan("", needs.sources(store), needs.versions(store))
+            return notebook.make(context, published, run, left)
+
+    return executed
+
+
+def _of_subjects(notebook: Notebook) -> dg.AssetsDefinition:
+    """One asset of the study, in which each subject that changed has a run."""
+    needs = notebook.needs
+
+    @notebook.asset()
+    def executed(
+        context: dg.AssetExecutionContext, published: PublishedZone
+    ) -> dg.MaterializeResult:
+        store, left = published.store(), dict[str, dg.MetadataValue]()
+        with explained(left):
+            found = _renew_subjects(context, published, notebook, left)
+            with store.stage(notebook.out_key()) as target:
+                write_json(target / RESULTS, found)
+                result = publish(
+                    context,
+                    store,
+                    target,
+                    notebook.out_key(),
+                    report={"subjects": len(found)},
+                    inputs=needs.versions(store),
+                )
+        problems = [
+            f"{subject}: {problem}"
+            for subject, results in found.items()
+            for problem in judge_results(notebook.front.limits, results)
+        ]
+        links = {s: shown.report(published, notebook.out_key(s)) for s in found}
+        metadata = shown.subject_results(found) | {
+            f"report {subject}": each["report"] for subject, each in links.items()
+        }
+        return shown.add(result, metadata, [shown.check_results(problems)])
+
+    return executed
+
+
+def _renew_subjects(
+    context: dg.AssetExecutionContext,
+    published: PublishedZone,
+    notebook: Notebook,
+    left: dict[str, dg.MetadataValue],
+) -> dict[str, Mapping[str, Any]]:
+    """Return what was recorded of each subject, or fail when all had their turn."""
+    store, needs = published.store(), notebook.needs
+    found: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, PlatformError] = {}
+    for label in needs.subjects(store):
+        versions = needs.versions(store, label)
+        try:
+            run = notebook.plan(
+                f"sub-{label}", needs.sources(store, label), versions, subject=label
+            )
+            found[run.partition] = _renew(context, published, run, left)
+        except PlatformError as error:
+            failed[f"sub-{label}"] = error
+    for first, error in failed.items():
+        raise InvalidOutput(
+            f"{notebook.template.path.name} failed for {len(failed)} subject(s), "
+            f"first {first}: {error}",
+            fix=error.fix,
+        )
+    return found
+
+
+def _renew(
+    context: dg.AssetExecutionContext,
+    published: PublishedZone,
+    run: NotebookRun,
+    left: dict[str, dg.MetadataValue],
+) -> Mapping[str, Any]:
+    """Return the results of a subject, from its page when that is as it would be."""
+    made = published.store().read(run.out_key)
+    now = read_code_version(context), dict(run.versions)
+    if made is not None and (made.code_version, dict(made.inputs)) == now:
+        return made.report["results"]
+    return execute_run(context, published, run, left)[1].results
+
+
+def _broken(scope: Scope, template: BrokenTemplate) -> dg.AssetsDefinition:
+    problem, version = template.problem, _code_version(template.path)
+    stem = template.path.stem
+    # Several may have no name that an asset can have.
+    name = stem if stem.isidentifier() else f"misnamed_{version[2:10]}"
+
+    @scope.asset(
+        name=f"{name}{layout.NOTEBOOK}",
+        kinds={"jupyter"},
+        code_version=version,
+        version_parts=["code", "notebook"],
+        description=f"Cannot be made. {problem} {problem.fix}",
+    )
+    def executed(context: dg.AssetExecutionContext) -> None:
+        with explained():
+            raise problem
+
+    return executed
+
+
+def _sort_assets(
+    scope: Scope, assets: Sequence[dg.AssetsDefinition]
+) -> tuple[list[str], list[str]]:
+    """Return the names of what a notebook may need: of sessions, of the whole study."""
+    partitions = {a.key.path[-1]: a.partitions_def for a in assets}
+    known = [name for name in partitions if name not in IDENTIFIED]
+    of_sessions = [name for name in known if partitions[name] == scope.sessions]
+    return of_sessions, [name for name in known if partitions[name] is None]
+
+
+def _code_version(template: Path) -> str:
+    return f"1.{digest_file(template)[:12]}"
