@@ -30,6 +30,7 @@ from imaging_platform.model.config import Section
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import (
+    NOTEBOOK,
     SESSION_TREES,
     STUDY_TREES,
     Home,
@@ -115,7 +116,7 @@ class Study(Section):
     def _have_own_names(cls, apps: tuple[App, ...]) -> tuple[App, ...]:
         names = [app.name for app in apps]
         for name in names:
-            if name in RESERVED_NAMES:
+            if name in RESERVED_NAMES or name.endswith(NOTEBOOK):
                 raise ValueError(f"{name} is the name of an asset of every study")
             if names.count(name) > 1:
                 raise ValueError(f"two apps are named {name}")

@@ -162,12 +162,13 @@ def _told(site: _Site, label: str) -> Iterator[None]:
     key = layout.app_log(site.scope.name, site.app.name, label)
     site.store.path(key).unlink(missing_ok=True)
 
-    def find_log() -> dict[str, dg.MetadataValue]:
-        link = dg.MetadataValue.url(site.published.link(key))
-        return {"log": link} if site.store.path(key).exists() else {}
-
-    with explained(find_log), cancelled_told(site.context):
-        yield
+    left: dict[str, dg.MetadataValue] = {}
+    with explained(lambda: left), cancelled_told(site.context):
+        try:
+            yield
+        finally:
+            if site.store.path(key).exists():
+                left["log"] = dg.MetadataValue.url(site.published.link(key))
 
 
 def _read_sessions(

@@ -153,6 +153,13 @@ def _remove(home: Home, scope: Scope, text: str) -> None:
     _remove_empty_subjects(home, scope.name, key)
 
 
+def _is_running(scope: Scope, instance: dg.DagsterInstance, partition: str) -> bool:
+    """Return whether a run of a session or drop of the study has not ended."""
+    tags = {"dagster/partition": partition}
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=tags))
+    return any(run.job_name.startswith(f"{scope.name}_") for run in runs)
+
+
 def _remove_of_subject(
     home: Home, store: LocalStore, study: str, key: SessionKey
 ) -> None:
@@ -163,13 +170,6 @@ def _remove_of_subject(
             store.remove(place)
     for log in home.app_logs(study, f"sub-{key.subject}"):
         log.unlink()
-
-
-def _is_running(scope: Scope, instance: dg.DagsterInstance, partition: str) -> bool:
-    """Return whether a run of a session or drop of the study has not ended."""
-    tags = {"dagster/partition": partition}
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=tags))
-    return any(run.job_name.startswith(f"{scope.name}_") for run in runs)
 
 
 def _remove_empty_subjects(home: Home, study: str, key: SessionKey) -> None:

@@ -62,7 +62,8 @@ def lint(study: str, as_json: bool) -> int:
 
 @apps.command()
 @click.argument("name", required=False)
-def show(name: str | None) -> None:
+@json_option
+def show(name: str | None, as_json: bool) -> None:
     """
     Print the ready entry NAME for a study file, or the names of all.
 
@@ -72,16 +73,19 @@ def show(name: str | None) -> None:
     from imaging_platform.apps.ready import load_ready
 
     ready = load_ready()
-    if name is None:
-        rows = [(n, each.app.version, each.notes[0]) for n, each in ready.items()]
-        print_table("Ready entries", ["app", "version", "what it is"], rows)
-    elif name in ready:
-        notes = list(ready[name].notes)
-        click.echo(write_entry(ready[name].entry, notes), nl=False)
-    else:
+    if name is not None and name not in ready:
         raise BadConfig(
             f"There is no ready entry {name}.", fix=f"Known: {', '.join(ready)}."
         )
+    if as_json:
+        chosen = ready if name is None else {name: ready[name]}
+        print_json({n: dataclasses.asdict(each) for n, each in chosen.items()})
+    elif name is None:
+        rows = [(n, each.app.version, each.notes[0]) for n, each in ready.items()]
+        print_table("Ready entries", ["app", "version", "what it is"], rows)
+    else:
+        notes = list(ready[name].notes)
+        click.echo(write_entry(ready[name].entry, notes), nl=False)
 
 
 @apps.command("import")

@@ -26,7 +26,11 @@ from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
 )
-from imaging_platform.processing.worker import LAUNCHED_BY, execute_order
+from imaging_platform.processing.worker import (
+    LAUNCHED_BY,
+    end_with_caller,
+    execute_order,
+)
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
 
@@ -97,7 +101,7 @@ class Loop:
         self._close_interrupted_runs()
         context = multiprocessing.get_context("forkserver")
         with concurrent.futures.ProcessPoolExecutor(
-            self._jobs, mp_context=context
+            self._jobs, mp_context=context, initializer=end_with_caller
         ) as pool:
             for find in (self._find_drops, self._find_sessions, self._find_cohorts):
                 while orders := self._not_given_up(find()):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -78,11 +81,22 @@ class Site:
 
     def failure(self, result: dg.ExecuteInProcessResult) -> str:
         """Return the class of the failure that the run is tagged with."""
-        run = self.instance.get_run_by_id(result.run_id)
+        return self.failure_of(result.run_id)
+
+    def failure_of(self, run_id: str) -> str:
+        run = self.instance.get_run_by_id(run_id)
         return run.tags.get(f"{FAILED_TAG}tiny", "") if run else ""
 
     def dataset(self) -> Path:
         return self.store.path(layout.app_dataset("demo", "tiny", "1.2"))
+
+    def processes(self) -> list[int]:
+        """Return the processes that an app of this home has started."""
+        return [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if any(str(self.home.root) in w for w in process.info["cmdline"] or [])
+        ]
 
     def left_behind(self) -> list[str]:
         staging = self.home.root / "derivatives" / "demo" / ".staging"
@@ -267,15 +281,13 @@ def test_a_file_of_an_app_is_traced_to_the_session_that_it_was_made_of(
 
 
 def test_of_a_session_that_is_gone_nothing_of_an_app_is_left(site):
-    from imaging_platform.processing.resolving import _remove_gone
+    from imaging_platform.assets.leaving import _remove
 
     assert site.run().success
     log = site.store.path(layout.app_log("demo", "tiny", str(KEY)))
     assert log.exists()
 
-    _remove_gone(
-        site.home, Scope(load_study(site.home, "demo")), site.instance, [str(KEY)]
-    )
+    _remove(site.home, Scope(load_study(site.home, "demo")), str(KEY))
 
     assert not (site.dataset() / "sub-01").exists()
     assert not log.exists()
@@ -317,3 +329,44 @@ def _failure_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     (event,) = [e for e in result.all_events if e.is_step_failure]
     data = event.step_failure_data.user_failure_data
     return dict(data.metadata) if data else {}
+
+
+CALLER = """
+import concurrent.futures, multiprocessing, sys
+from imaging_platform.processing.outstanding import Order
+from imaging_platform.processing.worker import end_with_caller, execute_order
+
+context = multiprocessing.get_context("forkserver")
+order = Order("demo", "run_tiny", sys.argv[1], {"tiny": ""}, "key")
+pool = concurrent.futures.ProcessPoolExecutor(
+    1, mp_context=context, initializer=end_with_caller
+)
+pool.submit(execute_order, order, sys.argv[2]).result()
+"""
+
+
+def test_an_app_is_cancelled_when_the_process_that_asked_for_it_is_killed(
+    site, monkeypatch
+):
+    site.set_app(params={"mode": "sleep"})
+    monkeypatch.setenv("IMAGING_HOME", str(site.home.root))
+    run_id = str(uuid.uuid4())
+    log = site.store.path(layout.app_log("demo", "tiny", str(KEY)))
+
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(KEY), run_id], stderr=subprocess.DEVNULL
+    )
+    _wait_until(lambda: log.exists() and bool(log.stat().st_size))
+    caller.kill()
+    caller.wait()
+    _wait_until(lambda: site.failure_of(run_id) == "Cancelled")
+
+    assert site.processes() == []
+    assert site.left_behind() == []
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.2)

@@ -176,7 +176,7 @@ def test_an_error_is_json_where_json_was_asked_for(run):
 
 def test_every_command_that_reports_speaks_json():
     silent = {"ingest", "up", "study", "key", "mapping", "whois", "policy", "bids"}
-    silent |= {"accept", "rate", "freeze", "thaw", "provenance", "receive"}
+    silent |= {"accept", "rate", "freeze", "thaw", "provenance", "receive", "apps"}
 
     without = {
         name
