@@ -6,7 +6,7 @@ import contextlib
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 
@@ -19,22 +19,21 @@ FAILED_TAG = "imaging/failed/"
 
 @contextlib.contextmanager
 def explained(
-    left: Mapping[str, dg.MetadataValue] | None = None,
+    find_beside: Callable[[], Mapping[str, dg.MetadataValue]] = dict,
 ) -> Iterator[None]:
     """
     Show an expected error as one sentence, its fix, and whether to retry.
 
     Parameters
     ----------
-    left
-        What a failed step leaves behind, shown with its error; it may be filled
-        until then.
+    find_beside
+        Asked after an error what is shown with it.
     """
     with metered():
         try:
             yield
         except PlatformError as error:
-            raise _failure(error, left or {}) from None
+            raise _failure(error, find_beside()) from None
 
 
 @contextlib.contextmanager
@@ -74,12 +73,12 @@ def _silent_libraries() -> Iterator[None]:
 
 
 def _failure(
-    error: PlatformError, left: Mapping[str, dg.MetadataValue] | None = None
+    error: PlatformError, beside: Mapping[str, dg.MetadataValue] | None = None
 ) -> dg.Failure:
     _tag_run(type(error).__name__)
     return dg.Failure(
         f"{error} {error.fix}",
-        metadata={**(left or {}), "fix": error.fix, "class": type(error).__name__},
+        metadata={"fix": error.fix, "class": type(error).__name__, **(beside or {})},
         allow_retries=not error.permanent,
     )
 

@@ -174,7 +174,7 @@ def _of_session(notebook: Notebook) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
         key, left = session_key(context), dict[str, dg.MetadataValue]()
-        with explained(left):
+        with explained(lambda: left):
             keys = {n: layout.session_tree(name, n, key) for n in front.needs}
             versions = read_versions(published.store(), keys)
             about = {"subject": key.subject, "session": key.session}
@@ -192,7 +192,7 @@ def _of_study(notebook: Notebook) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
         store, left = published.store(), dict[str, dg.MetadataValue]()
-        with explained(left):
+        with explained(lambda: left):
             run = notebook.plan("", needs.sources(store), needs.versions(store))
             return notebook.make(context, published, run, left)
 
@@ -208,7 +208,7 @@ def _of_subjects(notebook: Notebook) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
         store, left = published.store(), dict[str, dg.MetadataValue]()
-        with explained(left):
+        with explained(lambda: left):
             found = _renew_subjects(context, published, notebook, left)
             with store.stage(notebook.out_key()) as target:
                 write_json(target / RESULTS, found)

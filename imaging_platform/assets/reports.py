@@ -107,7 +107,7 @@ def _make(
 ) -> tuple[dict[str, object], dict[str, object]]:
     """Execute a report; return what Dagster is told of the tree, and of the page."""
     left: dict[str, dg.MetadataValue] = {}
-    with explained(left):
+    with explained(lambda: left):
         result, executed = execute_run(context, published, run, left)
     links = shown.report(published, run.out_key)
     return result, {**shown.results(executed.results), **links}
