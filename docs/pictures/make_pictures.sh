@@ -33,14 +33,15 @@ take() {
         --hide-scrollbars --user-data-dir="$scratch/$1" --window-size="$2" \
         --virtual-time-budget=20000 --screenshot="$scratch/$1.png" "$5" \
         >>"$scratch/chromium.log" 2>&1
-    # Few colours keep each picture below 300 kB; this method keeps the bright ones.
+    # Few colours keep each picture below 300 kB; without dithering greys stay grey.
     "$programs/python" - "$scratch/$1.png" "$pictures/$1.png" "$4" <<'PYTHON'
 import sys
 from PIL import Image
 
 source, target, part = sys.argv[1:]
 picture = Image.open(source).convert("RGB").crop([int(n) for n in part.split(",")])
-picture.quantize(160, Image.Quantize.MAXCOVERAGE).save(target, optimize=True)
+few = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+few.save(target, optimize=True)
 PYTHON
 }
 
@@ -48,5 +49,5 @@ reports="http://localhost:$((port + 1))/reports/demo"
 session="$(find "$IMAGING_HOME/reports/demo/sessions" -maxdepth 1 -name 'sub-*' -printf '%f\n' | sort | head -n 1)"
 take asset_graph 1600,1400 2 500,785,3160,1930 \
     "http://localhost:$port/locations/imaging_platform/asset-groups/demo"
-take session_report 1200,1300 1 0,0,1200,1300 "$reports/sessions/$session/report.html"
-take study_report 1200,1500 1 0,0,1200,1500 "$reports/study/report.html"
+take session_report 1200,1500 1 0,0,1200,1120 "$reports/sessions/$session/report.html"
+take study_report 1200,1500 1 0,0,1200,1400 "$reports/study/report.html"

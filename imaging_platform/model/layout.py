@@ -400,8 +400,13 @@ def is_tree(name: str) -> bool:
 
 
 def session_pages(home: Path, study: str, key: SessionKey) -> list[str]:
-    """Return the keys of notebooks about a session that are no `SESSION_TREES`."""
-    found = (home / "reports" / study).glob(f"*/*/{key}")
+    """
+    Return the keys of notebooks about a session, or about its subject.
+
+    Those of the subject show this session too; they are made again without it.
+    """
+    top = home / "reports" / study
+    found = {*top.glob(f"*/*/{key}"), *top.glob(f"*/*/sub-{key.subject}")}
     return sorted(page.relative_to(home).as_posix() for page in found)
 
 

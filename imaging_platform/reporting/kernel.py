@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -20,12 +22,20 @@ from imaging_platform.tools.isolated import FIXED_ENVIRONMENT
 MOST_SOCKET_CHARACTERS = 90
 """The path of a socket is limited to about 100 bytes (``unix(7)``)."""
 
-SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev")
-"""What any program reads to run at all; nothing of a study stands there."""
+SYSTEM = (
+    *("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/sys", "/dev"),
+    *(f"/proc/{name}" for name in ("cpuinfo", "meminfo", "stat", "filesystems")),
+)
+"""
+What any program reads to run at all; nothing of a study stands there. Not all of
+``/proc``: it would show the environment of the process that started the kernel.
+"""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _POLICY = "confinement.json"
 _LIBRARY = "lib"
+_PID = "kernel.pid"
+_QUIET = ("--log-level=CRITICAL",)
 
 
 def write_policy(
@@ -84,10 +94,20 @@ def kernel_spec(home: Path) -> KernelSpec:
     """
     confined = [sys.executable, "-m", "imaging_platform.tools.confined"]
     return KernelSpec(
-        argv=[*confined, str(home / _POLICY), "-f", "{connection_file}"],
+        # At its end the kernel looks for its processes in all of /proc, in vain, and
+        # would say so at length; `end_processes` ends them.
+        argv=[*confined, str(home / _POLICY), *_QUIET, "-f", "{connection_file}"],
         display_name="Python 3",
         language="python",
     )
+
+
+def end_processes(home: Path) -> None:
+    """End the kernel of `home` and what its notebook started and left behind."""
+    number = home / _PID
+    if number.is_file() and number.read_text().isdigit():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(number.read_text()), signal.SIGKILL)
 
 
 def _share_fonts(home: Path) -> None:
@@ -162,5 +182,7 @@ def kernel_manager(home: Path) -> type[AsyncKernelManager]:
             # sent in clear, and a kernel without network can be spoken to.
             self.transport, self.ip = "ipc", str(home / "socket")
             await self._async_start_kernel(**kwargs, env=kernel_environment(home))
+            # The kernel leads a process group of its own.
+            (home / _PID).write_text(str(getattr(self.provisioner, "pid", "")))
 
     return ThisPython

@@ -260,7 +260,7 @@ def _run(
     from papermill import execute_notebook as execute
     from papermill.exceptions import PapermillExecutionError
 
-    from imaging_platform.reporting.kernel import kernel_manager
+    from imaging_platform.reporting.kernel import end_processes, kernel_manager
 
     try:
         execute(
@@ -299,6 +299,8 @@ def _run(
             f"The kernel of {template.name} died.",
             fix="Too little memory is the usual cause: run fewer sessions at once.",
         )
+    finally:
+        end_processes(scratch / "home")
     return None
 
 

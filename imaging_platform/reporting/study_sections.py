@@ -88,12 +88,17 @@ def _session_table(tables: StudyTables, rows: Sequence[Row]) -> Html:
             str(row.get("n_series", "")),
             str(row.get("n_instances", "")),
             say_ranks(tables, str(row["session_key"])),
-            str(row.get("reasons") or ""),
+            _own_words(row),
         )
         for row in rows
     ]
     head = ["Session", "Verdict", "Series", "Instances", "Percentile", "Reasons"]
     return table(head, body, numeric=(2, 3), kind="sessions")
+
+
+def _own_words(row: Row) -> str:
+    """Return why a session is judged so, without its own name in each scan's."""
+    return str(row.get("reasons") or "").replace(f"{row['session_key']}_", "")
 
 
 def _anchored(row: Row) -> Html:
@@ -115,7 +120,7 @@ def show_exclusions(tables: StudyTables) -> Html:
     pieces = [
         table(
             ["Session", "Why"],
-            [(str(r["session_key"]), str(r.get("reasons") or "")) for r in failed],
+            [(str(r["session_key"]), _own_words(r)) for r in failed],
             kind="sessions",
             caption="Sessions that failed",
         )

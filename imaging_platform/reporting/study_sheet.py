@@ -115,9 +115,8 @@ def say_ranks(tables: StudyTables, key: str) -> str:
         if key in measure.z
     ]
     told.sort(key=lambda each: -each[0])
-    return ", ".join(
-        f"{words(measure.metric)} {rank_of(measure, key)} %" for _, measure in told[:3]
-    )
+    ranks = [f"{words(m.metric)} {rank_of(m, key)} %" for _, m in told[:3]]
+    return ", ".join(each.replace(" ", "\N{NO-BREAK SPACE}") for each in ranks)
 
 
 def _say(measure: Measure, z: float) -> str:

@@ -35,14 +35,11 @@ def shade_head(volume: Volume) -> list[NDArray[np.float32]]:
     factors = [size / PIXEL_MM for size in volume.spacing_mm]
     small = np.asarray(zoom(volume.data, factors, order=1), np.float32)
     head = gaussian_filter(small, 0.8) > 0.5 * head_level(small)
-    views = []
-    for degrees in (-90, -45, 0, 45, 90):
-        turned = head
-        if degrees:
-            level = rotate(head.astype(np.float32), degrees, axes=(0, 1), order=1)
-            turned = level > 0.5
-        views.append(_shade(turned))
-    return views
+    solid = head.astype(np.float32)
+    oblique = [rotate(solid, angle, axes=(0, 1), order=1) > 0.5 for angle in (-45, 45)]
+    quarters = [np.rot90(head, turns, axes=(0, 1)) for turns in (-1, 1)]
+    left, right = quarters
+    return [_shade(each) for each in (left, oblique[0], head, oblique[1], right)]
 
 
 def _shade(head: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ import runpy
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
@@ -75,11 +75,15 @@ def confine(policy: Policy) -> None:
     """
     Bind this process, and all that it starts, to `policy`; for good.
 
+    It may read about itself in ``/proc`` too, and about no other process.
+
     Raises
     ------
     OSError
         The kernel has the means and refused: the process must not go on.
     """
+    own = f"/proc/{os.getpid()}"
+    policy = replace(policy, readable=(*policy.readable, own))
     limit = (policy.memory_bytes, policy.memory_bytes)
     resource.setrlimit(resource.RLIMIT_DATA, limit)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def test_a_notebook_reads_its_declared_input(tried):
         ".joinpath('other.txt').read_text())",
         "open('inputs/data/declared.txt', 'a')",
         "import os; os.unlink('inputs/data/declared.txt')",
+        "import os; open(f'/proc/{os.getppid()}/environ').read()",
     ],
 )
 def test_nothing_beside_the_inputs_is_read_and_nothing_is_changed(tried, source):
@@ -165,3 +167,17 @@ def test_an_unexpected_refusal_ends_the_notebook_with_its_partial_report(
         tried("open('inputs/data/../other.txt')")
 
     assert (tmp_path / "out" / "report.partial.html").exists()
+
+
+def test_no_process_of_a_notebook_outlives_it(tried):
+    said = tried(
+        "import subprocess\n"
+        "print(subprocess.Popen(['sleep', '300'], stdin=subprocess.DEVNULL).pid)"
+    )
+
+    place = Path("/proc") / said.strip() / "stat"
+    for _ in range(100):
+        if not place.exists() or ") Z " in place.read_text():
+            break
+        time.sleep(0.05)
+    assert not place.exists() or ") Z " in place.read_text()
