@@ -21,6 +21,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
+from imaging_platform.dicom.storing import StoreReader
+from imaging_platform.dicom.waking import install, wake_threads
 from imaging_platform.model.errors import BadConfig, Held
 
 PART_PREFIX = ".part-"
@@ -269,16 +271,25 @@ class _Service:
         # Not when established: a peer may send before that event is told.
         folder = self.storage.begin(*_titles(assoc))
         assoc.transfer = _Transfer(folder, self.max_file_bytes)
+        reader = StoreReader(
+            assoc,
+            assoc.transfer.open_part,
+            lambda part, sop_uid: self.keep(assoc, part, sop_uid),
+        )
+        assoc.dul._read_pdu_data = reader.read
 
     def store(self, event: Any) -> int:
         """Keep a data set that is whole, or say that there is no room."""
-        part: _Part = event.request._dataset_file
+        sop_uid = str(event.request.AffectedSOPInstanceUID)
+        return self.keep(event.assoc, event.request._dataset_file, sop_uid)
+
+    def keep(self, assoc: Any, part: _Part, sop_uid: str) -> int:
+        """Keep a data set that is whole; return the status for the peer."""
         part.close()
         if part.has_failed:
             return _OUT_OF_RESOURCES
-        sop_uid = str(event.request.AffectedSOPInstanceUID)
         try:
-            self.storage.keep(*_titles(event.assoc), Path(part.name), sop_uid)
+            self.storage.keep(*_titles(assoc), Path(part.name), sop_uid)
         except (OSError, Held):
             return _OUT_OF_RESOURCES
         return _SUCCESS
@@ -351,6 +362,7 @@ def _configure() -> None:
         logger = logging.getLogger(name)
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
+    install()
     # Its own would lie in the folder for temporary files, which is everybody's.
     dimse_messages.__dict__["NamedTemporaryFile"] = _open_part
 
@@ -359,6 +371,7 @@ def _answer_at_once(event: Any) -> None:
     """Send small answers without waiting for more; else each file costs 40 ms."""
     connection = event.assoc.dul.socket.socket
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    wake_threads(event.assoc)
 
 
 def _open_part(**_: Any) -> _Part:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -328,11 +329,15 @@ def _caps(limits: IntakeSettings, zone: Path) -> UnpackingCaps:
 
 @contextmanager
 def _scratch(drop: DropFolder) -> Iterator[Path]:
-    """Yield an empty folder on the file system of the store, removed afterwards."""
+    """
+    Yield an empty folder on the file system of the store, removed afterwards.
+
+    Its name is new: the process that unpacks may outlive a caller that is killed.
+    """
     shutil.rmtree(drop.unpacked, ignore_errors=True)
-    drop.unpacked.mkdir(parents=True)
+    drop.unpacked.mkdir(parents=True, exist_ok=True)
     try:
-        yield drop.unpacked
+        yield Path(tempfile.mkdtemp(dir=drop.unpacked))
     finally:
         shutil.rmtree(drop.unpacked, ignore_errors=True)
 

@@ -237,8 +237,10 @@ def apply_places(drop: DropFolder, places: Mapping[str, str]) -> None:
 
     The caller holds the drop's lock.
     """
-    rows = read_index(drop)
     studies = moved_studies(drop.zone)
+    if not places and not studies:
+        return
+    rows = read_index(drop)
     moved = [
         replace(r, session_key=places.get(r.sha256) or _follow(r, studies))
         for r in rows

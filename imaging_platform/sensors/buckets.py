@@ -6,6 +6,7 @@ import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
+from imaging_platform.sensors.drops import request_settled
 
 INTERVAL_S = 30
 MOST_LOOKED_AT = 20
@@ -70,24 +71,12 @@ def request_bucket_drops(
     tuple
         Requests, and the number to go on with: 0 at the end.
     """
-    from imaging_platform.intake.arrivals import arrival_stamp, is_settled
     from imaging_platform.storage.s3_inbox import open_s3_inbox
 
     bucket = open_s3_inbox(scope.study.s3_inbox)
     if bucket is None:
         return [], 0
     looked = bucket.look(secret=identified.secret(scope.name), first=first, most=most)
-    quiet_s = scope.study.intake.quiet_s
-    settled = {
-        found.arrival.drop_id: found.arrival
-        for found in looked
-        if is_settled(found.arrival, now_s=now_s, quiet_s=quiet_s)
-    }
-    requests = [
-        dg.RunRequest(
-            run_key=f"{scope.name}:{drop_id}:bucket-{arrival_stamp(arrival)}",
-            partition_key=drop_id,
-        )
-        for drop_id, arrival in settled.items()
-    ]
-    return requests, first + most if len(looked) == most else 0
+    arrivals = [found.arrival for found in looked]
+    requests, _ = request_settled(scope, arrivals, now_s=now_s, source="bucket-")
+    return [*requests.values()], first + most if len(looked) == most else 0

@@ -1,12 +1,17 @@
 """A settled drop starts its indexing; nothing is opened, only names are listed."""
 
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from imaging_platform.assets.routing import naming_version
 from imaging_platform.assets.scope import Scope
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
+
+if TYPE_CHECKING:
+    from imaging_platform.intake.arrivals import Arrival
 
 INTERVAL_S = 10
 MOST_DROPS_A_TICK = 50
@@ -82,29 +87,54 @@ def request_drops(
     now_s
         The time, in seconds since the epoch.
     """
-    from imaging_platform.intake.arrivals import (
-        arrival_stamp,
-        is_settled,
-        list_arrivals,
-    )
+    from imaging_platform.intake.arrivals import list_arrivals
 
     arrivals = list_arrivals(
         identified.inbox(scope.name), secret=identified.secret(scope.name)
     )
-    quiet_s = scope.study.intake.quiet_s
-    settled = [a for a in arrivals if is_settled(a, now_s=now_s, quiet_s=quiet_s)]
-    requests = {
-        arrival.drop_id: dg.RunRequest(
-            run_key=f"{scope.name}:{arrival.drop_id}:{arrival_stamp(arrival)}",
-            partition_key=arrival.drop_id,
-        )
-        for arrival in settled
-    }
-    growing = sum(arrival.n_files > 0 for arrival in arrivals) - len(settled)
+    requests, growing = request_settled(scope, arrivals, now_s=now_s)
     resumed = _resume_drops(scope, identified, instance, besides=set(requests))
     besides = {str(request.partition_key) for request in resumed} | set(requests)
     labelled = _label_again(scope, identified, besides=besides)
     return [*requests.values(), *resumed, *labelled], growing
+
+
+def request_settled(
+    scope: Scope, arrivals: Iterable["Arrival"], *, now_s: float, source: str = ""
+) -> tuple[dict[str, dg.RunRequest], int]:
+    """
+    Return a run request for each arrival that is whole, and how many still grow.
+
+    Parameters
+    ----------
+    scope
+        The study, with its quiet period.
+    arrivals
+        What stands in an inbox.
+    now_s
+        The time, in seconds since the epoch.
+    source
+        Part of the run key that tells one inbox of the study from another.
+
+    Returns
+    -------
+    tuple
+        Requests by drop, and the number of arrivals that have not settled.
+    """
+    from imaging_platform.intake.arrivals import arrival_stamp, is_settled
+
+    quiet_s, n_growing = scope.study.intake.quiet_s, 0
+    requests: dict[str, dg.RunRequest] = {}
+    for arrival in arrivals:
+        if is_settled(arrival, now_s=now_s, quiet_s=quiet_s):
+            stamp = f"{source}{arrival_stamp(arrival)}"
+            requests[arrival.drop_id] = dg.RunRequest(
+                run_key=f"{scope.name}:{arrival.drop_id}:{stamp}",
+                partition_key=arrival.drop_id,
+            )
+        elif arrival.n_files > 0:
+            n_growing += 1
+    return requests, n_growing
 
 
 def _label_again(

@@ -36,8 +36,6 @@ from tests.intake.drops import Site, mr_bytes, write_files
 
 pytestmark = [
     pytest.mark.slow,
-    # pynetdicom leaves the socket of a peer that is gone to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 STUDY, SCANNER = "MEMORY", "PRISMA"
@@ -279,6 +277,8 @@ def test_a_connection_that_is_cut_leaves_no_half_file(running: Running):
     assert sorted(names) == sorted([".complete", received_name("1.2.3.1.1.1") + ".dcm"])
 
 
+# pynetdicom leaves the socket of a peer that is gone to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_sender_that_dies_in_the_middle_of_a_file_leaves_what_was_whole(
     running: Running, tmp_path: Path
 ):
@@ -590,3 +590,67 @@ def test_the_command_that_is_killed_loses_nothing_that_it_acknowledged(
     assert sent == 0
     assert before == []
     assert len(after) == 3
+
+
+def test_what_is_received_is_what_was_sent_in_one_piece_or_many(
+    running: Running, tmp_path: Path
+):
+    import pydicom
+
+    sent = write_files(
+        tmp_path / "s",
+        {f"{n}": mr_bytes(instance=n, note="x" * 2000 * n) for n in range(1, 5)},
+    )
+
+    code = dcmtk(
+        *("storescu", "-aet", SCANNER, "-aec", STUDY, "-pdu", "4096"),
+        *("127.0.0.1", running.port, *sent.iterdir()),
+    )
+    running.settle()
+
+    assert code == 0
+    received = {
+        ds.SOPInstanceUID: ds
+        for path in (running.site.inbox / "received").glob("*.dcm")
+        for ds in [pydicom.dcmread(path)]
+    }
+    originals = [pydicom.dcmread(path) for path in sent.iterdir()]
+    assert len(received) == len(originals) == 4
+    for original in originals:
+        ds = received[original.SOPInstanceUID]
+        assert ds == original
+        assert ds.file_meta.MediaStorageSOPInstanceUID == original.SOPInstanceUID
+        assert ds.file_meta.MediaStorageSOPClassUID == original.SOPClassUID
+
+
+def test_an_echo_between_two_files_is_answered_on_the_same_association(
+    running: Running, files: list[Path]
+):
+    import pydicom
+    from pynetdicom.sop_class import MRImageStorage, Verification
+
+    assoc = associate(running.port, MRImageStorage, Verification)
+    statuses = [
+        assoc.send_c_store(pydicom.dcmread(files[0])).Status,
+        assoc.send_c_echo().Status,
+        assoc.send_c_store(pydicom.dcmread(files[1])).Status,
+    ]
+    assoc.release()
+
+    assert statuses == [0, 0, 0]
+    assert running.settle() == {"memory": 2}
+
+
+def test_a_peer_that_announces_gigabytes_in_one_piece_is_cut_off(
+    running: Running, files: list[Path]
+):
+    from pynetdicom.sop_class import Verification
+
+    assoc = associate(running.port, Verification)
+    before = psutil.Process().memory_info().rss
+    assoc.dul.socket.socket.sendall(b"\x04\x00\xff\xff\xff\xf0" + bytes(100))
+
+    wait_until(lambda: not assoc.is_established)
+
+    assert psutil.Process().memory_info().rss - before < 100 << 20
+    assert running.send(files[0]) == 0

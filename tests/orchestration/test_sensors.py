@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
 
 import dagster as dg
@@ -424,3 +426,42 @@ def test_a_full_disk_lets_drops_wait(home, scope, identified, instance):
 
     assert isinstance(result, dg.SkipReason)
     assert "too full" in str(result.skip_message)
+
+
+@pytest.mark.parametrize("n_known", [10, 10_000])
+def test_a_tick_of_the_drops_sensor_does_the_same_work_however_many_are_known(
+    home, scope, identified, instance, n_known
+):
+    drops = identified.folder("demo") / "drops"
+    for number in range(n_known):
+        (drops / f"drop-{number:016x}").mkdir(parents=True)
+    for start in range(0, n_known, 1000):
+        known = [f"drop-{n:016x}" for n in range(start, min(start + 1000, n_known))]
+        instance.add_dynamic_partitions(scope.drops.name, known)
+    _drop(home, "drop", age_s=0)
+
+    started = time.process_time()
+    with _counted_listings() as listings:
+        requests, _ = request_drops(scope, identified, instance, now_s=_later(600))
+
+    assert len(requests) == 1
+    assert len(listings) < 10
+    assert not [path for path in listings if "/drops" in path]
+    assert time.process_time() - started < 1
+
+
+@contextlib.contextmanager
+def _counted_listings():
+    """Give the folders that are listed meanwhile."""
+    listings: list[str] = []
+    is_on = [True]
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if is_on[0] and event in ("os.scandir", "os.listdir"):
+            listings.append(str(arguments[0]))
+
+    sys.addaudithook(note)
+    try:
+        yield listings
+    finally:
+        is_on[0] = False
