@@ -71,9 +71,10 @@ def find_profile(image: Image, brain: Mask) -> Mask:
     """
     Return the place of eyes, nose and mouth as the brain alone tells it.
 
-    The box in front of the brain's foremost point less 15 mm, below 28 % of its
-    height and within 35 mm of its middle, along the scanner's axes. Whether a face
-    is left there is told without the registration that cut it.
+    The box in front of the brain's foremost point less 15 mm, within 35 mm of its
+    middle, and lower under its top than 0.62 of its length, along the scanner's axes
+    (counted from the top, since a field of view may cut the brain's lower end).
+    Whether a face is left there is told without the registration that cut it.
 
     Parameters
     ----------
@@ -85,11 +86,11 @@ def find_profile(image: Image, brain: Mask) -> Mask:
     if not brain.any():
         return np.zeros_like(brain)
     right, front, up = _places(image, brain.shape)
-    low, high = float(up[brain].min()), float(up[brain].max())
+    back, foremost = float(front[brain].min()), float(front[brain].max())
     middle = float(np.median(right[brain]))
     return (
-        (front > float(front[brain].max()) - 15)
-        & (up < low + 0.28 * (high - low))
+        (front > foremost - 15)
+        & (up < float(up[brain].max()) - 0.62 * (foremost - back))
         & (np.abs(right - middle) < 35)
     )
 

@@ -14,7 +14,7 @@ from imaging_platform.cli.reprocessing import parse_choice
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.model.errors import BadConfig, BadInput
-from imaging_platform.model.layout import Home
+from imaging_platform.model.layout import PIPELINES, Home
 from imaging_platform.planning.cost import Estimate
 from imaging_platform.settings import enter_home
 
@@ -59,7 +59,7 @@ def test_the_plan_counts_states_and_names_reasons(home):
     (plan,) = json.loads(run(home, "plan", "--study", "demo", "--json").stdout)
 
     assert plan["states"]["stale"] == 1
-    assert plan["states"]["missing"] == 9 + 3
+    assert plan["states"]["missing"] == 5 + (len(PIPELINES) - 1) + 3
     (mask,) = [cell for cell in plan["cells"] if cell["asset"] == "brain_mask"]
     kinds = [reason["kind"] for reason in mask["reasons"]]
     assert (mask["state"], kinds) == ("stale", ["code"])
