@@ -41,7 +41,7 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         store = published.store()
         out_key = layout.catalog(scope.name)
         with explained(), store.stage(out_key) as target:
-            records = collect_records(store.root, scope.name)
+            records = collect_records(store.root, scope.name, scope.study.pipelines)
             converted = read_converted(store, scope.name, records)
             variants, deviations = compare_sessions(converted, scope.study.protocol)
             cohort = judge_cohort(metric_rows(records), scope.study.cohort)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imaging_platform.files.digests import RECORD_NAME
@@ -10,7 +10,9 @@ from imaging_platform.model.layout import PIPELINES, Home
 from imaging_platform.provenance.record import Record, read_record
 
 
-def collect_records(home: Path, study: str) -> dict[tuple[str, str], Record]:
+def collect_records(
+    home: Path, study: str, pipelines: Iterable[str] = tuple(PIPELINES)
+) -> dict[tuple[str, str], Record]:
     """
     Return the record of each session tree by (asset, session key).
 
@@ -20,17 +22,20 @@ def collect_records(home: Path, study: str) -> dict[tuple[str, str], Record]:
         The imaging home.
     study
         Name of the study.
+    pipelines
+        Its derivatives; what stands of others is from before they were skipped.
     """
-    records = (read_record(tree) for tree in _session_trees(Home(home), study))
+    trees = _session_trees(Home(home), study, pipelines)
+    records = (read_record(tree) for tree in trees)
     return {(r.asset, r.partition): r for r in records if r is not None}
 
 
-def _session_trees(home: Home, study: str) -> Iterator[Path]:
+def _session_trees(home: Home, study: str, pipelines: Iterable[str]) -> Iterator[Path]:
     derivatives = home.zone("derivatives", study)
     patterns = [
         (home.zone("dicom", study), "sub-*_ses-*"),
         (home.zone("bids", study), "sub-*/ses-*"),
-        *((derivatives / pipeline, "sub-*/ses-*") for pipeline in PIPELINES),
+        *((derivatives / pipeline, "sub-*/ses-*") for pipeline in pipelines),
         (home.zone("catalog", study) / "quality", "sub-*_ses-*"),
         (home.zone("reports", study) / "sessions", "sub-*_ses-*"),
     ]

@@ -70,7 +70,7 @@ def summarize(home: Home, name: str) -> Summary:
             for key in keys
             if (s := _durations_s(instance, scope, key))
         )
-    records = collect_records(home.root, name)
+    records = collect_records(home.root, name, scope.study.pipelines)
     ratings = read_ratings(home.root, name, records)
     cohort = judge_cohort(metric_rows(records), scope.study.cohort)
     return Summary(name, tuple(session_rows(records, ratings, cohort)), times)
