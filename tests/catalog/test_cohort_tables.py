@@ -33,7 +33,7 @@ def standing(verdict: str, reason: str) -> CohortRow:
 def test_what_stands_out_joins_the_verdicts_with_its_reason(records):
     cohort = [standing("look", "far above the others")]
 
-    session = next(iter(session_rows(records, cohort)))
+    session = next(iter(session_rows(records, {}, cohort)))
     metric = next(iter(metric_rows(records, cohort)))
 
     assert (session.verdict, session.flagged) == ("look", "cjv")
@@ -44,7 +44,7 @@ def test_what_stands_out_joins_the_verdicts_with_its_reason(records):
 def test_what_does_not_stand_out_leaves_the_verdicts(records):
     cohort = [standing("pass", "")]
 
-    session = next(iter(session_rows(records, cohort)))
+    session = next(iter(session_rows(records, {}, cohort)))
     metric = next(iter(metric_rows(records, cohort)))
 
     assert (session.verdict, session.reasons) == ("pass", "")
