@@ -33,6 +33,9 @@ _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
 Parameter = str | int | float | bool
 
+ROOM_FOR_STAMPS = 20_000
+"""Bytes of a page that its own stamp and those of its pictures take at most."""
+
 OUTPUTS = "outputs"
 """Folder of a notebook whose files are published beside its page."""
 
@@ -332,13 +335,15 @@ def _publish(
     import nbformat
 
     from imaging_platform.reporting.canonical import canonical_notebook
-    from imaging_platform.reporting.page import render_page
+    from imaging_platform.reporting.page import LIMIT_BYTES, render_page
+    from imaging_platform.reporting.shrinking import shrink_to
 
     executed = scratch / "executed.ipynb"
     source = executed if executed.is_file() else template
     notebook = canonical_notebook(nbformat.read(source, as_version=4), places)
     results = read_results(scratch / "kernel")
     page = render_page(notebook, failure=_say(failure, places))
+    page = shrink_to(page, LIMIT_BYTES - ROOM_FOR_STAMPS)
     if stamp is not None:
         # The page has its own copies: what renders it takes metadata away.
         page = stamp_markup(page, stamp)
