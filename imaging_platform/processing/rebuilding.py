@@ -14,6 +14,7 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.intake.drop_report import DropReport, report_drops
 from imaging_platform.model.layout import (
     BESIDE,
+    NOTEBOOK,
     SESSION_TREES,
     STUDY_TREES,
     Home,
@@ -107,7 +108,9 @@ def _untold(
 ) -> Iterator[Tree]:
     """Yield the trees that the event log does not have as they are, upstream first."""
     apps = {app_dataset_name(app.name, app.version) for app in scope.study.apps}
-    for name in (*SESSION_TREES, *sorted(apps), *STUDY_TREES):
+    known = (*SESSION_TREES, *sorted(apps), *STUDY_TREES)
+    notebooks = sorted({t.name for t in trees if t.name.endswith(NOTEBOOK)})
+    for name in (*known, *notebooks):
         own = [tree for tree in trees if tree.name == name]
         made = read_made(instance, scope, own[0].record.asset) if own else {}
         for tree in own:

@@ -97,8 +97,19 @@ def read_trees(
     names = (*layout.SESSION_TREES, *Home(home).app_datasets(study))
     wanted = [(n, key) for key in sessions for n in names]
     wanted += [(name, "") for name in layout.STUDY_TREES]
+    wanted += _find_notebooks(home, study, sessions)
     trees = (read_tree(home, study, *each) for each in wanted)
     return {tree.id: tree for tree in trees if tree is not None}
+
+
+def _find_notebooks(
+    home: Path, study: str, sessions: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Return name and partition of executed notebooks of sessions and of the study."""
+    known = {*sessions, ""}
+    pages = (home / "reports" / study / "notebooks").glob("*/*")
+    found = (layout.find_tree(page.relative_to(home).as_posix()) for page in pages)
+    return sorted((f[1], f[2]) for f in found if f is not None and f[2] in known)
 
 
 def list_sessions(home: Path, study: str) -> list[SessionKey]:

@@ -63,7 +63,11 @@ def main(folder: Path, n_kills: int) -> None:
             os._exit(0)
         time.sleep(chance.uniform(0, longest_s))
         if os.waitpid(child, os.WNOHANG) == (0, 0):
-            os.killpg(child, signal.SIGKILL)
+            # Before it has a group of its own, there is nothing else to kill.
+            try:
+                os.killpg(child, signal.SIGKILL)
+            except ProcessLookupError:
+                os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             n_killed += 1
     take_all_in(site)

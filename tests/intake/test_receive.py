@@ -36,6 +36,8 @@ from tests.intake.drops import Site, mr_bytes, write_files
 
 pytestmark = [
     pytest.mark.slow,
+    # Killed peers leave sockets that pynetdicom closes when it is collected.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 STUDY, SCANNER = "MEMORY", "PRISMA"
@@ -278,7 +280,6 @@ def test_a_connection_that_is_cut_leaves_no_half_file(running: Running):
 
 
 # pynetdicom leaves the socket of a peer that is gone to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_sender_that_dies_in_the_middle_of_a_file_leaves_what_was_whole(
     running: Running, tmp_path: Path
 ):
