@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,17 @@ if TYPE_CHECKING:
 
 DATABASE = "layout.db"
 """Folder of the index inside its published tree."""
+
+_FILE = "layout_index.sqlite"
+_PATHS = (
+    ("layout_info", "root"),
+    ("files", "path"),
+    ("files", "dirname"),
+    ("tags", "file_path"),
+    ("associations", "src"),
+    ("associations", "dst"),
+)
+"""Where pybids keeps absolute paths."""
 
 
 def build_index(root: Path, database: Path) -> None:
@@ -56,6 +70,8 @@ def load_layout(root: Path, database: Path) -> BIDSLayout:
     """
     Return the layout of `root` from the index that `build_index` made.
 
+    The dataset may have moved since, with its home for example.
+
     Raises
     ------
     MissingInput
@@ -69,7 +85,34 @@ def load_layout(root: Path, database: Path) -> BIDSLayout:
             "The dataset has no index yet.",
             fix="Build the dataset's index first.",
         )
-    return BIDSLayout(root, validate=False, database_path=database)
+    scratch = Path(tempfile.mkdtemp(prefix="layout-"))
+    found = _follow(root, database, scratch / "index")
+    layout = BIDSLayout(root, validate=False, database_path=found)
+    # The layout asks its database as long as it lives.
+    weakref.finalize(layout, shutil.rmtree, scratch, ignore_errors=True)
+    return layout
+
+
+def _follow(root: Path, database: Path, scratch: Path) -> Path:
+    """Return an index of where the dataset is now: itself, or a corrected copy."""
+    with contextlib.closing(sqlite3.connect(_uri(database), uri=True)) as connection:
+        ((indexed,),) = connection.execute("SELECT root FROM layout_info")
+    if indexed == str(root):
+        return database
+    shutil.copytree(database, scratch)
+    with contextlib.closing(sqlite3.connect(scratch / _FILE)) as connection:
+        for table, column in _PATHS:
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                (str(root), len(indexed) + 1, indexed, len(indexed) + 1, f"{indexed}/"),
+            )
+        connection.commit()
+    return scratch
+
+
+def _uri(database: Path) -> str:
+    return f"{(database / _FILE).absolute().as_uri()}?mode=ro"
 
 
 def open_published(home: Path, study: str) -> BIDSLayout:

@@ -275,7 +275,8 @@ def _count_datatypes(database: Path) -> Counter[str] | None:
 
     try:
         layout = BIDSLayout(database_path=database, validate=False)
-    except ValueError:
+    except (ValueError, OSError):
+        # Beyond what a notebook may read counts as away, too.
         return None
     images = layout.get(extension=[".nii.gz", ".nii"], return_type="object")
     return Counter(image.get_entities().get("datatype", "other") for image in images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,23 @@ def test_the_index_is_built_once_and_answers(dataset, tmp_path):
 
     assert opened.get_subjects() == ["01", "02"]
     assert len(opened.get(suffix="bold", extension=".nii.gz")) == 6
+
+
+def test_a_dataset_that_has_moved_is_opened_where_it_is_now(dataset, tmp_path):
+    build_index(dataset, tmp_path / "index")
+    before = digest_tree(tmp_path / "index")
+    moved = tmp_path / "elsewhere" / "dataset"
+    shutil.copytree(dataset, moved)
+
+    opened = load_layout(moved, tmp_path / "index")
+
+    files = opened.get(suffix="bold", extension=".nii.gz", return_type="file")
+    assert len(files) == 6
+    assert all(Path(file).is_relative_to(moved) for file in files)
+    assert opened.get_metadata(files[0]) == load_layout(
+        dataset, tmp_path / "index"
+    ).get_metadata(files[0].replace(str(moved), str(dataset)))
+    assert digest_tree(tmp_path / "index") == before
 
 
 def test_an_index_that_was_never_built_is_asked_for(dataset, tmp_path):
