@@ -21,7 +21,7 @@ from imaging_platform.assets.plan import make_plan_assets
 from imaging_platform.assets.quality import make_quality_assets
 from imaging_platform.assets.reports import make_report_assets
 from imaging_platform.assets.scope import Scope
-from imaging_platform.model.layout import Home
+from imaging_platform.model.layout import TO_BIDS, Home
 from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.sensors.apps import make_apps_sensor
@@ -92,7 +92,7 @@ def define_study(study: Study, notebooks: Sequence[Path] = ()) -> dg.Definitions
             make_drops_sensor(scope),
             *([make_bucket_sensor(scope)] if scope.study.s3_inbox.bucket else []),
             make_sessions_sensor(scope),
-            make_imports_sensor(scope),
+            make_imports_sensor(scope, _after_bids(assets, scope)),
             make_cohort_sensor(scope),
             make_reprocess_sensor(scope, [sessions, cohort, *of_apps]),
             *([make_apps_sensor(scope, of_apps)] if of_apps else []),
@@ -128,6 +128,14 @@ def _with(
     assets: Sequence[dg.AssetsDefinition], partitions: dg.PartitionsDefinition | None
 ) -> list[dg.AssetsDefinition]:
     return [asset for asset in assets if asset.partitions_def == partitions]
+
+
+def _after_bids(
+    assets: Sequence[dg.AssetsDefinition], scope: Scope
+) -> list[dg.AssetKey]:
+    """Return what a session still needs that came in as a BIDS tree."""
+    own = [asset.key for asset in _with(assets, scope.sessions)]
+    return [key for key in own if key.path[-1] not in TO_BIDS]
 
 
 def _define_job(

@@ -16,7 +16,7 @@ from imaging_platform.files.writing import write_text
 from imaging_platform.intake.origins import read_drop_sessions, read_origins
 from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey, parse_drop_id
-from imaging_platform.model.layout import Home
+from imaging_platform.model.layout import TO_BIDS, Home
 from imaging_platform.provenance.finding import Found, find_result, find_row
 from imaging_platform.provenance.lineage import (
     Lineage,
@@ -237,9 +237,8 @@ def _starts(
 def _starts_of_session(
     home: Home, studies: Sequence[str], key: str, series: int | None
 ) -> tuple[str, str, dict[str, Files]]:
-    first = ("raw_session", "anonymized_dicom", "bids_session")
     for study in studies:
-        for name in first:
+        for name in TO_BIDS:
             tree = read_tree(home.root, study, name, key)
             if tree is not None and (series is None or name != "bids_session"):
                 files = frozenset() if series is None else frozenset({str(series)})

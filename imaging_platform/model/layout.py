@@ -27,6 +27,9 @@ IDENTIFIED_ZONES = ("inbox", "identified")
 PARTICIPANT = ".participant.json"
 """File of a session's BIDS tree with its columns of the participants table; hidden."""
 
+TO_BIDS = ("raw_session", "anonymized_dicom", "bids_session")
+"""What a session becomes on its way to BIDS; an imported one begins with the last."""
+
 PIPELINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "brain_mask": ("bids_session",),

@@ -1,5 +1,6 @@
 """A session that was imported gets a run of what follows its BIDS tree."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import dagster as dg
@@ -10,12 +11,21 @@ from imaging_platform.resources.zones import PublishedZone
 
 INTERVAL_S = 30
 MOST_EVENTS_A_TICK = 200
-AFTER_DERIVATIVES = ("session_quality", "session_report")
-"""What an imported session still needs once it has its derivatives."""
 
 
-def make_imports_sensor(scope: Scope) -> dg.SensorDefinition:
-    """Return the sensor that follows imported sessions of a study."""
+def make_imports_sensor(
+    scope: Scope, following: Sequence[dg.AssetKey]
+) -> dg.SensorDefinition:
+    """
+    Return the sensor that follows imported sessions of a study.
+
+    Parameters
+    ----------
+    scope
+        The study.
+    following
+        What follows the BIDS tree of a session.
+    """
 
     @dg.sensor(
         name=f"{scope.name}_imports",
@@ -30,7 +40,7 @@ def make_imports_sensor(scope: Scope) -> dg.SensorDefinition:
         if frozen := published.frozen(scope.name):
             return dg.SkipReason(f"The study is {frozen}.")
         requests, cursor = request_imported(
-            scope, context.instance, cursor=context.cursor
+            scope, following, context.instance, cursor=context.cursor
         )
         return dg.SensorResult(run_requests=requests, cursor=cursor)
 
@@ -38,13 +48,19 @@ def make_imports_sensor(scope: Scope) -> dg.SensorDefinition:
 
 
 def request_imported(
-    scope: Scope, instance: dg.DagsterInstance, *, cursor: str | None
+    scope: Scope,
+    following: Sequence[dg.AssetKey],
+    instance: dg.DagsterInstance,
+    *,
+    cursor: str | None,
 ) -> tuple[list[dg.RunRequest], str]:
     """
     Return runs for the sessions imported since, and where to go on.
 
     Parameters
     ----------
+    following
+        What to run in them.
     cursor
         Storage id of the last event that was looked at, None for the beginning.
     """
@@ -60,9 +76,7 @@ def request_imported(
         dg.RunRequest(
             run_key=imported_run_key(scope, record.partition_key or "", version),
             partition_key=record.partition_key,
-            asset_selection=[
-                scope.key(name) for name in (*scope.study.pipelines, *AFTER_DERIVATIVES)
-            ],
+            asset_selection=list(following),
         )
         for record in page.records
         if (version := _imported_version(record))

@@ -347,7 +347,7 @@ def test_a_frozen_study_starts_nothing_and_goes_on_where_it_was_when_thawed(
     makers = (
         make_drops_sensor,
         make_sessions_sensor,
-        make_imports_sensor,
+        lambda scope: make_imports_sensor(scope, []),
         make_cohort_sensor,
         make_bucket_sensor,
     )
