@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from hypothesis import settings
 # A busy machine is no failure: benchmarks measure time, tests do not.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+# A shell that starts the tests in the background has Ctrl-C ignored, Dagster then has
+# SIGTERM ignored too, and what a test starts would inherit both.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
