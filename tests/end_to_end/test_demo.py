@@ -24,6 +24,8 @@ from imaging_platform.tools.validator import validate_dataset
 
 from .conftest import run_command
 
+pytestmark = pytest.mark.slow
+
 STUDY = "demo"
 N_SESSIONS = 5
 MAY_HOLD_IDENTITY = ("identified", "inbox", "keys")
