@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,48 +45,26 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         identified: IdentifiedZone,
         published: PublishedZone,
         echo_guard: EchoGuard,
-    ) -> dg.MaterializeResult:
+    ) -> Iterator[dg.MaterializeResult]:
         """Receipt and header index of one drop: each file accepted, or why not."""
-        from imaging_platform.bids.attachments import name_session
-        from imaging_platform.intake.arrivals import find_settled
-        from imaging_platform.intake.drop import index_drop
-        from imaging_platform.storage.s3_inbox import bring_in
+        from imaging_platform.intake.drop import note_told
+        from imaging_platform.intake.drop_report import report_drop
+        from imaging_platform.intake.zone import telling
 
+        zone = identified.folder(scope.name)
         with sealed():
             refuse_frozen(Path(identified.home), scope.name)
             drop_id = parse_drop_id(context.partition_key)
-            labels = identified.labels(scope.name, scope.study.labels)
-            bring_in(
-                scope.study.s3_inbox,
-                identified.inbox(scope.name),
-                drop_id=drop_id,
-                secret=labels.secret,
-                now_s=time.time(),
-                quiet_s=scope.study.intake.quiet_s,
-                reserve_bytes=scope.study.intake.min_free_bytes,
-            )
-            settled = find_settled(
-                identified.inbox(scope.name),
-                secret=labels.secret,
-                now_s=time.time(),
-                quiet_s=scope.study.intake.quiet_s,
-            )
-            report = index_drop(
-                [found.path for found in settled if found.drop_id == drop_id],
-                drop_id=drop_id,
-                zone=identified.folder(scope.name),
-                label_study=labels.of_study,
-                label_version=naming_version(scope, identified),
-                router=make_router(scope, identified),
-                limits=scope.study.intake,
-                name_companion=name_session,
-                imported=list_imported(
-                    scope.name, identified.folder(scope.name), published.store()
-                ),
-                jobs=JOBS,
-            )
-            _refuse_empty(report)
-            tell_held(context.instance, scope, identified.folder(scope.name))
+            _take_in(scope, drop_id, identified, published)
+            with telling(zone):
+                report = report_drop(zone, drop_id)
+                _refuse_empty(report)
+                # Dagster has stored it when this goes on.
+                yield dg.MaterializeResult(
+                    metadata=shown.drop(report) | tell_cost(report.n_bytes),
+                    data_version=dg.DataVersion(report.data_version),
+                    check_results=[shown.check_drop(report)],
+                )
             bring_late(
                 scope.name,
                 report.attached_to,
@@ -93,11 +72,9 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 published=published,
                 echo_guard=echo_guard,
             )
-        return dg.MaterializeResult(
-            metadata=shown.drop(report) | tell_cost(report.n_bytes),
-            data_version=dg.DataVersion(report.data_version),
-            check_results=[shown.check_drop(report)],
-        )
+            with telling(zone):
+                note_told(zone, drop_id)
+                tell_held(context.instance, scope, zone)
 
     @scope.asset(
         name="raw_session",
@@ -141,6 +118,44 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [drop_index, raw_session]
+
+
+def _take_in(
+    scope: Scope, drop_id: str, identified: IdentifiedZone, published: PublishedZone
+) -> None:
+    """Index what has settled of a drop, in the inbox and in the bucket."""
+    from imaging_platform.bids.attachments import name_session
+    from imaging_platform.intake.arrivals import find_settled
+    from imaging_platform.intake.drop import index_drop
+    from imaging_platform.storage.s3_inbox import bring_in
+
+    zone, inbox = identified.folder(scope.name), identified.inbox(scope.name)
+    labels = identified.labels(scope.name, scope.study.labels)
+    settings = scope.study.intake
+    bring_in(
+        scope.study.s3_inbox,
+        inbox,
+        drop_id=drop_id,
+        secret=labels.secret,
+        now_s=time.time(),
+        quiet_s=settings.quiet_s,
+        reserve_bytes=settings.min_free_bytes,
+    )
+    settled = find_settled(
+        inbox, secret=labels.secret, now_s=time.time(), quiet_s=settings.quiet_s
+    )
+    index_drop(
+        [found.path for found in settled if found.drop_id == drop_id],
+        drop_id=drop_id,
+        zone=zone,
+        label_study=labels.of_study,
+        label_version=naming_version(scope, identified),
+        router=make_router(scope, identified),
+        limits=settings,
+        name_companion=name_session,
+        imported=list_imported(scope.name, zone, published.store()),
+        jobs=JOBS,
+    )
 
 
 def list_imported(study: str, zone: Path, store: "Store") -> list[SessionKey]:

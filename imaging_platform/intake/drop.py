@@ -107,6 +107,7 @@ def index_drop(
 
     Killed at any line and started again, nothing is lost and nothing counts
     twice. Two calls for one drop wait for each other; for two drops they do not.
+    The drop counts as interrupted until `note_told`.
 
     Parameters
     ----------
@@ -162,9 +163,18 @@ def index_drop(
         # Without the lock: two drops that follow each other's moves would wait for
         # ever. What was claimed says until the end that there is work to do.
         follow_moves(zone)
-        with contextlib.suppress(OSError):
-            drop.incoming.rmdir()
     return report_drop(zone, drop_id)
+
+
+def note_told(zone: Path, drop_id: str) -> None:
+    """
+    Note that what became of a drop was told, so that nothing is left to do.
+
+    Until then `interrupted_drops` names it: a kill between the work and the word
+    must not leave it untold.
+    """
+    with contextlib.suppress(OSError):
+        drop_folder(zone, drop_id).incoming.rmdir()
 
 
 def _remove_done(drop: DropFolder, done: set[int]) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,8 +112,18 @@ def drop_folders(zone: Path) -> tuple[DropFolder, ...]:
     return tuple(DropFolder(path) for path in sorted(drops.glob("drop-*")))
 
 
+def telling(zone: Path) -> AbstractContextManager[int]:
+    """
+    Hold the right to tell what became of drops.
+
+    Whoever looks and tells under it tells in the order of what was seen: the last
+    word about a session is the one that knows most of it.
+    """
+    return locked(zone / "telling.lock")
+
+
 def interrupted_drops(zone: Path) -> tuple[str, ...]:
-    """Return the drops that were claimed and whose indexing has not ended."""
+    """Return the drops that were claimed and have not been told of since."""
     incoming = zone / "incoming"
     if not incoming.is_dir():
         return ()

@@ -12,6 +12,7 @@ from imaging_platform.assets import shown
 from imaging_platform.assets.held import tell_held
 from imaging_platform.assets.scope import Scope
 from imaging_platform.intake.drop_report import DropReport, report_drops
+from imaging_platform.intake.zone import telling
 from imaging_platform.model.layout import (
     BESIDE,
     NOTEBOOK,
@@ -71,24 +72,26 @@ def rebuild_index(
         Has the code version of ``drop_index``, which leaves no record.
     """
     told: Counter[str] = Counter()
-    reports = list(report_drops(home.zone("identified", scope.name)))
+    zone = home.zone("identified", scope.name)
+    version = graph.get(scope.key(DROP_INDEX)).code_version or ""
     trees = [
         tree
         for tree in read_trees(home.root, scope.name).values()
         if tree.name not in BESIDE
     ]
     sessions = {tree.partition for tree in trees if tree.partition}
-    sessions |= {s.session_key for report in reports for s in report.sessions}
-    _add_partitions(instance, scope.drops, [r.drop_id for r in reports])
-    _add_partitions(instance, scope.sessions, sorted(sessions))
-    version = graph.get(scope.key(DROP_INDEX)).code_version or ""
-    known = read_made(instance, scope, DROP_INDEX)
-    for report in reports:
-        if not _is_known(report, known.get(report.drop_id)):
-            tell_drop(instance, scope, report, version)
-            told[DROP_INDEX] += 1
-    if told[DROP_INDEX]:
-        tell_held(instance, scope, home.zone("identified", scope.name))
+    with telling(zone):
+        reports = list(report_drops(zone))
+        sessions |= {s.session_key for report in reports for s in report.sessions}
+        _add_partitions(instance, scope.drops, [r.drop_id for r in reports])
+        _add_partitions(instance, scope.sessions, sorted(sessions))
+        known = read_made(instance, scope, DROP_INDEX)
+        for report in reports:
+            if not _is_known(report, known.get(report.drop_id)):
+                tell_drop(instance, scope, report, version)
+                told[DROP_INDEX] += 1
+        if told[DROP_INDEX]:
+            tell_held(instance, scope, zone)
     for tree in _untold(instance, scope, trees):
         tell_made(
             instance,

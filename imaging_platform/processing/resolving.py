@@ -23,6 +23,7 @@ from imaging_platform.intake.resolving import (
 )
 from imaging_platform.intake.selection import catch_up
 from imaging_platform.intake.session import digest_sessions
+from imaging_platform.intake.zone import telling
 from imaging_platform.model.errors import Held
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.rebuilding import DROP_INDEX, tell_drop
@@ -103,6 +104,18 @@ def settle_resolutions(
         left = clear_emptied(home, scope, instance)
         return Settled(gone=left.removed, kept=left.kept)
     catch_up(zone)
+    with telling(zone):
+        return _tell_moves(home, scope, instance, graph, moves)
+
+
+def _tell_moves(
+    home: Home,
+    scope: Scope,
+    instance: dg.DagsterInstance,
+    graph: dg.AssetGraph,
+    moves: Sequence[Move],
+) -> Settled:
+    zone = home.zone("identified", scope.name)
     keys = {p for m in moves for p in (m.origin, m.to)} - {"", DISCARDED}
     now = digest_sessions(zone, keys)
     told = read_told(instance, scope)

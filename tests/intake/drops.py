@@ -11,7 +11,7 @@ from typing import Any
 
 from imaging_platform.dicom.headers import Header
 from imaging_platform.intake.arrivals import list_arrivals
-from imaging_platform.intake.drop import index_drop
+from imaging_platform.intake.drop import index_drop, note_told
 from imaging_platform.intake.drop_report import DropReport
 from imaging_platform.intake.index import IndexRow, read_index
 from imaging_platform.intake.receipt import ReceiptLine, read_receipt
@@ -131,10 +131,10 @@ class Site:
     def index(
         self, drop_id: str, *, jobs: int = 1, names: Sequence[str] | None = None
     ) -> DropReport:
-        """Index all arrivals of a drop, or those of these names, there or gone."""
+        """Index and tell all arrivals of a drop, or those named, there or gone."""
         arrivals = list_arrivals(self.inbox, secret=SECRET)
         paths = [a.path for a in arrivals if a.drop_id == drop_id]
-        return index_drop(
+        report = index_drop(
             paths if names is None else [self.inbox / name for name in names],
             drop_id=drop_id,
             zone=self.zone,
@@ -142,6 +142,8 @@ class Site:
             limits=self.settings,
             jobs=jobs,
         )
+        note_told(self.zone, drop_id)
+        return report
 
     def take_in(self, name: str, files: Mapping[str, bytes]) -> DropReport:
         """Send and index."""
