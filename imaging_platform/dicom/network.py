@@ -61,7 +61,7 @@ class Storage(Protocol):
         """Return the folder for the files of a new association."""
         ...
 
-    def keep(self, called: str, calling: str, part: Path, sop_uid: str) -> None:
+    def keep(self, called: str, calling: str, part: str, sop_uid: str) -> None:
         """Take a file that is whole; raise `Held` or `OSError` to refuse it."""
         ...
 
@@ -310,7 +310,7 @@ class _Service:
         if part.has_failed:
             return _OUT_OF_RESOURCES
         try:
-            self.storage.keep(*_titles(assoc), Path(part.name), sop_uid)
+            self.storage.keep(*_titles(assoc), part.name, sop_uid)
         except (OSError, Held):
             return _OUT_OF_RESOURCES
         return _SUCCESS
@@ -364,10 +364,7 @@ def _titles(assoc: Any) -> tuple[str, str]:
 
 
 def _support(ae: Any) -> None:
-    from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
-
-    for context in AllStoragePresentationContexts:
-        ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+    """Offer what is no storage; that is taken of every class (`_configure`)."""
     ae.add_supported_context(_VERIFICATION)
     ae.add_supported_context(_COMMITMENT)
 
