@@ -106,7 +106,7 @@ class Inflow:
                 n_new = self._connection.recv_into(self._buffer[self._end :])
             finally:
                 self._connection.settimeout(None)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except OSError:
             n_new = 0
