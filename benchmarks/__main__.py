@@ -9,8 +9,10 @@ from pathlib import Path
 
 from benchmarks.converters import bids_peers
 from benchmarks.deidentification import DEIDENTIFICATION, Originals
+from benchmarks.indexing import index_many
 from benchmarks.measuring import Benchmark, run_benchmark
 from benchmarks.overhead import OVERHEAD, workplace
+from benchmarks.receiving import OF_SIZES, receive_of_size
 from benchmarks.session import PreparedSession
 from benchmarks.stages import STAGES
 from benchmarks.table import (
@@ -22,7 +24,8 @@ from benchmarks.table import (
 )
 
 OF_SESSIONS = {**STAGES, bids_peers.__name__: bids_peers}
-NAMES = (*OF_SESSIONS, *DEIDENTIFICATION, *OVERHEAD)
+OF_ORIGINALS = {**DEIDENTIFICATION, index_many.__name__: index_many}
+NAMES = (*OF_SESSIONS, *OF_SIZES, *OF_ORIGINALS, *OVERHEAD)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -49,8 +52,10 @@ def _make(names: Sequence[str], folder: Path, *, is_small: bool) -> Iterator[Ben
         for name in names:
             if name in OF_SESSIONS:
                 yield OF_SESSIONS[name](session)
-            elif name in DEIDENTIFICATION:
-                yield DEIDENTIFICATION[name](originals)
+            elif name in OF_SIZES:
+                yield receive_of_size(name, folder, is_small=is_small)
+            elif name in OF_ORIGINALS:
+                yield OF_ORIGINALS[name](originals)
             else:
                 yield OVERHEAD[name](place)
 

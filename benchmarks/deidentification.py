@@ -40,7 +40,7 @@ class Originals:
 
     def __init__(self, folder: Path, *, is_small: bool) -> None:
         self._folder = folder
-        self._share = 10 if is_small else 1
+        self.share = 10 if is_small else 1
         self._made: dict[str, Path] = {}
 
     def small_files(self, makers: Sequence[str]) -> Path:
@@ -50,7 +50,7 @@ class Originals:
             top = self._folder / f"small-{name}"
             top.mkdir()
             self._made[name] = top
-            n_files = N_FILES // self._share // len(makers)
+            n_files = N_FILES // self.share // len(makers)
             for maker in makers:
                 made = self._folder / f"of-{maker}-for-{name}"
                 write_small_files(made, maker, n_files, real=self._patterns)
@@ -61,14 +61,14 @@ class Originals:
     @property
     def _patterns(self) -> Path | None:
         # Few files are for a test, which must not depend on what lies beside it.
-        return real_files() if self._share == 1 else None
+        return real_files() if self.share == 1 else None
 
     @functools.cached_property
     def enhanced(self) -> Path:
         """A folder with one enhanced multi-frame file."""
         folder = self._folder / "enhanced"
         folder.mkdir()
-        write_enhanced_file(folder / "1.dcm", n_volumes=FULL_VOLUMES // self._share)
+        write_enhanced_file(folder / "1.dcm", n_volumes=FULL_VOLUMES // self.share)
         return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -20,6 +21,16 @@ from imaging_platform.model.layout import Home
 
 TITLE, SENDER = "BENCH", "SENDER"
 MOST_FILES = 300
+OF_SIZES = {
+    "receive_tiny": (1500, 10_000),
+    "receive_usual": (600, 200_000),
+    "receive_large": (40, 8_000_000),
+}
+"""Files and their bytes by the name of the benchmark."""
+
+_AT_ONCE = {"TCP_NODELAY": "1"}
+"""Lets DCMTK send small pieces at once; else it is 40 ms a file that is compared."""
+
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -33,6 +44,55 @@ def receive(session: PreparedSession) -> Benchmark:
         repeats=3,
         has_warm_up=False,
     )
+
+
+def receive_of_size(name: str, folder: Path, *, is_small: bool) -> Benchmark:
+    """
+    Return the receiving of files of one size; both sides send without delay.
+
+    Parameters
+    ----------
+    name
+        One of `OF_SIZES`.
+    folder
+        Existing folder for the files.
+    is_small
+        A tenth of the files.
+    """
+
+    @functools.cache
+    def files() -> list[Path]:
+        n_files, n_bytes = OF_SIZES[name]
+        place = folder / name
+        place.mkdir()
+        return _write_files(place, n_files // (10 if is_small else 1), n_bytes)
+
+    floors = [Way("storescp", lambda place: _with_storescp(files(), place))]
+    return Benchmark(
+        name,
+        Way("receive", lambda place: _with_platform(files(), place)),
+        floors if shutil.which("storescp") else [],
+        has_warm_up=False,
+    )
+
+
+def _write_files(folder: Path, n_files: int, n_bytes: int) -> list[Path]:
+    """Write images of zeros, alike but for their UIDs."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+    image = Dataset()
+    image.SOPClassUID, image.PatientID = MRImageStorage, "BENCH"
+    image.StudyInstanceUID = image.SeriesInstanceUID = "2.25.1"
+    image.BitsAllocated, image.Rows, image.Columns = 16, 1, n_bytes // 2 % 65536
+    image.add_new("PixelData", "OW", bytes(n_bytes))
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    paths = [folder / f"{number:05d}.dcm" for number in range(n_files)]
+    for number, path in enumerate(paths):
+        image.SOPInstanceUID = f"2.25.2{number:05d}"
+        image.save_as(path, enforce_file_format=True)
+    return paths
 
 
 def _files(session: PreparedSession) -> list[Path]:
@@ -67,6 +127,7 @@ def _measure(
             ["storescu", "-aet", SENDER, "-aec", TITLE, "127.0.0.1", str(port), *files],
             check=True,
             capture_output=True,
+            env={**os.environ, **_AT_ONCE},
         )
         wall_s = time.perf_counter() - before
         return Timed(
@@ -84,7 +145,7 @@ def _running(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        make(port), env={**os.environ, **env}, stdout=subprocess.DEVNULL
+        make(port), env={**os.environ, **_AT_ONCE, **env}, stdout=subprocess.DEVNULL
     )
     try:
         _wait_for(port)

@@ -15,24 +15,40 @@ FEWEST_FILES = 5000
 _LAST_DIGITS = re.compile(r"\d{1,6}$")
 
 
-def repeat_session(source: Path, target: Path) -> Path:
+def repeat_session(
+    source: Path, target: Path, *, n_files: int = FEWEST_FILES, one_study: bool = False
+) -> Path:
     """
     Write a session again and again into `target` until it has enough files.
 
     Study, series and instance UIDs get other last digits of the same length, so
     that nothing else in a file moves.
+
+    Parameters
+    ----------
+    source
+        DICOM of one session.
+    target
+        Folder for the copies.
+    n_files
+        Enough.
+    one_study
+        The study's UID stays: all copies are one session.
     """
     paths = sorted(list_files(source))
     found = zip(paths, read_instances(paths), strict=True)
     files = [(path, one) for path, one in found if isinstance(one, Instance)]
-    rounds = -(-FEWEST_FILES // len(files))
+    rounds = -(-n_files // len(files))
     for path, one in files:
         content = Path(path).read_bytes()
-        uids = sorted({one.study_uid, one.series_uid, one.sop_uid})
+        uids = {one.study_uid, one.series_uid, one.sop_uid}
+        kept = {one.study_uid} if one_study else set[str]()
         for number in range(rounds):
             folder = target / f"{number:03d}"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / Path(path).name).write_bytes(_rename(content, uids, number))
+            (folder / Path(path).name).write_bytes(
+                _rename(content, sorted(uids - kept), number)
+            )
     return target
 
 

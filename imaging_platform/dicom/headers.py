@@ -30,6 +30,10 @@ _CHARACTER_SET = 0x00080005
 _CHARACTER_SET_TERM = re.compile(r"(?i:iso|gb|utf)[\w -]*", re.ASCII)
 _PIXEL_PROVIDER_URL = 0x00287FE0
 _STUDY_ID = 0x00200010
+_N_FRAMES = 0x00280008
+# PS3.5 section 9; absent ones are told by who needs them.
+_UID = re.compile(r"[0-9.]{0,64}")
+_UIDS = ("sop_uid", "study_uid", "series_uid")
 
 _TEXT_TAGS = {
     "sop_class_uid": 0x00080016,
@@ -72,7 +76,6 @@ _INTEGER_TEXT_TAGS = {
     "temporal_position": 0x00200100,
     "n_temporal_positions": 0x00200105,
     "images_in_acquisition": 0x00201002,
-    "n_frames": 0x00280008,
 }
 _SHORT_TAGS = {
     "samples_per_pixel": 0x00280002,
@@ -89,6 +92,7 @@ _WANTED = frozenset(
         *_TEXT_TAGS.values(),
         *_INTEGER_TEXT_TAGS.values(),
         *_SHORT_TAGS.values(),
+        _N_FRAMES,
     }
 )
 # PS3.4 section B.5: an instance of these is an image, so it has rows and pixels.
@@ -228,7 +232,8 @@ def read_header(path: Path, *, limits: StructureLimits = DEFAULT_LIMITS) -> Head
     ------
     BadDicom
         The file is not whole, holds fewer pixels than its rows and columns
-        ask for, is an image without an image, or has no SOPInstanceUID.
+        ask for, is an image without an image, has no SOPInstanceUID, or has
+        something else where a UID or the number of frames belongs.
         `BadDicom.reason` names the category.
     """
     structure = scan_structure(path, wanted=_WANTED, limits=limits)
@@ -272,7 +277,9 @@ def _header_of(structure: Structure) -> Header:
     }
     if not texts["sop_uid"]:
         raise BadDicom(Reason.NO_SOP_UID)
-    n_frames = integers.pop("n_frames") or 1
+    if not all(_UID.fullmatch(texts[name]) for name in _UIDS):
+        raise BadDicom(Reason.BAD_UID)
+    n_frames = _count_frames(structure.values.get(_N_FRAMES, b""))
     # Any: text or integers.
     facts: dict[str, Any] = {**texts, **integers, **_shorts_of(structure)}
     facts |= {
@@ -361,12 +368,23 @@ def _decode_foreign(raw: bytes, sets: list[str]) -> str:
 
 
 def _integer(raw: bytes) -> int | None:
-    """Return the first value of an IS element; None when it is not an integer."""
+    """Return the first value of an IS element; None when it is none (PS3.5 6.2)."""
     text = raw.split(b"\\")[0].strip(b"\0 ")
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         return None
+    return number if -(1 << 31) <= number < 1 << 31 else None
+
+
+def _count_frames(raw: bytes) -> int:
+    """Return the number of frames; 1 when the element is absent, empty or 0."""
+    number = _integer(raw)
+    if number is None and raw.strip(b"\0 "):
+        raise BadDicom(Reason.BROKEN, "the number of frames is no number")
+    if number is not None and number < 0:
+        raise BadDicom(Reason.BROKEN, "the number of frames is below zero")
+    return number or 1
 
 
 def _unsigned_short(raw: bytes, is_big_endian: bool) -> int | None:

@@ -8,11 +8,11 @@ them: nothing is decoded, so memory is bounded and no value is ever looked at.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from imaging_platform.dicom.storing import StoreReader
+from imaging_platform.dicom.storing import MAX_PDU_BYTES, StoreReader
 from imaging_platform.dicom.waking import install, wake_threads
 from imaging_platform.model.errors import BadConfig, Held
 
@@ -34,7 +34,8 @@ _COMMITTED, _FAILURES = 1, 2
 _VERIFICATION = "1.2.840.10008.1.1"
 _COMMITMENT = "1.2.840.10008.1.20.1"
 _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
-_BUFFER_BYTES = 1 << 20
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_NUMBERS = itertools.count()
 _HANDSHAKE_S = 10
 _GRACE_S = 2
 _MOST_ASSOCIATIONS = 32
@@ -60,7 +61,7 @@ class Storage(Protocol):
         """Return the folder for the files of a new association."""
         ...
 
-    def keep(self, called: str, calling: str, part: Path, sop_uid: str) -> None:
+    def keep(self, called: str, calling: str, part: str, sop_uid: str) -> None:
         """Take a file that is whole; raise `Held` or `OSError` to refuse it."""
         ...
 
@@ -142,12 +143,12 @@ def serve_storage(storage: Storage, listening: Listening) -> Iterator[int]:
     _configure()
     service = _Service(storage, listening.max_file_bytes)
     ae = AE()
-    ae.maximum_pdu_size = 0
+    ae.maximum_pdu_size = MAX_PDU_BYTES
     ae.maximum_associations = _MOST_ASSOCIATIONS
     ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = _SILENT_S
     _support(ae)
     handlers = [
-        (evt.EVT_CONN_OPEN, _answer_at_once),
+        (evt.EVT_CONN_OPEN, service.open),
         (evt.EVT_REQUESTED, service.request),
         (evt.EVT_C_STORE, service.store),
         (evt.EVT_N_ACTION, service.commit),
@@ -200,9 +201,11 @@ class _Part:
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        handle, self.name = tempfile.mkstemp(prefix=PART_PREFIX, dir=folder)
-        self._file = os.fdopen(handle, "wb", buffering=_BUFFER_BYTES)
-        self._left = max_bytes
+        # The number is new: the folder is made by this process, or emptied at start.
+        self.name = f"{folder}/{PART_PREFIX}{next(_NUMBERS)}"
+        self._handle = os.open(self.name, _NEW_FILE, 0o600)
+        self._lock = threading.Lock()
+        self._n_bytes, self._max_bytes = 0, max_bytes
         self.has_failed = False
 
     @property
@@ -211,27 +214,38 @@ class _Part:
         return self
 
     def write(self, data: bytes) -> int:
-        self._left -= len(data)
-        if self._left < 0:
-            self.has_failed = True
-        if not self.has_failed:
-            try:
-                self._file.write(data)
-            except OSError:
+        self._n_bytes += len(data)
+        # Another thread that closes would give the handle's number to another file.
+        with self._lock:
+            if self._n_bytes > self._max_bytes or self._handle < 0:
                 self.has_failed = True
+            if not self.has_failed:
+                try:
+                    _write_whole(self._handle, data)
+                except OSError:
+                    self.has_failed = True
         return len(data)
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._n_bytes
 
     def flush(self) -> None:
-        """Keep the buffer: a fragment is a few kilobytes."""
+        """Nothing waits to be written."""
 
     def close(self) -> None:
-        try:
-            self._file.close()
-        except OSError:
-            self.has_failed = True
+        with self._lock:
+            handle, self._handle = self._handle, -1
+        if handle >= 0:
+            try:
+                os.close(handle)
+            except OSError:
+                self.has_failed = True
+
+
+def _write_whole(handle: int, data: bytes) -> None:
+    n_written = os.write(handle, data)
+    while n_written < len(data):
+        n_written += os.write(handle, memoryview(data)[n_written:])
 
 
 class _Transfer:
@@ -260,6 +274,19 @@ class _Service:
         self.storage = storage
         self.max_file_bytes = max_file_bytes
 
+    def open(self, event: Any) -> None:
+        """Read what comes, before pynetdicom does."""
+        assoc = event.assoc
+        # Small answers shall not wait for more; else each file costs 40 ms.
+        assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wake_threads(assoc)
+        reader = StoreReader(
+            assoc,
+            lambda: assoc.transfer.open_part(),
+            lambda part, sop_uid: self.keep(assoc, part, sop_uid),
+        )
+        assoc.dul._is_transport_event = reader.read
+
     def request(self, event: Any) -> None:
         """Refuse whom the storage does not know; prepare a folder for others."""
         assoc = event.assoc
@@ -271,12 +298,6 @@ class _Service:
         # Not when established: a peer may send before that event is told.
         folder = self.storage.begin(*_titles(assoc))
         assoc.transfer = _Transfer(folder, self.max_file_bytes)
-        reader = StoreReader(
-            assoc,
-            assoc.transfer.open_part,
-            lambda part, sop_uid: self.keep(assoc, part, sop_uid),
-        )
-        assoc.dul._read_pdu_data = reader.read
 
     def store(self, event: Any) -> int:
         """Keep a data set that is whole, or say that there is no room."""
@@ -289,7 +310,7 @@ class _Service:
         if part.has_failed:
             return _OUT_OF_RESOURCES
         try:
-            self.storage.keep(*_titles(assoc), Path(part.name), sop_uid)
+            self.storage.keep(*_titles(assoc), part.name, sop_uid)
         except (OSError, Held):
             return _OUT_OF_RESOURCES
         return _SUCCESS
@@ -343,10 +364,7 @@ def _titles(assoc: Any) -> tuple[str, str]:
 
 
 def _support(ae: Any) -> None:
-    from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
-
-    for context in AllStoragePresentationContexts:
-        ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+    """Offer what is no storage; that is taken of every class (`_configure`)."""
     ae.add_supported_context(_VERIFICATION)
     ae.add_supported_context(_COMMITMENT)
 
@@ -365,13 +383,6 @@ def _configure() -> None:
     install()
     # Its own would lie in the folder for temporary files, which is everybody's.
     dimse_messages.__dict__["NamedTemporaryFile"] = _open_part
-
-
-def _answer_at_once(event: Any) -> None:
-    """Send small answers without waiting for more; else each file costs 40 ms."""
-    connection = event.assoc.dul.socket.socket
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    wake_threads(event.assoc)
 
 
 def _open_part(**_: Any) -> _Part:

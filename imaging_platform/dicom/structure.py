@@ -58,6 +58,7 @@ class Reason(StrEnum):
     INFLATED = "inflates beyond the limit"
     DIRECTORY = "media directory"
     NO_SOP_UID = "no SOPInstanceUID"
+    BAD_UID = "UID that is none"
     SHORT_PIXELS = "pixel data shorter than the image"
     UNREADABLE = "unreadable"
 
@@ -442,9 +443,13 @@ class _Walk:
         return position + 8 <= end and self.content[position : position + 4] == mark
 
     def _keep(self, tag: int, start: int, length: int) -> None:
-        if tag in self.wanted and tag not in self.values:
-            stop = start + min(length, self.max_value_bytes)
-            self.values[tag] = bytes(self.content[start:stop])
+        if tag not in self.wanted:
+            return
+        if tag in self.values:
+            # PS3.5 section 7.1; readers differ in which one counts.
+            raise BadDicom(Reason.BROKEN, "an element occurs twice")
+        stop = start + min(length, self.max_value_bytes)
+        self.values[tag] = bytes(self.content[start:stop])
 
     def _count(self) -> None:
         self.n_elements += 1

@@ -64,8 +64,7 @@ def wake_threads(assoc: Any) -> None:
     assoc.dul.to_user_queue = _Waking(has_work.set)
     assoc.dimse.msg_queue = _Waking(has_work.set)
     connection = assoc.dul.socket.socket
-    # What TLS has read ahead is invisible to `select`.
-    if hasattr(os, "eventfd") and not hasattr(connection, "pending"):
+    if hasattr(os, "eventfd"):
         _wake_by_descriptor(assoc, connection)
 
 

@@ -50,7 +50,8 @@ def check_admission(
     Raises
     ------
     Held
-        Files may not be read, folders may not be moved, or the disk is too full.
+        Files may not be read, folders may not be moved or lie too deep, or the disk
+        is too full.
     """
     there = [arrival for arrival in arrivals if os.path.lexists(arrival)]
     if not there:
@@ -119,6 +120,12 @@ def _entries(arrival: Path) -> list[tuple[Path, os.stat_result]]:
     try:
         below = list(walk_entries(os.fspath(arrival)))
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise Held(
+                "Folders of the drop are nested so deeply that their files cannot "
+                "be named.",
+                fix="Send the files in fewer folders; the drop stays in the inbox.",
+            ) from None
         if error.errno not in (errno.EACCES, errno.EPERM):
             raise
         raise Held(

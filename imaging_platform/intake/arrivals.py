@@ -8,6 +8,7 @@ its path.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import itertools
 import os
@@ -23,6 +24,9 @@ from imaging_platform.model.errors import BadInput, Held
 
 MARKER_NAME = ".complete"
 """A file of this name in a drop, or ``<drop>.complete`` beside it, ends the wait."""
+
+MAX_FOLDER_BYTES = 2048
+"""Longest relative name of a folder that is read; half of what systems allow."""
 
 _NS_PER_S = 1_000_000_000
 
@@ -227,7 +231,12 @@ def _look_at(
     if stat.S_ISLNK(top.st_mode):
         return None
     is_folder = stat.S_ISDIR(top.st_mode)
-    listed = list(walk_entries(entry.path)) if is_folder else [(entry.name, top)]
+    # What is too deep is told when the drop is taken in; others need not wait for it.
+    listed = (
+        list(walk_entries(entry.path, passes_deep=True))
+        if is_folder
+        else [(entry.name, top)]
+    )
     folders = [top] if is_folder else []
     folders += [status for _, status in listed if stat.S_ISDIR(status.st_mode)]
     files = [
@@ -291,11 +300,31 @@ def drop_id_of(files: Iterable[tuple[str, int]], *, secret: bytes) -> str:
     return f"drop-{keyed.hexdigest()[:16]}"
 
 
-def walk_entries(top: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield relative POSIX name and status of all below `top`, following no link."""
+def walk_entries(
+    top: str, *, passes_deep: bool = False
+) -> Iterator[tuple[str, os.stat_result]]:
+    """
+    Yield relative POSIX name and status of all below `top`, following no link.
+
+    Parameters
+    ----------
+    top
+        A folder.
+    passes_deep
+        Folders are not entered whose name is longer than `MAX_FOLDER_BYTES`.
+
+    Raises
+    ------
+    OSError
+        A folder may not be read; or (ENAMETOOLONG) lies too deep and is not passed.
+    """
     waiting = [("", top)]
     while waiting:
         prefix, folder = waiting.pop()
+        if len(os.fsencode(prefix)) > MAX_FOLDER_BYTES:
+            if passes_deep:
+                continue
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         for entry in _scan_folder(folder):
             try:
                 status = entry.stat(follow_symlinks=False)

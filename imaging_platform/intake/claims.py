@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from imaging_platform.model.errors import Held
 
 NOT_REGULAR = "not a regular file"
 NESTED_ARCHIVE = "archive inside an archive"
+EMPTY_ARCHIVE = "archive without files"
 LITTER = "left by an operating system"
 
 _LITTER_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini", "dicomdir"})
@@ -31,6 +33,7 @@ _LITTER_FOLDERS = frozenset(
 )
 _COPYING = ".copying"
 _CLAIMED = ".claimed-"
+_REMOVING = ".removing-"
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,7 +91,7 @@ def claim_arrivals(
         if not os.path.lexists(arrival):
             continue
         # First: a marker that outlived its drop would vouch for the next one.
-        _marker_beside(arrival).unlink(missing_ok=True)
+        _remove_marker_beside(arrival)
         place = drop.incoming / str(number)
         place.mkdir()
         try:
@@ -113,11 +116,39 @@ def list_claimed(drop: DropFolder) -> list[tuple[int, Path]]:
 
 
 def remove_claimed(place: Path) -> None:
-    """Remove a claimed arrival whose files are in the store; links are not followed."""
-    for name, status in walk_entries(os.fspath(place)):
-        if stat.S_ISDIR(status.st_mode) and not status.st_mode & stat.S_IWUSR:
-            (place / name).chmod(0o700)
-    shutil.rmtree(place)
+    """
+    Remove a claimed arrival whose files are in the store; links are not followed.
+
+    Each folder is first moved to the top, so that neither the depth of folders nor
+    the length of their names matters.
+    """
+    numbers = itertools.count()
+    waiting = [place]
+    while waiting:
+        folder = waiting.pop()
+        folder.chmod(0o700)
+        with os.scandir(folder) as entries:
+            for entry in list(entries):
+                if not entry.is_dir(follow_symlinks=False):
+                    Path(entry.path).unlink()
+                elif folder == place and entry.name.startswith(_REMOVING):
+                    waiting.append(Path(entry.path))
+                else:
+                    waiting.append(_move_up(Path(entry.path), place, numbers))
+        if folder != place:
+            folder.rmdir()
+    place.rmdir()
+
+
+def _move_up(folder: Path, place: Path, numbers: Iterator[int]) -> Path:
+    # A folder that may not be written to may not be moved either.
+    folder.chmod(0o700)
+    target = next(
+        target
+        for number in numbers
+        if not os.path.lexists(target := place / f"{_REMOVING}{number}")
+    )
+    return folder.rename(target)
 
 
 def find_files(place: Path, scratch: Path, *, caps: UnpackingCaps) -> list[FoundFile]:
@@ -164,6 +195,8 @@ def _unpack(
     except BadArchive as error:
         shutil.rmtree(target)
         return [FoundFile(archive, name, str(error.reason))]
+    if not unpacked.members and not unpacked.refused:
+        return [FoundFile(archive, name, EMPTY_ARCHIVE)]
     found = [
         FoundFile(None, f"{name}!/{inner}", NOT_REGULAR) for inner in unpacked.refused
     ]
@@ -193,8 +226,14 @@ def is_litter(name: str) -> bool:
     )
 
 
-def _marker_beside(arrival: Path) -> Path:
-    return arrival.with_name(arrival.name + MARKER_NAME)
+def _remove_marker_beside(arrival: Path) -> None:
+    marker = arrival.with_name(arrival.name + MARKER_NAME)
+    try:
+        marker.unlink(missing_ok=True)
+    except OSError as error:
+        # The longest names leave no room for that of a marker.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
 
 
 def _claim_by_copy(arrival: Path, place: Path, drop: DropFolder) -> None:

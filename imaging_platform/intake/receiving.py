@@ -60,7 +60,7 @@ class Route:
 class _Growing:
     """A drop that a peer may still add to."""
 
-    folder: Path
+    folder: str
     n_open: int = 0
     n_files: int = 0
     last_s: float = 0.0
@@ -103,12 +103,12 @@ class Reception:
             if growing is None:
                 route.inbox.mkdir(parents=True, exist_ok=True)
                 folder = tempfile.mkdtemp(prefix=_RECEIVING, dir=route.inbox)
-                growing = _Growing(Path(folder))
+                growing = _Growing(folder)
                 self._growing[called, calling] = growing
             growing.n_open += 1
-            return growing.folder
+            return Path(growing.folder)
 
-    def keep(self, called: str, calling: str, part: Path, sop_uid: str) -> None:
+    def keep(self, called: str, calling: str, part: str, sop_uid: str) -> None:
         """
         Take a file that is whole.
 
@@ -117,15 +117,16 @@ class Reception:
         Held
             The disk of the inbox is too full; the file was not taken.
         """
-        route = self.routes[called]
-        if free_bytes(route.inbox) < route.min_free_bytes:
+        growing = self._growing[called, calling]
+        free = shutil.disk_usage(growing.folder).free
+        if free < self.routes[called].min_free_bytes:
             raise Held(
                 "The disk of the inbox is too full to receive.",
                 fix="Free some space or lower intake.min_free_bytes.",
             )
         with self._lock:
-            growing = self._growing[called, calling]
-            part.rename(_free_place(growing.folder, received_name(sop_uid)))
+            place = _free_place(growing.folder, received_name(sop_uid))
+            os.replace(part, place)  # noqa: PTH105 - a tenth of the time of a small file
             growing.n_files += 1
 
     def end(self, called: str, calling: str) -> None:
@@ -144,7 +145,7 @@ class Reception:
                 is_idle = self.clock() - growing.last_s >= route.idle_s
                 if growing.n_open > 0 or not is_idle:
                     continue
-                _publish(growing.folder, route.inbox)
+                _publish(Path(growing.folder), route.inbox)
                 del self._growing[called, calling]
                 if growing.n_files:
                     moved[route.study] = moved.get(route.study, 0) + growing.n_files
@@ -195,12 +196,13 @@ def _received_files(route: Route) -> Iterable[Path]:
     )
 
 
-def _free_place(folder: Path, name: str) -> Path:
+def _free_place(folder: str, name: str) -> str:
     """Return a place for a file; an instance that comes again gets a number."""
-    for number in itertools.count(1):
-        place = folder / (f"{name}.dcm" if number == 1 else f"{name}-{number}.dcm")
-        if not place.exists():
+    place = f"{folder}/{name}.dcm"
+    for number in itertools.count(2):
+        if not os.path.lexists(place):
             return place
+        place = f"{folder}/{name}-{number}.dcm"
     raise AssertionError("there is always another number")
 
 

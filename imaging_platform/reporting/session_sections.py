@@ -81,7 +81,41 @@ def show_header(inputs: SessionInputs, study: str, subject: str, session: str) -
 
 
 def show_series(inputs: SessionInputs) -> Html:
-    """Return every series of the session: what became of it, as which file, and why."""
+    """
+    Return what did not arrive, and every series of the session.
+
+    Of a series: what became of it, as which file, and why.
+    """
+    return join([*_missing(inputs.report("anonymized_dicom")), _series(inputs)])
+
+
+def _missing(report: Mapping[str, Any]) -> Iterator[Html]:
+    """Yield which slices and volumes did not come, by the counts in the headers."""
+    lacks = report.get("shortfalls", [])
+    record("n_series_incomplete", len({lack["series_number"] for lack in lacks}))
+    if not lacks:
+        return
+    yield sentence(
+        "By the scanner's own counts not everything arrived. "
+        "Send the missing images again: what comes later joins the session."
+    )
+    yield table(
+        ["No.", "Files", "What is wrong", "Missing"],
+        [
+            (
+                "" if lack["series_number"] is None else str(lack["series_number"]),
+                str(lack["n_instances"]),
+                str(lack["why"]),
+                "; ".join(lack["missing"]) or "which, the headers do not say",
+            )
+            for lack in lacks
+        ],
+        numeric=(0, 1),
+        kind="missing",
+    )
+
+
+def _series(inputs: SessionInputs) -> Html:
     rows = list(_series_rows(inputs.report("bids_session")))
     if not rows:
         return sentence("No series list: this session was not converted here.")

@@ -6,7 +6,7 @@ import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
-from imaging_platform.sensors.drops import request_settled
+from imaging_platform.sensors.drops import request_settled, start_drops
 
 INTERVAL_S = 30
 MOST_LOOKED_AT = 20
@@ -33,10 +33,7 @@ def make_bucket_sensor(scope: Scope) -> dg.SensorDefinition:
         requests, position = request_bucket_drops(
             scope, identified, first=int(context.cursor or 0), now_s=time.time()
         )
-        context.instance.add_dynamic_partitions(
-            scope.drops.name or "", [str(r.partition_key) for r in requests]
-        )
-        return dg.SensorResult(run_requests=requests, cursor=str(position))
+        return start_drops(context, scope, requests, cursor=str(position))
 
     return bucket
 

@@ -1,7 +1,7 @@
 """A settled drop starts its indexing; nothing is opened, only names are listed."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -45,14 +45,24 @@ def make_drops_sensor(scope: Scope) -> dg.SensorDefinition:
         )
         if not requests:
             return dg.SkipReason(f"{waiting} drop(s) still settling.")
-        chosen = requests[:MOST_DROPS_A_TICK]
-        # A direct call: returned in the result, partitions cost a write each.
-        context.instance.add_dynamic_partitions(
-            scope.drops.name or "", [str(r.partition_key) for r in chosen]
-        )
-        return dg.SensorResult(run_requests=chosen)
+        return start_drops(context, scope, requests[:MOST_DROPS_A_TICK])
 
     return drops
+
+
+def start_drops(
+    context: dg.SensorEvaluationContext,
+    scope: Scope,
+    requests: Sequence[dg.RunRequest],
+    *,
+    cursor: str | None = None,
+) -> dg.SensorResult:
+    """Return a tick's result that starts runs, whose partitions there are from now."""
+    # A direct call: returned in the result, partitions cost a write each.
+    context.instance.add_dynamic_partitions(
+        scope.drops.name or "", [str(request.partition_key) for request in requests]
+    )
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
 
 
 def has_room(scope: Scope, identified: IdentifiedZone) -> bool:

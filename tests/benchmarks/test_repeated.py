@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from benchmarks import repeated
+from benchmarks.repeated import repeat_session
 from imaging_platform.bids.source import read_source
 from tests.dicom.dicom_bytes import mr_file
 
 
 def test_every_repeated_file_is_an_instance_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ):
-    monkeypatch.setattr(repeated, "FEWEST_FILES", 50)
     (tmp_path / "in").mkdir()
     for number in range(3):
         content = mr_file(sop_uid=f"1.2.3.4{number}1234")
         (tmp_path / "in" / f"{number}.dcm").write_bytes(content)
 
-    target = repeated.repeat_session(tmp_path / "in", tmp_path / "out")
+    target = repeat_session(tmp_path / "in", tmp_path / "out", n_files=50)
 
     intake = read_source(target)
     assert len(intake.files) == 51

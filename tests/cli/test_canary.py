@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 
-import dagster as dg
 import pytest
 from click.testing import CliRunner
 
 from imaging_platform.cli.canary import dump_trial
 from imaging_platform.cli.main import cli
-from imaging_platform.cli.studies import create_study
 from imaging_platform.comparison.listing import TABLES
 from imaging_platform.comparison.trees import CHANGED, FileChange, TreeComparison
 from imaging_platform.comparison.trial import DIFFERS, FAILED, SAME, Trial, TrialResult
@@ -23,35 +21,14 @@ from imaging_platform.processing.scratch import lend_sessions, scratch_home
 from imaging_platform.provenance.record import Record
 from imaging_platform.reporting.page import external_references
 from imaging_platform.reporting.trial_page import render_trial
-from imaging_platform.settings import enter_home
 from imaging_platform.storage.local import LocalStore
-
-KEY = "sub-01_ses-1"
+from tests.cli.stale_study import KEY, enter_stale_study
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A study whose only session has a brain mask of other code, and no tree."""
-    home = Home(tmp_path / "home")
-    create_study(home, "demo")
-    monkeypatch.setenv("IMAGING_HOME", str(home.root))
-    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
-    enter_home(home)
-    with dg.DagsterInstance.get() as instance:
-        _tell(instance, "drop_index", "drop-0000000000000000", sessions={KEY: "d"})
-        _tell(instance, "brain_mask", KEY, inputs={})
-    return home
-
-
-def _tell(instance: dg.DagsterInstance, asset: str, partition: str, **told) -> None:
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            asset_key=["demo", asset],
-            partition=partition,
-            metadata={name: dg.MetadataValue.json(v) for name, v in told.items()},
-            tags={"dagster/code_version": "0", "dagster/data_version": "v"},
-        )
-    )
+    """The study, of whose trees none is there."""
+    return enter_stale_study(tmp_path, monkeypatch)
 
 
 def run(*arguments: str):

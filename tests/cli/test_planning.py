@@ -16,35 +16,14 @@ from imaging_platform.definitions import define_home
 from imaging_platform.model.errors import BadConfig, BadInput
 from imaging_platform.model.layout import PIPELINES, Home
 from imaging_platform.planning.cost import Estimate
-from imaging_platform.settings import enter_home
-
-KEY = "sub-01_ses-1"
+from tests.cli.stale_study import KEY, enter_stale_study
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A study whose only session has a brain mask of other code and nothing else."""
-    home = Home(tmp_path_factory.mktemp("planning") / "home")
-    create_study(home, "demo")
+    """The study; no test here changes it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("IMAGING_HOME", str(home.root))
-        patched.setenv("DAGSTER_HOME", str(home.dagster))
-        enter_home(home)
-        with dg.DagsterInstance.get() as instance:
-            _tell(instance, "drop_index", "drop-0000000000000000", sessions={KEY: "d"})
-            _tell(instance, "brain_mask", KEY, inputs={})
-        yield home
-
-
-def _tell(instance: dg.DagsterInstance, asset: str, partition: str, **told) -> None:
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            asset_key=["demo", asset],
-            partition=partition,
-            metadata={name: dg.MetadataValue.json(v) for name, v in told.items()},
-            tags={"dagster/code_version": "0", "dagster/data_version": "v"},
-        )
-    )
+        yield enter_stale_study(tmp_path_factory.mktemp("planning"), patched)
 
 
 def run(home: Home, *arguments: str):

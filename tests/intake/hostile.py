@@ -191,9 +191,9 @@ def of_empty_folders(inbox: Path, name: str) -> Path:
 
 
 def of_sparse(inbox: Path, name: str) -> Path:
-    """Send a file that claims 40 GiB and holds none of it."""
+    """Send a file that claims 5 GiB and holds none of it."""
     folder = write_files(inbox / name, {"good.dcm": GOOD, "sparse.dcm": META})
-    os.truncate(folder / "sparse.dcm", 40 << 30)
+    os.truncate(folder / "sparse.dcm", 5 << 30)
     return folder
 
 

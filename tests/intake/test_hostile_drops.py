@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 
 from imaging_platform.intake import drop
+from imaging_platform.intake.admission import check_admission
+from imaging_platform.intake.arrivals import list_arrivals
+from imaging_platform.intake.claims import remove_claimed
 from imaging_platform.model.errors import Held
-from tests.intake.drops import Site, write_files
-from tests.intake.hostile import BODY, DROPS, GOOD, META, OTHER, tar_of, zip_of
+from tests.intake import hostile, hostile_archives, hostile_headers
+from tests.intake.drops import SECRET, Site, write_files
+from tests.intake.hostile import BODY, GOOD, META, OTHER, of_sparse, tar_of, zip_of
+from tests.intake.hostile_archives import of_depth
 from tests.intake.limited import Outcome, take_in_apart
 
+DROPS = {**hostile.DROPS, **hostile_headers.DROPS, **hostile_archives.DROPS}
 MOST_CPU_S = 60
 MOST_BYTES = 1 << 30
 
@@ -187,6 +193,34 @@ def test_an_archive_of_100_000_members_is_taken_in_within_its_limits(
     (outcome,) = take_in_apart(tmp_path)
 
     assert outcome.verdicts == {"quarantined": 100_000}
+    assert outcome.cpu_s < MOST_CPU_S
+    assert outcome.peak_bytes < MOST_BYTES
+
+
+def test_folders_too_deep_to_be_named_stay_in_the_inbox_and_hold_nobody_up(
+    tmp_path: Path,
+):
+    of_depth(3000)(tmp_path / "inbox", "deep")
+    write_files(tmp_path / "inbox", {"other.dcm": GOOD})
+
+    deep, other = list_arrivals(tmp_path / "inbox", secret=SECRET)
+    with pytest.raises(Held) as caught:
+        check_admission([deep.path], tmp_path / "zone", reserve_bytes=0)
+    check_admission([other.path], tmp_path / "zone", reserve_bytes=0)
+
+    assert "nested so deeply" in str(caught.value)
+    assert "fewer folders" in caught.value.fix
+    remove_claimed(tmp_path / "inbox")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_file_of_gigabytes_of_nothing_is_refused_within_its_limits(tmp_path: Path):
+    of_sparse(tmp_path / "inbox", "drop")
+
+    (outcome,) = take_in_apart(tmp_path)
+
+    assert outcome.reasons == {"too many elements": 1}
     assert outcome.cpu_s < MOST_CPU_S
     assert outcome.peak_bytes < MOST_BYTES
 

@@ -453,7 +453,7 @@ def test_an_inbox_on_another_file_system_is_copied_compared_and_emptied(
 
     report = site.index(site.drop_id_of(folder))
 
-    assert verdicts(report) == {"accepted": 1, "quarantined": 2}
+    assert verdicts(report) == {"accepted": 1, "quarantined": 3}
     assert site.left_over() == []
 
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -655,3 +656,71 @@ def test_a_peer_that_announces_gigabytes_in_one_piece_is_cut_off(
 
     assert psutil.Process().memory_info().rss - before < 100 << 20
     assert running.send(files[0]) == 0
+
+
+def test_a_stranger_who_announces_gigabytes_is_cut_off(running: Running):
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as peer:
+        peer.sendall(b"\x01\x00\xff\xff\xff\xf0" + bytes(100))
+
+        # An abort (PS3.8 section 9.3.8), then the end.
+        assert peer.recv(1) == b"\x07"
+        while peer.recv(4096):
+            continue
+
+
+def test_a_command_that_never_ends_is_cut_off(running: Running, files: list[Path]):
+    assoc = associate(running.port, MR)
+    fragment = struct.pack(">IBB", 1_000_002, 1, 0x01) + bytes(1_000_000)
+    pdu = struct.pack(">BBI", 4, 0, len(fragment)) + fragment
+
+    with contextlib.suppress(OSError):
+        for _ in range(40):
+            assoc.dul.socket.socket.sendall(pdu)
+
+    wait_until(lambda: not assoc.is_established)
+    assert running.send(files[0]) == 0
+
+
+def test_a_sender_whose_pieces_are_as_long_as_it_may_is_served(running: Running):
+    assoc = associate(running.port, MR)
+    status = assoc.send_c_store(dataset(instance=1, n_bytes=20 << 20)).Status
+    assoc.release()
+
+    assert status == 0
+    assert running.settle() == {"memory": 1}
+
+
+def test_a_sender_that_waits_for_acknowledgements_need_not_wait_long(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("TCP_NODELAY", raising=False)
+    files = {f"{n}": mr_bytes(instance=n, note="x" * 5000) for n in range(100)}
+    sent = write_files(tmp_path / "many", files)
+
+    before = time.monotonic()
+    code = running.send(*sent.iterdir())
+
+    assert code == 0
+    # A delayed acknowledgement takes 40 ms.
+    assert time.monotonic() - before < 100 * 0.04
+
+
+def test_many_files_by_tls_arrive_as_they_were_sent(site: Site, tmp_path: Path):
+    import pydicom
+
+    own, own_key = make_certificate(tmp_path, "platform")
+    contents = [mr_bytes(instance=n, note="x" * 9_000) for n in range(1, 30)]
+    sent = write_files(
+        tmp_path / "s", {str(n): content for n, content in enumerate(contents)}
+    )
+    with serving(site, tls=make_tls(own, own_key, None)) as running:
+        code = dcmtk("storescu", "+tla", "+cf", own, "-aet", SCANNER, "-aec", STUDY,
+                     "127.0.0.1", running.port, *sent.iterdir())  # fmt: skip
+        running.settle()
+
+    assert code == 0
+    received = [pydicom.dcmread(path) for path in site.inbox.glob("received/*.dcm")]
+    by_uid = {str(found.SOPInstanceUID): found for found in received}
+    originals = [pydicom.dcmread(path) for path in sent.iterdir()]
+    assert len(received) == len(originals) == 29
+    assert all(by_uid[str(each.SOPInstanceUID)] == each for each in originals)

@@ -120,6 +120,14 @@ def write_records(trees: dict[str, Path]) -> None:
             "files_written": 400,
             "files_duplicate": 1,
             "proved": True,
+            "shortfalls": [
+                {
+                    "series_number": 5,
+                    "n_instances": 11,
+                    "why": "11 of 12 images of an acquisition came.",
+                    "missing": ["slice at -12.5 mm of volume 3"],
+                }
+            ],
             "policy_digest": "ab" * 32,
             "table_edition": "2026c",
             "engine_version": "1",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -174,6 +175,17 @@ def test_every_series_has_its_outcome_in_words(inputs):
 
     for outcome in ("excluded", "converted", "unknown"):
         assert outcome in shown
+
+
+def test_the_report_names_the_slices_that_did_not_arrive(session_report: Report):
+    _, target = session_report
+    page = (target / "report.html").read_text()
+    results = json.loads((target / "results.json").read_text())
+
+    assert "11 of 12 images of an acquisition came." in page
+    assert "slice at -12.5 mm of volume 3" in page
+    assert "Send the missing images again" in page
+    assert results["n_series_incomplete"] == 1
 
 
 def test_files_of_a_series_are_counted_by_what_became_of_them(inputs):
