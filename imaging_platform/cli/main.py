@@ -33,6 +33,7 @@ from imaging_platform.cli.receive import receive
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.reprocessing import reprocess
 from imaging_platform.cli.resolving import assign, discard, merge, relabel, split
+from imaging_platform.cli.share import share
 from imaging_platform.cli.stages import convert
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
@@ -80,6 +81,7 @@ for command in (
     rate,
     freeze,
     thaw,
+    share,
     demo,
     up,
     anonymize,

@@ -20,7 +20,7 @@ from imaging_platform.assets.scope import VERSION_PARTS, Scope
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import Home
+from imaging_platform.model.layout import Home, app_dataset_name
 from imaging_platform.model.rating import Rating
 from imaging_platform.planning.cells import (
     MOVING,
@@ -34,6 +34,7 @@ from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.planning.plan import Plan
 from imaging_platform.planning.ratings import digest_ratings, find_ratings
 from imaging_platform.planning.reasons import DECIDED, Reason, name_some
+from imaging_platform.planning.releases import Release, find_releases
 from imaging_platform.planning.state import Made, Node
 from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
 from imaging_platform.storage.local import LocalStore
@@ -169,8 +170,29 @@ def _survey(site: Site, session: str | None) -> Survey:
         cells += judge_partition(nodes, site.parents, facts, site.decisions)
     if session is None:
         cells += _judge_cohort(site, log.made, cells)
-    plan = Plan(site.scope.name, tuple(cells), frozen=site.decisions.frozen or "")
+    plan = Plan(
+        site.scope.name,
+        tuple(cells),
+        frozen=site.decisions.frozen or "",
+        releases=_find_releases(site, log.made) if session is None else (),
+    )
     return Survey(plan, log.known)
+
+
+def _find_releases(site: Site, made: Makings) -> tuple[Release, ...]:
+    home, study = site.store.root, site.scope.name
+    if not Home(home).release_versions(study):
+        return ()
+    names = {
+        app.name: app_dataset_name(app.name, app.version)
+        for app in site.scope.study.apps
+    }
+    versions = {
+        f"{names.get(asset, asset)}[{key}]": one.data_version
+        for asset, found in made.items()
+        for key, one in found.items()
+    }
+    return find_releases(home, study, site.decisions, versions)
 
 
 def read_facts(site: Site, session: str) -> Facts | None:
