@@ -262,13 +262,14 @@ class Sharing:
         parts = [choose_bids(bids, key, defaced)]
         if parts[0].objection:
             return refuse_session(str(key), parts[0].objection), [], []
-        for asset, dataset in self._datasets.items():
-            if (folder := fetch(dataset)) is not None:
-                parts.append(choose_derivative(folder, key, dataset))
-            elif asset in self._apps:
-                why = f"{asset} was never made"
+        for dataset in self._datasets.values():
+            folder = fetch(dataset)
+            if folder is None:
+                why = f"{dataset} is not published"
                 return refuse_session(str(key), why), [], []
-        fetch(QUALITY)
+            parts.append(choose_derivative(folder, key, dataset))
+        if fetch(QUALITY) is None:
+            return refuse_session(str(key), f"{QUALITY} is not published"), [], []
         n_files = sum(len(part.files) for part in parts)
         left_out = tuple(line for part in parts for line in part.left_out)
         verdict = SessionVerdict(str(key), "released", note, n_files, left_out)

@@ -84,23 +84,20 @@ def refuse_identity(
     files = sorted(path for path in root.rglob("*") if path.is_file())
     groups = _group(root, files)
     found: list[str] = []
+    searched: set[Path] = set()
     with tempfile.TemporaryDirectory(prefix="release-") as name:
         scratch = Path(name)
         for key in members:
             for folder in _folders_of(root, key):
                 found += _name(root, folder, guards.of_session(key, folder))
-                groups["sessions"] = [
-                    path for path in groups["sessions"] if folder not in path.parents
-                ]
-            own = scratch / "subject"
-            for path in groups["subjects"]:
-                if f"sub-{key.subject}" in path.relative_to(root).parts:
-                    place = own / path.relative_to(root)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, place)
+                searched.add(folder)
+            own = scratch / f"sub-{key.subject}"
+            for path in groups[f"sub-{key.subject}"]:
+                place = own / path.relative_to(root)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, place)
             if own.exists():
                 found += _name(root, root, guards.of_session(key, own))
-                shutil.rmtree(own)
         top = scratch / "top"
         for path in groups["top"]:
             if path.relative_to(root).as_posix() not in passed_over:
@@ -110,8 +107,16 @@ def refuse_identity(
         found += [
             each.removesuffix(".txt") for each in _name(top, top, guards.of_all(top))
         ]
-    if groups["sessions"]:
-        found.append(f"{len(groups['sessions'])} file(s) of no session of the release")
+    own_subjects = {f"sub-{key.subject}" for key in members}
+    strangers = [
+        path
+        for kind, paths in groups.items()
+        if kind not in own_subjects and kind != "top"
+        for path in paths
+        if searched.isdisjoint(path.parents)
+    ]
+    if strangers:
+        found.append(f"{len(strangers)} file(s) of no session of the release")
     if found:
         more = len(found) - MOST_PLACES
         raise IdentityLeak(
@@ -126,13 +131,13 @@ def refuse_identity(
 
 
 def _group(root: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the files of all sessions, of each subject, and of the top."""
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in files:
         parts = path.relative_to(root).parts[:-1]
-        of_subject = any(part.startswith("sub-") for part in parts)
-        of_session = of_subject and any(part.startswith("ses-") for part in parts)
-        kind = "sessions" if of_session else "subjects" if of_subject else "top"
-        groups[kind].append(path)
+        subject = next((part for part in parts if part.startswith("sub-")), "")
+        of_session = subject and any(part.startswith("ses-") for part in parts)
+        groups["sessions" if of_session else subject or "top"].append(path)
     return groups
 
 
