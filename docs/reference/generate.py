@@ -328,6 +328,8 @@ def _home() -> str:
         key_of(layout.catalog),
         key_of(layout.dataset_index),
         key_of(layout.processing_plan),
+        key_of(layout.release, version="1.0.0"),
+        key_of(layout.release_record, version="1.0.0"),
     ]
     home = layout.Home(Path("home"))
     files = [
@@ -336,6 +338,10 @@ def _home() -> str:
         (
             home.decisions_file("STUDY"),
             "Accepted results and freezes, with author and reason; back it up.",
+        ),
+        (
+            home.citation_file("STUDY"),
+            "How to cite the study; leaves with each release.",
         ),
         (
             home.edits("STUDY", "freesurfer", str(key)),

@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 import dagster as dg
 
 from imaging_platform.assets.metering import metered
+from imaging_platform.assets.scope import read_code_version
 from imaging_platform.model.errors import Cancelled, PlatformError
 
 FAILED_TAG = "imaging/failed/"
 """Before the name of an asset: tag of a run, with the class of the asset's error."""
+
+FAILED_CODE_TAG = "imaging/failed_code/"
+"""The same with the version of code and settings that failed."""
 
 
 @contextlib.contextmanager
@@ -34,6 +38,10 @@ def explained(
             yield
         except PlatformError as error:
             raise _failure(error, find_beside()) from None
+        except Exception as error:
+            # A fault of the code: other code may be without it.
+            _tag_run(type(error).__name__)
+            raise
 
 
 @contextlib.contextmanager
@@ -111,5 +119,9 @@ def _tag_run(error_class: str) -> None:
     except dg.DagsterInvariantViolationError:
         # Not inside of an asset: nothing is planned by this failure.
         return
-    tags = {f"{FAILED_TAG}{context.asset_key.path[-1]}": error_class}
+    name = context.asset_key.path[-1]
+    tags = {
+        f"{FAILED_TAG}{name}": error_class,
+        f"{FAILED_CODE_TAG}{name}": read_code_version(context),
+    }
     context.instance.add_run_tags(context.run.run_id, tags)

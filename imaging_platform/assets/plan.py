@@ -31,7 +31,7 @@ def make_plan_assets(scope: Scope, read_plan: ReadPlan) -> list[dg.AssetsDefinit
     @scope.asset(
         name="processing_plan",
         kinds={"table"},
-        code_version="2",
+        code_version="3",
         deps=["catalog", "bids_dataset", "study_report"],
         checks=["up_to_date"],
     )

@@ -529,10 +529,17 @@ def check_ratings(ratings: Mapping[str, Rating]) -> dg.AssetCheckResult:
 
 def plan(plan: Plan) -> Shown:
     """Show how many results are in each state, why, and what they cost."""
-    from imaging_platform.planning.published import COLUMNS, list_reasons
+    from imaging_platform.planning.published import (
+        COLUMNS,
+        RELEASE_COLUMNS,
+        list_reasons,
+        list_releases,
+    )
 
     found = plan.estimate()
+    releases = table(RELEASE_COLUMNS, list_releases(plan))
     return {
+        **({"releases": releases} if plan.releases else {}),
         **{f"results {s}": n for s, n in plan.count_states().items() if n},
         "not up to date": table(COLUMNS, list_reasons(plan)),
         "estimated CPU hours": round(found.cpu_hours, 3),

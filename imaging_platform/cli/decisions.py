@@ -14,8 +14,8 @@ from imaging_platform.cli.terminal import find_user
 from imaging_platform.files.audit import append_audit
 from imaging_platform.files.writing import write_text
 from imaging_platform.model.errors import BadConfig, IdentityLeak
-from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import Home
+from imaging_platform.model.ids import SessionKey, parse_version
+from imaging_platform.model.layout import RELEASE, Home
 from imaging_platform.planning.decisions import (
     Action,
     Decision,
@@ -24,12 +24,16 @@ from imaging_platform.planning.decisions import (
     read_decisions,
 )
 from imaging_platform.planning.ratings import RATED_ASSET, Verdict
+from imaging_platform.planning.releases import refuse_absent_release
 from imaging_platform.settings import enter_home, find_home, load_study
 
 WITHDRAW = "withdraw"
 
 REASON = click.option(
     "--reason", required=True, help="Why; shown to everybody, so without a name."
+)
+RELEASE_OPTION = click.option(
+    "--release", "version", metavar="VERSION", help="This release, not the study."
 )
 AUTHOR = click.option(
     "--author", help="Who decides it; the user of this computer when left out."
@@ -69,7 +73,7 @@ def accept(
         partition=str(key),
         **bound,
     )
-    _record(home, study, decision)
+    record_decision(home, study, decision)
     done = "is decided by the plan again" if withdraw else "counts as current"
     click.echo(f"{asset} of {key} {done}.")
 
@@ -103,7 +107,7 @@ def rate(
         data_version=bound["data_version"],
         verdict="" if verdict == WITHDRAW else verdict,
     )
-    _record(home, study, decision)
+    record_decision(home, study, decision)
     done = f"is {verdict}, until the session changes"
     if verdict == WITHDRAW:
         done = "is withdrawn"
@@ -113,20 +117,36 @@ def rate(
 
 @click.command()
 @click.argument("name", metavar="STUDY")
+@RELEASE_OPTION
 @AUTHOR
 @REASON
-def freeze(name: str, author: str | None, reason: str) -> None:
-    """Touch nothing of STUDY any more: no run, no import, no new drop."""
+def freeze(name: str, version: str | None, author: str | None, reason: str) -> None:
+    """
+    Touch nothing of STUDY any more: no run, no import, no new drop.
+
+    A release is frozen when it is made; --release freezes one again that was thawed.
+    """
+    if version is not None:
+        _decide_release(name, version, "freeze", author, reason)
+        return
     _decide(name, "freeze", author, reason)
     click.echo(f"Study {name} is frozen; `imaging-platform thaw {name}` ends it.")
 
 
 @click.command()
 @click.argument("name", metavar="STUDY")
+@RELEASE_OPTION
 @AUTHOR
 @REASON
-def thaw(name: str, author: str | None, reason: str) -> None:
-    """End the freeze of STUDY; what has waited goes on."""
+def thaw(name: str, version: str | None, author: str | None, reason: str) -> None:
+    """
+    End the freeze of STUDY; what has waited goes on.
+
+    A thawed release is not changed either, but it can be withdrawn.
+    """
+    if version is not None:
+        _decide_release(name, version, "thaw", author, reason)
+        return
     if read_decisions(find_home().root, load_study(find_home(), name).name).frozen:
         _decide(name, "thaw", author, reason)
         click.echo(f"Go on with: imaging-platform process --study {name}")
@@ -134,13 +154,34 @@ def thaw(name: str, author: str | None, reason: str) -> None:
         raise BadConfig(f"Study {name} is not frozen.", fix="There is nothing to thaw.")
 
 
+def _decide_release(
+    study: str, version: str, action: Action, author: str | None, reason: str
+) -> None:
+    home = find_home()
+    load_study(home, study)
+    refuse_absent_release(home.root, study, parse_version(version))
+    is_thawed = version in read_decisions(home.root, study).releases_in("thaw")
+    state = "frozen" if action == "freeze" else "thawed"
+    if is_thawed == (action == "thaw"):
+        raise BadConfig(
+            f"Release {version} of {study} is {state} already.",
+            fix="There is nothing to do.",
+        )
+    fields = {"asset": RELEASE, "partition": version}
+    decision = Decision(action, author or find_user(), reason, _now(), **fields)
+    record_decision(home, study, decision)
+    click.echo(f"Release {version} of {study} is {state}.")
+
+
 def _decide(study: str, action: Action, author: str | None, reason: str) -> None:
     home = find_home()
     load_study(home, study)
-    _record(home, study, Decision(action, author or find_user(), reason, _now()))
+    record_decision(
+        home, study, Decision(action, author or find_user(), reason, _now())
+    )
 
 
-def _record(home: Home, study: str, decision: Decision) -> None:
+def record_decision(home: Home, study: str, decision: Decision) -> None:
     """Write the audit trail and then the list, so that nothing is decided unseen."""
     _refuse_identity(home, study, decision)
     subject = f"{decision.asset} of {decision.partition}"
@@ -163,7 +204,9 @@ def _refuse_identity(home: Home, study: str, decision: Decision) -> None:
     with tempfile.TemporaryDirectory(prefix="decision-") as scratch:
         words = f"{decision.author}\n{decision.reason}\n"
         write_text(Path(scratch) / "words", words)
-        for file in home.guard_files(study, decision.partition):
+        of_release = decision.asset == RELEASE
+        subject = "" if of_release else decision.partition
+        for file in home.guard_files(study, subject):
             if find_echoes(Path(scratch), load_identifiers(file)):
                 raise IdentityLeak(
                     "Author or reason hold an identifier of a subject of the study; "

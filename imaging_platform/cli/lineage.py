@@ -29,6 +29,7 @@ from imaging_platform.provenance.sources import Files, SourceReader
 from imaging_platform.provenance.stamps import digest_origin
 from imaging_platform.provenance.trees import (
     Tree,
+    read_releases,
     read_tree,
     read_trees,
     sees_originals,
@@ -134,7 +135,7 @@ def impact(
     load_study(home, study)
     # Sessions do not depend on each other but through what spans them all.
     partitions = {each.partition("[")[2].rstrip("]") for each in starts}
-    trees = read_trees(home.root, study, partitions)
+    trees = read_trees(home.root, study, partitions) | read_releases(home.root, study)
     known = {each: files for each, files in starts.items() if each in trees}
     if not known:
         raise MissingInput(

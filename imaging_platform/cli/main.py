@@ -33,6 +33,7 @@ from imaging_platform.cli.receive import receive
 from imaging_platform.cli.release import release, unrelease
 from imaging_platform.cli.reprocessing import reprocess
 from imaging_platform.cli.resolving import assign, discard, merge, relabel, split
+from imaging_platform.cli.share import share
 from imaging_platform.cli.stages import convert
 from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
@@ -80,6 +81,7 @@ for command in (
     rate,
     freeze,
     thaw,
+    share,
     demo,
     up,
     anonymize,
@@ -108,6 +110,13 @@ def main() -> None:
         error.show()
         sys.exit(WRONG_USE)
     except Exception as error:  # noqa: BLE001 - the last door: no traceback, no names
+        if _is_of_database(error):
+            _tell(
+                "The database in which Dagster keeps its events does not answer.",
+                "Start it again, then call the same command, such as `reprocess` or "
+                "`process`: it goes on, and what was published stays.",
+            )
+            sys.exit(FAILED)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.name}, line {frame.lineno}"
         _tell(
@@ -115,6 +124,20 @@ def main() -> None:
             "Report type and place; what was published stays as it is.",
         )
         sys.exit(FAILED)
+
+
+def _is_of_database(error: BaseException) -> bool:
+    """Return whether an error, or its cause, is that the database cannot be reached."""
+    module = sys.modules.get("sqlalchemy.exc")
+    if module is None:
+        # Nothing has asked a database yet.
+        return False
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, module.OperationalError | module.InterfaceError):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def _exit_code(error: PlatformError) -> int:

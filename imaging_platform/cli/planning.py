@@ -12,6 +12,7 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import State
 from imaging_platform.planning.cost import Estimate
+from imaging_platform.planning.published import RELEASE_COLUMNS, list_releases
 from imaging_platform.settings import enter_home, find_home
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def print_plan(plan: Plan) -> None:
     )
     if plan.frozen:
         click.echo(f"The study is {plan.frozen}")
+    if plan.releases:
+        print_table("Releases", [*RELEASE_COLUMNS], list_releases(plan))
     groups = plan.group()
     if groups:
         print_table(
@@ -131,6 +134,9 @@ def dump_plan(plan: Plan) -> dict[str, object]:
     return {
         "study": plan.study,
         "frozen": plan.frozen,
+        "releases": [
+            {**dataclasses.asdict(one), "since": one.since} for one in plan.releases
+        ],
         "states": plan.count_states(),
         "estimate": dataclasses.asdict(plan.estimate()),
         "costs": {a: dataclasses.asdict(cost) for a, cost in plan.costs.items()},

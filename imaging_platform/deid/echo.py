@@ -25,6 +25,9 @@ LONG_DIGITS = 7
 MAX_HEAD_BYTES = 16 << 20
 """How much of an image is searched; extensions are far smaller."""
 
+MAX_GZIP_HEAD_BYTES = 1 << 17
+"""Extra field, of at most 64 KiB, and two names."""
+
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|n/a")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _NIFTI1_FIELDS = {
@@ -161,6 +164,8 @@ class _Search:
         return self.hits(text)
 
     def _places_of_image(self, path: Path) -> Iterator[str]:
+        if self.hits(_text_of(_read_gzip_texts(path))):
+            yield "gzip header"
         head = _read_head(path)
         size = struct.unpack_from("<i", head)[0] if len(head) >= 4 else 0
         fields = _NIFTI2_FIELDS if size in (540, 469893120) else _NIFTI1_FIELDS
@@ -192,6 +197,19 @@ def _read_head(path: Path) -> bytes:
             return (head + file.read(max(start - len(head), 0)))[:start]
     except (OSError, EOFError, zlib.error):
         return b""
+
+
+def _read_gzip_texts(path: Path) -> bytes:
+    """Return extra field, name and comment of a gzip file (RFC 1952, section 2.3)."""
+    with path.open("rb") as file:
+        head = file.read(MAX_GZIP_HEAD_BYTES)
+    if len(head) < 12 or head[:2] != b"\x1f\x8b":
+        return b""
+    flags, start = head[3], 10
+    extra = 2 + int.from_bytes(head[10:12], "little") if flags & 4 else 0
+    n_texts = bool(flags & 8) + bool(flags & 16)
+    texts = head[start + extra :].split(b"\0")[:n_texts]
+    return b"\n".join([head[start + 2 : start + extra], *texts])
 
 
 def _voxels_start(head: bytes) -> int:

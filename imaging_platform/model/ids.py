@@ -10,6 +10,7 @@ from imaging_platform.model.errors import BadInput
 _LABEL = re.compile(r"[A-Za-z0-9]{1,32}")
 _SESSION_KEY = re.compile(r"sub-([A-Za-z0-9]{1,32})_ses-([A-Za-z0-9]{1,32})")
 _DROP_ID = re.compile(r"drop-[0-9a-f]{16}")
+_VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){0,3}")
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -114,5 +115,22 @@ def parse_study_name(text: str) -> str:
             "A study name is a lower-case letter followed by at most 31 lower-case "
             "letters, digits or underscores.",
             fix="Choose a name such as `memory_2026`.",
+        )
+    return text
+
+
+def parse_version(text: str) -> str:
+    """
+    Return `text` if it can name a release: one to four numbers with dots between.
+
+    Raises
+    ------
+    BadInput
+        The text has another form.
+    """
+    if not _VERSION.fullmatch(text):
+        raise BadInput(
+            "A version of a release is one to four numbers with dots between.",
+            fix="Write for example 1.0.0.",
         )
     return text

@@ -46,6 +46,9 @@ PIPELINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Derivative datasets of a study, each named for the asset that fills it, with the
 assets it is made from; upstream first."""
 
+RELEASE = "release"
+"""Name of the trees that hold what of a study may leave, one a version."""
+
 NOTEBOOK = "_notebook"
 """Ends the name of an asset that is an executed notebook of that name."""
 
@@ -78,6 +81,15 @@ class Home:
     def decisions_file(self, study: str) -> Path:
         """Return the path of the list of accepted results and freezes of a study."""
         return self.root / "studies" / study / "decisions.jsonl"
+
+    def citation_file(self, study: str) -> Path:
+        """Return the path of a study's ``CITATION.cff``, which a person may write."""
+        return self.root / "studies" / study / "CITATION.cff"
+
+    def release_versions(self, study: str) -> list[str]:
+        """Return the versions of a study that were released and stand, sorted."""
+        folders = self.zone("releases", study).glob("[0-9]*")
+        return sorted(each.name for each in folders if each.is_dir())
 
     def secret_file(self, study: str) -> Path:
         """Return the path of a study's secret key, outside every data tree."""
@@ -280,6 +292,16 @@ def partial_report(study: str, asset: str, partition: str = "") -> str:
     return f"reports/{study}/partial/{asset}/{partition or 'study'}"
 
 
+def release(study: str, version: str) -> str:
+    """Return the key of a release: what of a study may leave, as it was then."""
+    return f"releases/{study}/{version}"
+
+
+def release_record(study: str, version: str) -> str:
+    """Return the key of what is known of a release and does not leave with it."""
+    return f"catalog/{study}/releases/{version}"
+
+
 def deid_report(study: str, key: SessionKey) -> str:
     """Return the key of what was done to de-identify a session."""
     return f"catalog/{study}/deid/{key}"
@@ -398,7 +420,7 @@ BESIDE = frozenset({"deid_report", "attachments", "bids_evidence"})
 
 def is_tree(name: str) -> bool:
     """Return whether trees of this name are published."""
-    known = name in SESSION_TREES or name in STUDY_TREES
+    known = name in SESSION_TREES or name in STUDY_TREES or name == RELEASE
     return known or name.endswith(NOTEBOOK) or is_app_dataset(name)
 
 
@@ -428,7 +450,7 @@ def tree_key(study: str, name: str, partition: str) -> str:
     name
         One of `SESSION_TREES` or `STUDY_TREES`, or the dataset of an app.
     partition
-        Session key; empty for a tree of the whole study.
+        Session key, or version of a release; empty for a tree of the whole study.
 
     Examples
     --------
@@ -439,6 +461,8 @@ def tree_key(study: str, name: str, partition: str) -> str:
     """
     if name in STUDY_TREES:
         return STUDY_TREES[name](study)
+    if name == RELEASE:
+        return release(study, partition)
     if name.endswith(NOTEBOOK):
         return notebook(study, name, partition)
     key = SessionKey.parse(partition)
@@ -474,6 +498,8 @@ def find_tree(key: str) -> tuple[str, str, str] | None:
             or (is_app_dataset(pipeline) and session.startswith("ses-"))
         ):
             found = study, pipeline, f"{subject}_{session}"
+        case ["releases", study, version, *_]:
+            found = study, RELEASE, version
         case ["catalog", study, "quality", session, *_]:
             found = study, "session_quality", session
         case ["catalog", study, "deid", session, *_]:
@@ -500,6 +526,45 @@ def find_tree(key: str) -> tuple[str, str, str] | None:
         case _:
             found = None
     return found
+
+
+QUALITY_DATASET = "quality"
+"""Dataset of a release that holds what `session_quality` says."""
+
+
+def find_released(file: str, defaced: str = "") -> tuple[str, str, str] | None:
+    """
+    Return name and partition of the tree that a file of a release is of, and its path.
+
+    The path is empty where the file is made of the whole tree. None for a file at
+    the top of a dataset, or of a subject.
+
+    Parameters
+    ----------
+    file
+        Path below the release.
+    defaced
+        Path below the tree ``defaced_t1w`` for a scan that stands for one with a face.
+
+    Examples
+    --------
+    >>> find_released("sub-1/ses-2/func/x.json")
+    ('bids_session', 'sub-1_ses-2', 'func/x.json')
+    >>> find_released("derivatives/motion/sub-1/ses-2/func/x.tsv")
+    ('motion', 'sub-1_ses-2', 'func/x.tsv')
+    >>> find_released("participants.tsv")
+    """
+    match file.split("/"):
+        case ["derivatives", str(name), subject, session, *rest] if rest:
+            is_quality = name == QUALITY_DATASET
+            path = "" if is_quality else "/".join(rest)
+            name = "session_quality" if is_quality else name
+        case [subject, session, *rest] if rest and subject.startswith("sub-"):
+            name = "defaced_t1w" if defaced else "bids_session"
+            path = defaced or "/".join(rest)
+        case _:
+            return None
+    return name, f"{subject}_{session}", path
 
 
 def product_file(name: str) -> Path:

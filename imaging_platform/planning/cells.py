@@ -9,6 +9,7 @@ from enum import StrEnum
 from imaging_platform.planning.decisions import Decisions
 from imaging_platform.planning.reasons import Reason, name_some
 from imaging_platform.planning.state import Made, Node, choose_ready, find_outdated
+from imaging_platform.planning.versions import explain_version
 
 WHOLE_STUDY = "all"
 """Stands for the session of what spans all sessions, where a person writes it."""
@@ -52,11 +53,18 @@ class Attempt:
     failure
         Class of the error, such as ``ToolFailed``; empty while it runs, and when it
         ended without a word: then it counts as not tried.
+    code_version
+        Version of code and settings that failed; empty where nobody noted it.
     """
 
     run_id: str
     is_running: bool = False
     failure: str = ""
+    code_version: str = ""
+
+    def is_of_other(self, code_version: str) -> bool:
+        """Return whether it failed with other code than this, which may succeed."""
+        return bool(self.code_version) and self.code_version != code_version
 
 
 _NEVER_TRIED = Attempt("")
@@ -184,7 +192,7 @@ def judge_partition(
             is_ready=node.asset in ready
             and gated.isdisjoint({node.asset, *find_ancestors(parents, node.asset)}),
         )
-        cells[node.asset] = _place(cell, facts, before, moved, decisions.frozen)
+        cells[node.asset] = _place(node, cell, facts, before, moved, decisions.frozen)
     return list(cells.values())
 
 
@@ -223,6 +231,7 @@ def _take_accepted(
 
 
 def _place(
+    node: Node,
     cell: Cell,
     facts: Facts,
     before: Sequence[Cell],
@@ -240,7 +249,8 @@ def _place(
     if hold is not None:
         failure = attempt.failure or "Held"
         return replace(cell, state=State.HELD, note=hold, failure=failure)
-    if cell.reasons and attempt.failure:
+    is_fixed = bool(attempt.failure) and attempt.is_of_other(node.code_version)
+    if cell.reasons and attempt.failure and not is_fixed:
         state = State.HELD if attempt.failure in HELD_CLASSES else State.FAILED
         return replace(cell, state=state, failure=attempt.failure)
     stopped = [each for each in behind if each.is_stopping]
@@ -248,8 +258,12 @@ def _place(
     if cell.reasons and gate and not behind:
         return replace(cell, state=State.HELD, note=gate, failure=GATED)
     if cell.reasons and not stopped:
-        is_made = cell.asset in facts.made
-        return replace(cell, state=State.STALE if is_made else State.MISSING)
+        if cell.asset in facts.made:
+            return replace(cell, state=State.STALE)
+        if is_fixed:
+            why = explain_version(node.parts, attempt.code_version, node.code_version)
+            return replace(cell, state=State.STALE, reasons=(*cell.reasons, *why))
+        return replace(cell, state=State.MISSING)
     names = [each.asset for each in stopped or behind] + list(moved)
     if not names:
         return cell

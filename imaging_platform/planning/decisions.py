@@ -19,7 +19,7 @@ from imaging_platform.files.digests import digest_json
 from imaging_platform.files.staging import locked
 from imaging_platform.files.writing import write_text
 from imaging_platform.model.errors import BadInput, Held
-from imaging_platform.model.layout import Home
+from imaging_platform.model.layout import RELEASE, Home
 from imaging_platform.planning.state import Made
 
 Action = Literal["accept", "withdraw", "freeze", "thaw", "rate", "unrate"]
@@ -34,17 +34,17 @@ class Decision:
     Parameters
     ----------
     action
-        ``accept`` or ``withdraw`` a result; ``freeze`` or ``thaw`` the study;
-        ``rate`` a session or ``unrate`` it.
+        ``accept`` or ``withdraw`` a result; ``freeze`` or ``thaw`` the study or a
+        release, ``withdraw`` a release; ``rate`` a session or ``unrate`` it.
     author, reason
         Who decided it and why, without identity.
     when
         Moment in UTC, ISO 8601.
     asset, partition
-        Which result; the partition is empty for one of the whole study, both are
-        empty for the study itself.
+        Which result; the partition is empty for one of the whole study, and the
+        version for a release; both are empty for the study itself.
     data_version
-        Content digest of the accepted result, or of what was rated.
+        Content digest of the accepted result, of what was rated, or of a release.
     code_version
         Version of code and settings that would make it now.
     inputs_digest
@@ -124,6 +124,14 @@ class Decisions:
         if step is None or step.action != "freeze":
             return None
         return f"frozen by {step.author}: {step.reason}"
+
+    def releases_in(self, action: Action) -> dict[str, Decision]:
+        """Return the latest decision on each release, where it is `action`."""
+        return {
+            version: step
+            for (asset, version), step in self._latest.items()
+            if asset == RELEASE and step.action == action
+        }
 
     @cached_property
     def _latest(self) -> dict[tuple[str, str], Decision]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imaging_platform.planning.cells import Cell, State, find_ancestors
 from imaging_platform.planning.cost import Cost, Estimate, estimate
 from imaging_platform.planning.reasons import join_sentences
+from imaging_platform.planning.releases import Release
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,15 @@ class Plan:
         What one materialization costs, by asset.
     frozen
         Who froze the study and why; empty when it is not.
+    releases
+        Its releases, and what has changed since.
     """
 
     study: str
     cells: tuple[Cell, ...]
     costs: Mapping[str, Cost] = field(default_factory=dict)
     frozen: str = ""
+    releases: tuple[Release, ...] = ()
 
     @property
     def unsettled(self) -> Iterator[Cell]:
@@ -49,7 +53,7 @@ class Plan:
     def narrow(self, assets: Collection[str]) -> Plan:
         """Return the plan of these assets only."""
         cells = tuple(cell for cell in self.cells if cell.asset in assets)
-        return Plan(self.study, cells, self.costs, self.frozen)
+        return replace(self, cells=cells)
 
     def count_states(self) -> dict[str, int]:
         """Return how many results are in each state."""

@@ -35,6 +35,14 @@ def write_plan(plan: Plan, folder: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "plan.parquet")
 
 
+RELEASE_COLUMNS = ("release", "state", "sessions", "changed since")
+
+
+def list_releases(plan: Plan) -> list[tuple[object, ...]]:
+    """Return a row a release, in the order of `RELEASE_COLUMNS`."""
+    return [(r.version, r.state, r.n_sessions, r.since or "-") for r in plan.releases]
+
+
 def list_reasons(plan: Plan) -> list[tuple[object, ...]]:
     """Return a row a reason, in the order of `COLUMNS`."""
     return [(g.asset, g.state_name, g.kinds, g.n_results, g.why) for g in plan.group()]

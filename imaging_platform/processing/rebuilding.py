@@ -22,14 +22,14 @@ from imaging_platform.model.layout import (
     app_dataset_name,
 )
 from imaging_platform.planning.state import Made
-from imaging_platform.processing.telling import is_told, tell_made
+from imaging_platform.processing.telling import is_told, tell_made, told_together
 from imaging_platform.provenance.trees import Tree, read_trees
-from imaging_platform.survey.history import read_made
+from imaging_platform.survey.history import chunks, read_made
 
 DROP_INDEX = "drop_index"
 REBUILT = "Told again from the published tree."
 PORTION = 1000
-"""Partitions that are added at once; SQLite takes some 30,000 names in one call."""
+"""Partitions, or materializations, that are added at once."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +86,32 @@ def rebuild_index(
         _add_partitions(instance, scope.drops, [r.drop_id for r in reports])
         _add_partitions(instance, scope.sessions, sorted(sessions))
         known = read_made(instance, scope, DROP_INDEX)
-        for report in reports:
-            if not _is_known(report, known.get(report.drop_id)):
-                tell_drop(instance, scope, report, version)
-                told[DROP_INDEX] += 1
+        unknown = (r for r in reports if not _is_known(r, known.get(r.drop_id)))
+        for portion in chunks(unknown, PORTION):
+            with told_together(instance):
+                for report in portion:
+                    tell_drop(instance, scope, report, version)
+                    told[DROP_INDEX] += 1
         if told[DROP_INDEX]:
             tell_held(instance, scope, zone)
-    for tree in _untold(instance, scope, trees):
-        tell_made(
-            instance,
-            scope,
-            tree.record.asset,
-            tree.record,
-            key=tree.key,
-            description=REBUILT,
-            metadata=_read_policy(tree),
-        )
-        told[tree.record.asset] += 1
+    for portion in chunks(_untold(instance, scope, trees), PORTION):
+        with told_together(instance):
+            for tree in portion:
+                _tell_tree(instance, scope, tree)
+                told[tree.record.asset] += 1
     return Rebuilt(scope.name, len(reports), len(sessions), dict(sorted(told.items())))
+
+
+def _tell_tree(instance: dg.DagsterInstance, scope: Scope, tree: Tree) -> None:
+    tell_made(
+        instance,
+        scope,
+        tree.record.asset,
+        tree.record,
+        key=tree.key,
+        description=REBUILT,
+        metadata=_read_policy(tree),
+    )
 
 
 def _untold(

@@ -17,7 +17,9 @@ from imaging_platform.provenance.stamps import Stamp, read_stamp
 from imaging_platform.provenance.trees import list_sessions
 
 _SESSION = re.compile(r"sub-[A-Za-z0-9]{1,32}_ses-[A-Za-z0-9]{1,32}")
-_TREE = re.compile(r"([a-z][\w.+-]*)(?:\[(sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+)\])?")
+_TREE = re.compile(
+    r"([a-z][\w.+-]*)(?:\[(sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+|\d[\d.]*)\])?"
+)
 _TABLES = (".tsv", ".csv", ".parquet")
 
 

@@ -135,7 +135,10 @@ def trace_back(
             source_id = resolve_input(tree, name)
             source = read(source_id) if source_id != name or _is_tree(name) else None
             if source is not None:
-                wanted.append((source, sources.files_in(tree, chosen, source)))
+                used = sources.files_in(tree, chosen, source)
+                if used is None:
+                    continue
+                wanted.append((source, used))
                 is_current = version == source.record.data_version
                 graph.edges[source.id, tree.id] = (version, is_current)
             elif name != "drop_index":

@@ -60,7 +60,8 @@ def describe_crate(
     crate
         What it says of itself.
     trees
-        The results, by `Tree.id`; their keys are paths of the crate.
+        The results, by `Tree.id`; their keys are paths of the crate, empty for one
+        whose files stand among those of others.
     origins
         What brought each session, by session key.
     outputs
@@ -115,13 +116,14 @@ def _is_original(tree: Tree) -> bool:
 
 
 def _tree_name(tree: Tree) -> str:
-    return f"#{_plain(tree.id)}" if _is_original(tree) else f"{tree.key}/"
+    is_named = _is_original(tree) or not tree.key
+    return f"#{_plain(tree.id)}" if is_named else f"{tree.key}/"
 
 
 def _describe_tree(tree: Tree, files: list[Item]) -> Item:
     item: Item = {
         "@id": _tree_name(tree),
-        "@type": "CreativeWork" if _is_original(tree) else "Dataset",
+        "@type": "Dataset" if tree.key and not _is_original(tree) else "CreativeWork",
         "name": tree.id,
         "identifier": f"sha256:{tree.record.data_version}",
     }
@@ -135,7 +137,7 @@ def _files(tree: Tree, outputs: Mapping[str, str]) -> list[Item]:
         return []
     return [
         {
-            "@id": f"{tree.key}/{name}",
+            "@id": f"{tree.key}/{name}".lstrip("/"),
             "@type": "File",
             "name": name,
             "sha256": digest,

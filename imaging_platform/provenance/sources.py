@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imaging_platform.model.layout import find_tree
+from imaging_platform.model.layout import RELEASE, find_released, find_tree
 from imaging_platform.provenance.record import read_outputs
 from imaging_platform.provenance.trees import Tree, read_tree, tree_id
 
@@ -18,6 +18,9 @@ Files = frozenset[str]
 
 Sources = Mapping[str, tuple[tuple[str, str], ...]]
 """`Tree.id` and path of each file that a file was made from."""
+
+WHOLE: Files = frozenset()
+"""All files of a result."""
 
 _RAW = "raw"
 
@@ -41,14 +44,16 @@ class SourceReader:
     home: Path
     study: str
 
-    def files_in(self, tree: Tree, files: Files, source: Tree) -> Files:
+    def files_in(self, tree: Tree, files: Files, source: Tree) -> Files | None:
         """
         Return the files of `source` that some files of `tree` were made from.
 
-        Empty for all of them.
+        Empty for all of them; None when a release has none of these from it.
         """
         if not files:
             return files
+        if tree.name == RELEASE:
+            return _released_from(tree, files, source)
         if tree.name == "bids_session" and source.name == "anonymized_dicom":
             return self._series_of_images(tree, files)
         if tree.name == "anonymized_dicom" and source.name == "raw_session":
@@ -152,6 +157,23 @@ def _parse_uri(study: str, uri: str) -> tuple[str, str] | None:
     if found is None or not found[2]:
         return None
     return tree_id(*found[1:]), "/".join(path.split("/")[2:])
+
+
+def _released_from(release: Tree, files: Files, source: Tree) -> Files | None:
+    """Return which files of a result some files of a release are copies of."""
+    defaced = release.record.report["defaced"]
+    owners = [find_released(file, defaced.get(file, "")) for file in sorted(files)]
+    if None in owners:
+        # The top of a dataset speaks of all its sessions.
+        return WHOLE if source.name == "bids_session" else None
+    mine = {
+        path
+        for name, partition, path in filter(None, owners)
+        if tree_id(name, partition) == source.id
+    }
+    if not mine:
+        return None
+    return WHOLE if "" in mine else frozenset(mine)
 
 
 def _stem(file: str) -> str:

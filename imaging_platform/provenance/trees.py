@@ -68,7 +68,10 @@ def read_tree(home: Path, study: str, name: str, partition: str) -> Tree | None:
     if name == "raw_session" and not sees_originals(home, study):
         return None
     key = layout.tree_key(study, name, partition)
-    record = read_record(home / key)
+    if name == layout.RELEASE:
+        record = read_release(home, study, partition)
+    else:
+        record = read_record(home / key)
     return Tree(name, partition, key, record) if record else None
 
 
@@ -100,6 +103,20 @@ def read_trees(
     wanted += _find_notebooks(home, study, sessions)
     trees = (read_tree(home, study, *each) for each in wanted)
     return {tree.id: tree for tree in trees if tree is not None}
+
+
+def read_releases(home: Path, study: str) -> dict[str, Tree]:
+    """Return the releases of a study that stand; `read_trees` has none of them."""
+    versions = Home(home).release_versions(study)
+    trees = (read_tree(home, study, layout.RELEASE, each) for each in versions)
+    return {tree.id: tree for tree in trees if tree is not None}
+
+
+def read_release(home: Path, study: str, version: str) -> Record | None:
+    """Return the record of a release that stands; it does not leave with the files."""
+    if not (home / layout.release(study, version)).is_dir():
+        return None
+    return read_record(home / layout.release_record(study, version))
 
 
 def _find_notebooks(

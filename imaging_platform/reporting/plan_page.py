@@ -6,7 +6,7 @@ from collections import Counter
 
 from imaging_platform.planning.cells import State
 from imaging_platform.planning.plan import Plan
-from imaging_platform.planning.published import list_reasons
+from imaging_platform.planning.published import list_reasons, list_releases
 from imaging_platform.reporting.markup import (
     Html,
     badge,
@@ -33,6 +33,7 @@ def render_plan(plan: Plan) -> str:
     if plan.frozen:
         pieces.append(sentence(f"The study is {plan.frozen}"))
     pieces += [figures_row(counts), *_reasons(plan), *_by_asset(plan)]
+    pieces += _releases(plan)
     return render_plain(f"Plan of {plan.study}", join(pieces))
 
 
@@ -61,6 +62,14 @@ def _by_asset(plan: Plan) -> list[Html]:
     numeric = range(1, len(states) + 1)
     listed = table(("Asset", *states), rows, numeric=numeric, kind="facts")
     return [Html("<h2>Every asset</h2>"), listed]
+
+
+def _releases(plan: Plan) -> list[Html]:
+    if not plan.releases:
+        return []
+    rows = [tuple(map(str, row)) for row in list_releases(plan)]
+    head = ("Release", "State", "Sessions", "Changed since")
+    return [Html("<h2>Releases</h2>"), table(head, rows, numeric=(2,), kind="facts")]
 
 
 def _state(name: str) -> Html:

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
-from imaging_platform.assets.explaining import FAILED_TAG
+from imaging_platform.assets.explaining import FAILED_CODE_TAG, FAILED_TAG
 from imaging_platform.assets.scope import Scope
 from imaging_platform.planning.cells import Attempt
 from imaging_platform.survey.history import chunks, read_run_ids
@@ -61,6 +61,7 @@ def read_attempts(
                 run_id,
                 is_running,
                 "" if is_running else failures[run_id].get(asset, ""),
+                run.tags.get(f"{FAILED_CODE_TAG}{asset}", ""),
             )
     return attempts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from imaging_platform.assets.scope import VERSION_PARTS, Scope
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import SessionKey
-from imaging_platform.model.layout import Home
+from imaging_platform.model.layout import Home, app_dataset_name
 from imaging_platform.model.rating import Rating
 from imaging_platform.planning.cells import (
     MOVING,
@@ -34,6 +35,7 @@ from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.planning.plan import Plan
 from imaging_platform.planning.ratings import digest_ratings, find_ratings
 from imaging_platform.planning.reasons import DECIDED, Reason, name_some
+from imaging_platform.planning.releases import Release, find_releases
 from imaging_platform.planning.state import Made, Node
 from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
 from imaging_platform.storage.local import LocalStore
@@ -169,8 +171,29 @@ def _survey(site: Site, session: str | None) -> Survey:
         cells += judge_partition(nodes, site.parents, facts, site.decisions)
     if session is None:
         cells += _judge_cohort(site, log.made, cells)
-    plan = Plan(site.scope.name, tuple(cells), frozen=site.decisions.frozen or "")
+    plan = Plan(
+        site.scope.name,
+        tuple(cells),
+        frozen=site.decisions.frozen or "",
+        releases=_find_releases(site, log.made) if session is None else (),
+    )
     return Survey(plan, log.known)
+
+
+def _find_releases(site: Site, made: Makings) -> tuple[Release, ...]:
+    home, study = site.store.root, site.scope.name
+    if not Home(home).release_versions(study):
+        return ()
+    names = {
+        app.name: app_dataset_name(app.name, app.version)
+        for app in site.scope.study.apps
+    }
+    versions = {
+        f"{names.get(asset, asset)}[{key}]": one.data_version
+        for asset, found in made.items()
+        for key, one in found.items()
+    }
+    return find_releases(home, study, site.decisions, versions)
 
 
 def read_facts(site: Site, session: str) -> Facts | None:
@@ -400,11 +423,23 @@ def _read_holds(site: Site) -> dict[str, dict[str, str]]:
     }
 
 
-def _stands(site: Site, result: str) -> bool:
-    """Return whether the tree of a result, as ``asset[session]``, is on disk."""
-    asset, _, session = result.rstrip("]").partition("[")
-    tree = layout.session_tree(site.scope.name, asset, SessionKey.parse(session))
-    return site.store.path(tree).is_dir()
+def _find_standing(site: Site, made: Makings) -> dict[str, str]:
+    """Return the version of each result that was made and has a tree on disk."""
+    root, study = str(site.store.root), site.scope.name
+    keys = {
+        key: SessionKey.parse(key) for found in made.values() for key in found if key
+    }
+    return {
+        f"{asset}[{text}]": one.data_version
+        for asset, found in made.items()
+        if asset != "raw_session"
+        for text, one in found.items()
+        # A Path each would take a second of a plan of thousands.
+        if text
+        and os.access(
+            f"{root}/{layout.session_tree(study, asset, keys[text])}", os.F_OK
+        )
+    }
 
 
 def _asset_of(result: str) -> str:
@@ -437,9 +472,16 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
         if asset != "raw_session"
         for key, one in found.items()
     }
-    versions = {name: told[name] for name in told if _stands(site, name)} or told
-    collected = find_ancestors(site.parents, "catalog")
+    versions = _find_standing(site, made)
     if not versions:
+        # No tree of a session is on this disk: a partition that a person removed
+        # is gone all the same.
+        there = set(
+            site.instance.get_dynamic_partitions(site.scope.sessions.name or "")
+        )
+        versions = {n: v for n, v in told.items() if _partition_of(n) in there}
+    collected = find_ancestors(site.parents, "catalog")
+    if not told:
         return []
     nodes = site.nodes(None)
     current = {
@@ -489,8 +531,10 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
     return judge_partition(nodes, site.parents, facts, site.decisions)
 
 
+def _partition_of(result: str) -> str:
+    return result.rstrip("]").partition("[")[2]
+
+
 def _versions_of(results: Mapping[str, str]) -> dict[str, str]:
     """Return versions by session, of results named ``asset[session]``."""
-    return {
-        name.rstrip("]").partition("[")[2]: version for name, version in results.items()
-    }
+    return {_partition_of(name): version for name, version in results.items()}

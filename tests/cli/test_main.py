@@ -167,6 +167,25 @@ def test_an_unexpected_error_shows_neither_traceback_nor_message(run, monkeypatc
     assert "Traceback" not in err
 
 
+def test_a_database_that_does_not_answer_is_told_with_what_to_do(run, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    def fail(**_: object) -> None:
+        try:
+            raise OperationalError("select 1", {}, Exception("refused"))
+        except OperationalError as error:
+            raise RuntimeError("too many retries") from error
+
+    monkeypatch.setattr(cli.commands["where"], "callback", fail)
+
+    code, _, err = run("where", "memory")
+
+    assert code == FAILED
+    assert "does not answer" in err
+    assert "Start it again" in err
+    assert "select" not in err
+
+
 def test_an_error_is_json_where_json_was_asked_for(run):
     code, out, _ = run("where", "absent", "--json")
 

@@ -215,3 +215,15 @@ def test_nothing_passes_when_it_is_not_known_what_must_not_be_found(tmp_path, co
         load_identifiers(file)
 
     assert "anonymized_dicom" in refused.value.fix
+
+
+@pytest.mark.parametrize("field", ["name", "comment", "extra"])
+def test_the_head_of_a_compressed_image_is_searched(tmp_path, field):
+    said = b"zuckerschwerdt"
+    flags = {"extra": 4, "name": 8, "comment": 16}[field]
+    told = said + b"\0" if field != "extra" else struct.pack("<H", len(said)) + said
+    plain = gzip.compress(bytes(352), mtime=0)
+    head = plain[:3] + bytes([flags]) + plain[4:10] + told
+    (tmp_path / "sub-1_T1w.nii.gz").write_bytes(head + plain[10:])
+
+    assert _places(tmp_path) == [("sub-1_T1w.nii.gz", "gzip header")]

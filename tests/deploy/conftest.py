@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -47,40 +51,97 @@ def _as_postgres() -> list[str]:
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """
+    A Postgres of the tests' own; user dagster, password dagster.
+
+    Parameters
+    ----------
+    folder
+        Holds its data, sockets and log.
+    port
+        Of loopback.
+    """
+
+    folder: Path
+    port: int
+
+    def create(self) -> None:
+        """Make an empty cluster."""
+        password = self.folder / "password"
+        password.write_text("dagster\n")
+        if _as_postgres():
+            for path in (self.folder, password):
+                shutil.chown(path, "postgres")
+        self._run(
+            *("initdb", "--pgdata", self._data, "--username", "dagster"),
+            *("--pwfile", str(password), "--auth", "scram-sha-256", "--no-sync"),
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -F"
+        log = str(self.folder / "log")
+        self._run(
+            *("pg_ctl", "--pgdata", self._data, "-o", options, "-l", log, "-w"),
+            "start",
+        )
+
+    def stop(self) -> None:
+        """Stop it at once."""
+        self._run("pg_ctl", "--pgdata", self._data, "-m", "immediate", "-w", "stop")
+
+    def kill(self) -> None:
+        """End it as the system does that has no memory left."""
+        pid = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
+        own = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (pid, *own):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(each), signal.SIGKILL)
+        while any(Path(f"/proc/{each}/cmdline").exists() for each in own):
+            time.sleep(0.1)
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def _run(self, *command: str) -> None:
+        subprocess.run(
+            [*_as_postgres(), str(_find_postgres() / command[0]), *command[1:]],
+            check=True,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Give a server, started; it is gone afterwards."""
+    # A private TMPDIR of root's would keep the user postgres out.
+    area = "/tmp" if _as_postgres() else None
+    with tempfile.TemporaryDirectory(prefix="imaging-postgres-", dir=area) as name:
+        server = Postgres(Path(name), free_port())
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres_port() -> Iterator[int]:
     """Port of a Postgres of the session's own; user dagster, password dagster."""
-    binaries, prefix, port = _find_postgres(), _as_postgres(), free_port()
-    # A private TMPDIR of root's would keep the user postgres out.
-    area = "/tmp" if prefix else None
-    with tempfile.TemporaryDirectory(prefix="imaging-postgres-", dir=area) as name:
-        folder = Path(name)
-        password = folder / "password"
-        password.write_text("dagster\n")
-        if prefix:
-            for path in (folder, password):
-                shutil.chown(path, "postgres")
-        data = str(folder / "data")
+    with running_postgres() as server:
+        yield server.port
 
-        def run(*command: str) -> None:
-            subprocess.run(
-                [*prefix, str(binaries / command[0]), *command[1:]],
-                check=True,
-                cwd=folder,
-                stdout=subprocess.DEVNULL,
-            )
 
-        run(
-            *("initdb", "--pgdata", data, "--username", "dagster"),
-            *("--pwfile", str(password), "--auth", "scram-sha-256", "--no-sync"),
-        )
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -F"
-        log = str(folder / "log")
-        run("pg_ctl", "--pgdata", data, "-o", options, "-l", log, "-w", "start")
-        try:
-            yield port
-        finally:
-            run("pg_ctl", "--pgdata", data, "-m", "immediate", "-w", "stop")
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[Postgres]:
+    """A Postgres that a test may kill and start again."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope
 from imaging_platform.definitions import define_home
 from imaging_platform.files.digests import digest_json
@@ -144,7 +145,8 @@ class HollowSite:
         def hollow(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             session = context.partition_key if context.has_partition_key else ""
             if (asset, session) in self.failing:
-                raise RuntimeError("cannot be made")
+                with explained():
+                    raise RuntimeError("cannot be made")
             inputs = self._inputs(asset, session, spec)
             content = [asset, self.meanings.get(asset, ""), inputs]
             # The tree of an app stands elsewhere; the catalog does not list it.

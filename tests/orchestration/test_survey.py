@@ -1,6 +1,7 @@
 """What the event log tells of results, failures and cost, read in bulk."""
 
 import os
+import shutil
 import time
 
 import dagster as dg
@@ -23,7 +24,7 @@ from imaging_platform.sensors.reprocessing import (
 )
 from imaging_platform.survey.attempts import read_attempts
 from imaging_platform.survey.history import read_cost, read_made
-from tests.orchestration.hollow_site import HollowSite
+from tests.orchestration.hollow_site import OF_SESSIONS, HollowSite
 
 SESSIONS = ["sub-01_ses-1", "sub-02_ses-1"]
 NEW = Choice(frozenset({State.MISSING, State.STALE}))
@@ -97,6 +98,41 @@ def test_an_expected_error_is_a_tag_of_the_run():
         run = instance.get_run_by_id(result.run_id)
 
     assert run.tags[f"{FAILED_TAG}broken"] == "ToolFailed"
+
+
+def test_what_failed_is_stale_when_its_code_is_another(site):
+    site.codes["motion"] = "8"
+    site.failing.add(("motion", SESSIONS[0]))
+    site.run(SESSIONS[0], ["motion"])
+    before = site.plan().find("motion", SESSIONS[0])
+    site.codes["motion"] = "9"
+    site.failing.clear()
+
+    after = site.plan().find("motion", SESSIONS[0])
+    ran = site.reprocess(Choice(frozenset({State.STALE})))
+
+    assert (before.state, before.failure) == (State.FAILED, "RuntimeError")
+    assert after.state is State.STALE
+    assert ("motion", SESSIONS[0]) in ran
+    assert site.plan().find("motion", SESSIONS[0]).state is State.FRESH
+
+
+def test_when_the_only_session_is_removed_what_spans_it_is_out_of_date(tmp_path):
+    home = Home(tmp_path / "home")
+    create_study(home, "demo")
+    with dg.DagsterInstance.ephemeral() as instance:
+        site = HollowSite(home, instance)
+        site.deliver(SESSIONS[0], "first")
+        site.reprocess(NEW)
+        for asset in OF_SESSIONS:
+            shutil.rmtree(site.tree(asset, SESSIONS[0]), ignore_errors=True)
+        instance.delete_dynamic_partition("demo_sessions", SESSIONS[0])
+
+        catalog = site.plan().find("catalog", "")
+
+    assert catalog is not None
+    assert catalog.state is State.STALE
+    assert f"bids_session[{SESSIONS[0]}]" in catalog.reasons[0].inputs
 
 
 def test_one_session_is_read_alone_and_says_the_same(site):

@@ -214,3 +214,26 @@ def test_making_what_is_ready_again_and_again_leaves_everything_fresh(
     assert len(runs) == len(set(runs)), "nothing is made twice"
     if coming_out_the_same:
         assert set(runs) == old
+
+
+def failed(code_version: str) -> dict[str, Attempt]:
+    return {"mask": Attempt("r", failure="KeyError", code_version=code_version)}
+
+
+def test_what_failed_with_other_code_is_stale_and_tried_again():
+    never = {a: one for a, one in MADE.items() if a != "mask"}
+    first = judge(replace(FRESH, made=never, attempts=failed("0")))["mask"]
+    later = judge(replace(with_old_code("mask"), attempts=failed("0")))["mask"]
+
+    for cell in (first, later):
+        assert cell.state is State.STALE
+        assert cell.is_ready
+        assert "code changed: 0 to 1" in [reason.sentence for reason in cell.reasons]
+        assert cell.failure == ""
+
+
+def test_what_failed_with_the_code_of_today_stays_failed():
+    for version in ("1", ""):
+        cell = judge(replace(with_old_code("mask"), attempts=failed(version)))["mask"]
+
+        assert (cell.state, cell.failure) == (State.FAILED, "KeyError")

@@ -1,0 +1,1 @@
+"""What of a study may leave: chosen, proved to be free of identity, never changed."""
