@@ -16,6 +16,7 @@ from scipy import stats
 
 from imaging_platform.qc.anatomy import describe_grid
 from imaging_platform.qc.contrast import efc, fber, snr
+from imaging_platform.qc.ranks import median
 from imaging_platform.qc.smoothness import fwhm
 from imaging_platform.qc.summary import dot, name_summaries, summarize
 from imaging_platform.voxels.masks import Mask
@@ -136,7 +137,7 @@ def ghost_ratio(mean: NDArray[Any], mask: Mask, axis: int) -> float:
     """
     rolled = np.roll(mask, mask.shape[axis] // 2, axis=axis)
     ghost, other, signal = mean[rolled & ~mask], mean[~(rolled | mask)], mean[mask]
-    middle = float(np.median(signal)) if signal.size else 0.0
+    middle = median(signal) if signal.size else 0.0
     if not ghost.size or not other.size or middle == 0:
         return float("nan")
     gap = ghost.mean(dtype=np.float64) - other.mean(dtype=np.float64)
@@ -245,7 +246,7 @@ def dvars(
         Shape (voxels, t), t >= 2. NaN without signal or moving voxels.
     """
     unknown = np.full(max(signal.shape[1] - 1, 0), np.nan)
-    middle = float(np.median(signal)) if signal.size else 0.0
+    middle = median(signal) if signal.size else 0.0
     if middle == 0:
         return unknown, unknown, unknown
     scaled = signal * np.asarray(1000 / middle, dtype=signal.dtype)
