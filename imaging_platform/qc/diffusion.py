@@ -125,7 +125,7 @@ def measure_dwi(scan: DiffusionScan) -> dict[str, float]:
         "sigma_cc": round(sigma_callosum(b0, scan.callosum), 4),
         "sigma_pca": pca_sigma(realigned, inside),
         "sigma_piesno": piesno_sigma(series),
-        **spikes_ppm(mask_spikes(series, inside, shells)),
+        **spikes_ppm(mask_spikes(series, brain >= 0.5, shells)),
         **name_summaries(summaries),
     }
     for number, part in enumerate(parts, start=1):
