@@ -289,7 +289,8 @@ def _medians(signal: NDArray[Any]) -> NDArray[Any]:
     """Return the median of each row as a column; faster than numpy, without NaN."""
     count = signal.shape[1]
     ranks = [(count - 1) // 2, count // 2]
-    ordered = np.partition(signal, sorted(set(ranks)), axis=1)
+    # Short rows are sorted by vector instructions, and partitioned without.
+    ordered = np.sort(signal, axis=1)
     return ordered[:, ranks].mean(axis=1, keepdims=True)
 
 
@@ -297,7 +298,7 @@ def _lower_iqr(signal: NDArray[Any]) -> NDArray[Any]:
     """Return the 75 less the 25 percentile of each row, each the lower neighbour."""
     last = signal.shape[1] - 1
     low, high = int(np.floor(0.25 * last)), int(np.floor(0.75 * last))
-    ordered = np.partition(signal, (low, high), axis=1)
+    ordered = np.sort(signal, axis=1)
     return ordered[:, high] - ordered[:, low]
 
 

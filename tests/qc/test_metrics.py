@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import stats
 
 from imaging_platform.qc import (
     air,
@@ -206,6 +207,17 @@ def test_a_percentile_is_that_of_numpy(data, percent):
     found = ranks.percentile(data, percent)
 
     assert found == pytest.approx(np.percentile(data, percent), rel=1e-9, abs=1e-9)
+
+
+@given(
+    arrays.arrays(np.float32, st.integers(1, 60), elements=st.floats(-3, 9, width=32))
+)
+def test_volumes_are_ranked_as_by_scipy(values):
+    for each in (values, np.abs(values), np.round(values), -np.zeros(3, np.float32)):
+        found = bold._ranks(each)
+
+        wanted = stats.rankdata(each)
+        assert np.allclose(found, wanted - wanted.mean())
 
 
 @pytest.mark.parametrize("percent", [0, 0.05, 25, 50, 99.95, 100])
