@@ -21,6 +21,7 @@ import numpy as np
 
 from imaging_platform.qc.anatomy import Head, measure_t1w
 from imaging_platform.qc.bold import count_dummy_trs, measure_bold
+from imaging_platform.qc.diffusion import DiffusionScan, measure_dwi
 from tests.qc import phantoms
 
 PEER = Path(__file__).with_name("quality_peer.py")
@@ -28,15 +29,17 @@ ROUNDS = 3
 
 
 def main() -> None:
-    """Measure a head and a run of usual size, and print seconds and ratios."""
+    """Measure scans of usual size, and print seconds and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="a tenth of the voxels")
     small = parser.parse_args().small
     head = phantoms.make_head((80, 96, 80) if small else (176, 256, 256))
     run = phantoms.make_bold((32, 32, 18, 60) if small else (64, 64, 36, 200))
+    scan = phantoms.make_dwi((40, 44, 24) if small else (96, 96, 50))
     peer = os.environ.get("MRIQC_PYTHON")
     _compare("t1w", head, _t1w, peer)
     _compare("bold", run, _bold, peer)
+    _compare("dwi", scan, _dwi, peer)
 
 
 def _compare(
@@ -100,6 +103,15 @@ def _bold(z: Mapping[str, Any]) -> dict[str, float]:
         voxel_mm=(3.0, 3.0, 3.0),
         tr_s=2.0,
         dummy_trs=count_dummy_trs(z["series"]),
+    )
+
+
+def _dwi(z: Mapping[str, Any]) -> dict[str, float]:
+    return measure_dwi(
+        DiffusionScan(
+            **{k: z[k] for k in ("series", "vectors", "brain", "wm", "callosum", "fa")},
+            b_values=z["b"],
+        )
     )
 
 

@@ -29,7 +29,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.anatomical, self.functional, self.diffusion = _import_mriqc()
+        self.anatomical, self.functional, self.diffusion, self.noise = _import_mriqc()
 
     def timed(self, name: str, call: Callable[[], Any]) -> Any:
         """Return what a call returns, and add its time."""
@@ -126,6 +126,53 @@ def measure_bold(peer: Peer, z: dict[str, Any]) -> dict[str, float]:
     return out
 
 
+def measure_dwi(peer: Peer, z: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics of a diffusion series (`tests.qc.phantoms.make_dwi`)."""
+    b, vectors = z["b"], z["vectors"]
+    series, brain = np.round(z["series"], 4), np.round(z["brain"].astype(float), 3)
+    rounded = np.round(b, -2)
+    levels = sorted(set(rounded[b > 50]))
+    groups = [b <= 50, *[(rounded == level) & (b > 50) for level in levels]]
+    shells = [series[..., group] for group in groups]
+    b0 = np.maximum(np.round(shells[0].mean(axis=3), 3), 0)
+    rois = {"fg": brain, "bg": 1 - brain, "wm": z["wm"].astype(np.uint8)}
+    out = peer.summaries(b0, rois)[1]
+    callosum = z["callosum"].astype(np.uint8)
+    directions = [vectors[group] for group in groups[1:]]
+    ratios, sigma = peer.timed(
+        "cc_snr",
+        lambda: peer.diffusion.cc_snr(
+            b0, shells[1:], callosum, np.array(levels), directions
+        ),
+    )
+    out |= {f"snr_cc_{name}": value for name, value in ratios.items()}
+    out["sigma_cc"] = round(float(sigma), 4)
+    spikes = peer.timed(
+        "spikes",
+        lambda: peer.diffusion.spike_ppm(
+            peer.noise.get_spike_mask(np.float32(series), groups, np.float32(brain))
+        ),
+    )
+    out |= {f"spikes_{name}": value for name, value in spikes.items()}
+    qc, small = peer.anatomical, brain.astype(np.uint8)
+    for index, shell in enumerate(shells, start=1):
+        for name, call in (
+            ("fber", lambda part: qc.fber(part, small)),
+            ("efc", lambda part: qc.efc(part)),
+        ):
+            value = peer.timed(name, lambda part=shell, call=call: call(part))
+            out[f"{name}_shell{index:02d}"] = value
+    out["ndc"] = peer.timed(
+        "ndc",
+        lambda: peer.diffusion.neighboring_dwi_correlation(
+            series, peer.noise._find_qspace_neighbors(b, vectors), mask=brain > 0.5
+        ),
+    )
+    found = peer.timed("piesno", lambda: peer.noise.noise_piesno(np.float32(series)))
+    out["sigma_piesno"] = round(float(np.median(found[0])), 4)
+    return out
+
+
 def _qi_2(qc: Any, raw: Any, hat: Any) -> float:
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +183,7 @@ def _qi_2(qc: Any, raw: Any, hat: Any) -> float:
             os.chdir(before)
 
 
-def _import_mriqc() -> tuple[Any, Any, Any]:
+def _import_mriqc() -> tuple[Any, Any, Any, Any]:
     found = find_spec("mriqc")
     if found is None or not found.submodule_search_locations:
         sys.exit("This Python has no mriqc.")
@@ -145,12 +192,25 @@ def _import_mriqc() -> tuple[Any, Any, Any]:
     package.__path__ = list(found.submodule_search_locations)
     loggers = SimpleNamespace(interface=logger, workflow=logger)
     package.config = _stub("mriqc.config", loggers=loggers)
-    for name in ("nireports", "nireports.reportlets"):
+    for name in ("nireports", "nireports.reportlets", "niworkflows"):
         _stub(name)
+    for name in ("interfaces", "utils"):
+        own = [f"{path}/{name}" for path in package.__path__]
+        _stub(f"mriqc.{name}").__path__ = own
+    _stub("niworkflows.interfaces")
+    from nipype.interfaces.base import SimpleInterface, TraitedSpec
+
+    _stub(
+        "niworkflows.interfaces.bids",
+        ReadSidecarJSON=SimpleInterface,
+        _ReadSidecarJSONOutputSpec=TraitedSpec,
+    )
+    _stub("mriqc.utils.misc", _flatten_dict=dict)
     _stub("nireports.reportlets.nuisance", plot_qi2=None)
+    from mriqc.interfaces import diffusion as noise
     from mriqc.qc import anatomical, diffusion, functional
 
-    return anatomical, functional, diffusion
+    return anatomical, functional, diffusion, noise
 
 
 def _stub(name: str, **attributes: object) -> Any:
@@ -164,7 +224,8 @@ def main() -> None:
     """Measure the arrays in the file that is named ``<kind>.npz``."""
     path = Path(sys.argv[1])
     peer = Peer()
-    measure = {"t1w": measure_t1w, "bold": measure_bold}[path.stem]
+    kinds = {"t1w": measure_t1w, "bold": measure_bold, "dwi": measure_dwi}
+    measure = kinds[path.stem]
     arrays = dict(np.load(path))
     values = {name: float(value) for name, value in measure(peer, arrays).items()}
     print(json.dumps({"values": values, "seconds": peer.seconds}))

@@ -204,10 +204,12 @@ def _quality_metrics() -> str:
                 ],
             ),
             "## Where it differs from MRIQC\n",
-            "- `ndc` compares whole images, as Yeh 2019 and dipy define it; the code "
-            "of MRIQC 24.0 compares single voxels over the volumes.",
-            "- `snr_cc_shell1_*` is the first shell above b = 0; MRIQC's workflow "
-            "counts b = 0 as the first.",
+            "- `ndc` is what the code of MRIQC 24.0 returns, which takes voxels for "
+            "volumes: it serves to compare with MRIQC's tables only.",
+            "- `ndc_images` compares whole images, as Yeh 2019 and dipy define it; "
+            "limits and cohorts use it.",
+            "- `snr_cc_shell1_*` is the first shell above b = 0, as MRIQC's function "
+            "has it; its workflow hands it b = 0 as the first.",
             "- `fwhm_*`, `aor`, `aqi`, `gcor` and `sigma_pca` follow AFNI's and "
             "MRtrix's definitions inside the brain mask, without these programs.",
             "- A study's masks are its own: tissues and brain by the derivatives of "

@@ -16,6 +16,9 @@ from imaging_platform.qc.settings import CohortSettings
 SCALE_OF_MEAN = 1.2533
 """Mean absolute deviation times this is the standard deviation of a Gaussian."""
 
+SMALLEST = float(np.finfo(float).tiny)
+"""A spread below the smallest normal number is none: a division by it overflows."""
+
 
 def judge_cohort(
     rows: Iterable[MetricRow], settings: CohortSettings
@@ -67,9 +70,9 @@ def robust_z(values: Sequence[float]) -> list[float]:
     data = np.array(values, dtype=float)
     away = data - np.median(data)
     scale = 1.4826 * float(np.median(np.abs(away)))
-    if scale == 0:
+    if scale < SMALLEST:
         scale = SCALE_OF_MEAN * float(np.mean(np.abs(away)))
-    z = away / scale if scale > 0 else np.zeros_like(away)
+    z = away / scale if scale >= SMALLEST else np.zeros_like(away)
     return [float(each) for each in z]
 
 

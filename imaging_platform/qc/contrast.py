@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging_platform.qc.ranks import percentile, values_at
 from imaging_platform.qc.summary import DECIMALS, Summary, dot
 
 DIETRICH = 0.6551364
 """sqrt((4 - pi) / 2): standard deviation of Rayleigh noise over sigma
 (Dietrich et al. 2007, J Magn Reson Imaging 26:375, eq. A.12)."""
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
+_LEAST = 1e-300
+"""Stands for 0 in a logarithm that is multiplied by 0."""
 
 
 def snr(tissue: Summary) -> float:
@@ -98,7 +101,7 @@ def wm2max(data: NDArray[Any], wm: Summary) -> float:
     wm
         As `summarize` returns it.
     """
-    top = upper_percentile(data, 99.95)
+    top = percentile(data, 99.95)
     return wm.median / top if top > 0 else float("nan")
 
 
@@ -161,10 +164,10 @@ def efc(data: NDArray[Any], excluded: NDArray[Any] | None = None) -> float:
     energy = logs = total = 0.0
     for start in range(0, count, _CHUNK):
         part = values[start : start + _CHUNK]
-        part = part[part > 0].astype(np.float64)
+        part = np.maximum(part, 0).astype(np.float64)
         energy += dot(part, part)
         total += float(part.sum())
-        logs += dot(part, np.log(part))
+        logs += dot(part, np.log(np.maximum(part, _LEAST)))
     if energy <= 0 or count < 2:
         return float("nan")
     norm = np.sqrt(energy)
@@ -172,34 +175,9 @@ def efc(data: NDArray[Any], excluded: NDArray[Any] | None = None) -> float:
     return round(float(entropy / (np.sqrt(count) * np.log(1 / np.sqrt(count)))), 4)
 
 
-def upper_percentile(data: NDArray[Any], percent: float) -> float:
-    """
-    Return a high percentile, linear between ranks, without sorting what is low.
-
-    Parameters
-    ----------
-    data
-        Any shape, not empty.
-    percent
-        50 to 100.
-    """
-    flat = np.ravel(data)
-    rank = (flat.size - 1) * percent / 100
-    below = int(rank)
-    floor = np.quantile(flat[:: max(1, flat.size // 20_000)], 0.5 + percent / 200 - 0.2)
-    high = flat[flat > floor]
-    skipped = flat.size - high.size
-    if skipped > below or not high.size:
-        return float(np.percentile(flat, percent))
-    place = below - skipped
-    last = min(place + 1, high.size - 1)
-    ordered = np.partition(high, (place, last))
-    low, top = float(ordered[place]), float(ordered[last])
-    return low + (rank - below) * (top - low)
-
-
 def _median_energy(values: NDArray[Any]) -> float:
     """Return the median of |x|^2, by ordering |x| only."""
-    ranks = ((values.size - 1) // 2, values.size // 2)
-    middle = np.partition(np.abs(values), ranks)[list(ranks)].astype(np.float64)
-    return float(np.mean(middle**2))
+    low, high = values_at(np.abs(values), (values.size - 1) / 2)
+    if values.size % 2:
+        high = low
+    return (low**2 + high**2) / 2

@@ -1,9 +1,10 @@
 """
 All image quality metrics of a diffusion-weighted series.
 
-Names and definitions are those of MRIQC 24.0, as its code has them, but for two that
-are as documented: ``ndc`` compares images (the code compares two voxels over the
-volumes), and shell 1 of ``snr_cc_*`` is the first one above b = 0.
+Names and definitions are those of MRIQC 24.0, as its code has them, its slips too:
+``ndc`` compares two voxels where Yeh 2019 compares two images, which is
+``ndc_images`` here. Shell 1 of ``snr_cc_*`` is the first one above b = 0, as the
+function's documentation has it.
 """
 
 from __future__ import annotations
@@ -105,23 +106,26 @@ def measure_dwi(scan: DiffusionScan) -> dict[str, float]:
     """
     series = scan.series.astype(np.float32, copy=False)
     realigned = series if scan.realigned is None else scan.realigned
-    inside = np.asarray(scan.brain > 0.5)
+    brain = np.round(scan.brain.astype(np.float64), 3)
+    inside = np.asarray(brain > 0.5)
     shells = group_shells(scan.b_values)
     b0 = average_b0(realigned, shells[0].volumes)
-    brain = np.round(scan.brain.astype(np.float64), 3)
+    signal = series[inside]
+    neighbours = find_neighbours(scan.b_values, scan.vectors)
     summaries = summarize(b0, {"bg": 1 - brain, "fg": brain, "wm": scan.wm})
-    parts = [realigned[..., shell.volumes] for shell in shells]
+    parts = [_take(realigned, shell.volumes) for shell in shells]
     measured = {
         **callosum_snr(
             b0, parts[1:], [scan.vectors[s.volumes] for s in shells[1:]], scan.callosum
         ),
         "fa_degenerate": fa_degenerate_ppm(scan.fa, inside),
         "fa_nans": fa_nan_ppm(scan.fa, inside),
-        "ndc": neighbour_correlation(series[inside], scan.b_values, scan.vectors),
-        "sigma_cc": sigma_callosum(b0, scan.callosum),
+        "ndc": voxel_correlation(signal, neighbours),
+        "ndc_images": neighbour_correlation(signal, neighbours),
+        "sigma_cc": round(sigma_callosum(b0, scan.callosum), 4),
         "sigma_pca": pca_sigma(realigned, inside),
         "sigma_piesno": piesno_sigma(series),
-        **spikes_ppm(mask_spikes(series, inside, shells)),
+        **spikes_ppm(mask_spikes(series, brain >= 0.5, shells)),
         **name_summaries(summaries),
     }
     for number, part in enumerate(parts, start=1):
@@ -164,7 +168,7 @@ def average_b0(series: NDArray[Any], volumes: NDArray[np.intp]) -> NDArray[np.fl
     """Return the mean of the volumes without weighting; below 0 counts as 0."""
     if not volumes.size:
         return np.zeros(series.shape[:3])
-    mean = series[..., volumes].mean(axis=3, dtype=np.float64)
+    mean = _take(series, volumes).mean(axis=3, dtype=np.float64)
     return np.maximum(np.round(np.nan_to_num(mean), 3), 0)
 
 
@@ -218,7 +222,7 @@ def callosum_snr(
 def sigma_callosum(b0: NDArray[Any], callosum: Mask) -> float:
     """Return the MAD of b = 0 in the corpus callosum; 0 for less than 5 voxels."""
     values = b0[callosum]
-    return round(mad(values), 4) if values.size >= LEAST_CALLOSUM else 0.0
+    return mad(values) if values.size >= LEAST_CALLOSUM else 0.0
 
 
 def fa_nan_ppm(fa: NDArray[Any], brain: Mask) -> float:
@@ -262,23 +266,57 @@ def find_neighbours(
     return [(int(a), int(b)) for a, b in zip(volumes, nearest, strict=True)]
 
 
+def voxel_correlation(
+    signal: NDArray[Any], neighbours: Sequence[tuple[int, int]]
+) -> float:
+    """
+    Return the mean correlation of pairs of voxels whose places are those of volumes.
+
+    ``ndc`` as `neighboring_dwi_correlation` of MRIQC 24.0.2 computes it: it takes
+    rows of the masked series, which are voxels, for volumes. So it says little of
+    the images, and is here to compare with MRIQC's tables. See
+    `neighbour_correlation` for what it means to be.
+
+    Parameters
+    ----------
+    signal
+        Voxels of the brain in the order of the mask, shape (voxels, t).
+    neighbours
+        As `find_neighbours` returns them.
+
+    Returns
+    -------
+    float
+        -1 to 1, rounded to 4 decimals; NaN without pairs, with fewer voxels than
+        volumes, or when one of these voxels never changes.
+    """
+    if not neighbours or len(signal) <= max(max(pair) for pair in neighbours):
+        return float("nan")
+    pairs = np.array(neighbours)
+    rows = np.round(signal[: pairs.max() + 1].astype(np.float64), 3)
+    rows -= rows.mean(axis=1, keepdims=True)
+    sizes = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    if not sizes[pairs].all():
+        return float("nan")
+    rows /= np.maximum(sizes, 1e-300)[:, None]
+    found = np.einsum("ij,ij->i", rows[pairs[:, 0]], rows[pairs[:, 1]])
+    return round(float(found.mean()), 4)
+
+
 def neighbour_correlation(
-    signal: NDArray[Any],
-    b_values: NDArray[np.float64],
-    vectors: NDArray[np.float64],
+    signal: NDArray[Any], neighbours: Sequence[tuple[int, int]]
 ) -> float:
     """
     Return the mean correlation of each weighted volume with its nearest in q-space.
 
     Neighbouring DWI correlation (Yeh et al. 2019, NeuroImage 202:116131), as in dipy.
-    MRIQC 24.0 takes rows of `signal` for volumes and so compares single voxels.
 
     Parameters
     ----------
     signal
         Voxels of the brain, shape (voxels, t).
-    b_values, vectors
-        Shapes (t,) and (t, 3).
+    neighbours
+        As `find_neighbours` returns them.
 
     Returns
     -------
@@ -286,14 +324,14 @@ def neighbour_correlation(
         -1 to 1, rounded to 4 decimals; NaN for fewer than two weighted volumes. A
         volume without contrast correlates 0.
     """
-    pairs = find_neighbours(b_values, vectors)
-    if not pairs or not signal.size:
+    if not neighbours or not signal.size:
         return float("nan")
     centred = signal.astype(np.float64).T
     centred -= centred.mean(axis=1, keepdims=True)
     sizes = np.sqrt(np.einsum("ij,ij->i", centred, centred))
     found = [
-        dot(centred[a], centred[b]) / max(sizes[a] * sizes[b], 1e-300) for a, b in pairs
+        dot(centred[a], centred[b]) / max(sizes[a] * sizes[b], 1e-300)
+        for a, b in neighbours
     ]
     return round(float(np.mean(found)), 4)
 
@@ -321,7 +359,7 @@ def mask_spikes(series: NDArray[Any], brain: Mask, shells: Sequence[Shell]) -> M
     signal = series[brain]
     limits = np.full(series.shape[3], np.inf, dtype=np.result_type(series, np.float32))
     for shell in shells:
-        values = signal[:, shell.volumes].astype(np.float64)
+        values = _take(signal, shell.volumes).astype(np.float64)
         if values.size:
             limits[shell.volumes] = SPIKE_Z * values.std() + values.mean()
     return np.asarray(series > limits)
@@ -344,10 +382,15 @@ def spikes_ppm(spikes: Mask) -> dict[str, float]:
         ``spikes_global`` and ``spikes_slice_i``, ``_j``, ``_k``, in ppm, rounded to
         2 decimals.
     """
-    found = {"spikes_global": round(1e6 * float(spikes.mean()), 2)}
+    places = np.unravel_index(np.flatnonzero(spikes), spikes.shape)
+    found = {"spikes_global": round(1e6 * places[0].size / spikes.size, 2)}
     for axis, name in enumerate("ijk"):
-        spiky = np.count_nonzero(spikes, axis=axis) / spikes.shape[axis] > SPIKY_SHARE
-        found[f"spikes_slice_{name}"] = round(1e6 * float(spiky.mean()), 2)
+        others = [other for other in range(spikes.ndim) if other != axis]
+        shape = [spikes.shape[other] for other in others]
+        lines = np.ravel_multi_index([places[other] for other in others], shape)
+        spiky = np.bincount(lines) / spikes.shape[axis] > SPIKY_SHARE
+        share = np.count_nonzero(spiky) / np.prod(shape)
+        found[f"spikes_slice_{name}"] = round(1e6 * float(share), 2)
     return found
 
 
@@ -375,6 +418,11 @@ def measure_turns(turns_rad: NDArray[np.float64]) -> dict[str, float]:
         f"bdiffs_{name}": round(float(value), 4)
         for name, value in zip(names, values, strict=True)
     }
+
+
+def _take(data: NDArray[Any], volumes: NDArray[np.intp]) -> NDArray[Any]:
+    """Return some volumes (last axis), ten times as fast as by an index in brackets."""
+    return np.take(data, volumes, axis=-1)
 
 
 def _closest(vectors: NDArray[np.float64], axis: NDArray[np.float64]) -> int:

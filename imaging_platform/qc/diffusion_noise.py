@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from imaging_platform.qc.ranks import percentile
 from imaging_platform.voxels.masks import Mask
 
 _slide: Any = np.lib.stride_tricks.sliding_window_view  # its types know one axis
@@ -50,7 +51,7 @@ def piesno_sigma(series: NDArray[Any]) -> float:
     spread = float(np.sqrt(2 * special.gammainccinv(COILS, 1 - QUANTILE)))
     flat = np.ravel(series)
     sample = flat[:: max(1, flat.size // _SAMPLE)]
-    most = float(np.percentile(sample, 100 * QUANTILE)) / spread
+    most = percentile(sample, 100 * QUANTILE) / spread
     slices = [_slice_sigma(series[:, :, k], most) for k in range(series.shape[2])]
     return round(float(np.median(slices)), 4)
 
@@ -149,7 +150,7 @@ def _refine(
             break
         chosen = (first, last)
         before = sigma
-        sigma = float(np.percentile(voxels[first:last], 100 * QUANTILE)) / spread
+        sigma = percentile(voxels[first:last], 100 * QUANTILE) / spread
         if abs(sigma - before) < _TOLERANCE:
             break
     return sigma

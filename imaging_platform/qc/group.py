@@ -16,7 +16,7 @@ from imaging_platform.qc.session import format_table
 IGNORED = ("*_desc-quality_*", "group_*.tsv", "failed.tsv", "index.html")
 """What BIDS has no names for."""
 
-SHOWN = ("cjv", "cnr", "efc", "snr_total", "fd_mean", "fd_perc", "tsnr", "ndc")
+SHOWN = ("cjv", "cnr", "efc", "snr_total", "fd_mean", "fd_perc", "tsnr", "ndc_images")
 """Metrics that the index shows; the tables have all."""
 
 

@@ -83,7 +83,7 @@ class CohortSettings(Section):
             "gcor",
             "gsr",
             "tsnr",
-            "ndc",
+            "ndc_images",
             "sigma_piesno",
             "slice_dropout_percent",
             "fa_wm_median",
@@ -166,7 +166,7 @@ class QualitySettings(Section):
         default=_below(12, 6, "a tensor has six unknowns; 30 are robust (Jones 2004)"),
         description="Different diffusion directions, count.",
     )
-    ndc: Limit = Field(
+    ndc_images: Limit = Field(
         default=_below(0.7, 0.4, "neighbouring directions disagree (Yeh 2019)"),
         description="Neighbouring DWI correlation, -1 to 1.",
     )

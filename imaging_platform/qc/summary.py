@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging_platform.qc.ranks import median
+
 GAUSSIAN_MAD = 0.6744897501960817
 """Median absolute deviation of a Gaussian of standard deviation 1."""
 
@@ -129,9 +131,9 @@ def mad(values: NDArray[Any], center: float | None = None) -> float:
     """
     if not values.size:
         return float("nan")
-    middle = float(np.median(values)) if center is None else center
+    middle = median(values) if center is None else center
     distance = np.abs(values.astype(np.float64, copy=False) - middle)
-    return float(np.median(distance)) / GAUSSIAN_MAD
+    return median(distance) / GAUSSIAN_MAD
 
 
 def _summarize_one(
@@ -153,12 +155,12 @@ def _summarize_one(
         return UNKNOWN
     mean = dot(mass, image.values) / total
     spread = float(np.sqrt(dot(mass, (image.values - mean) ** 2) / total))
-    p05, median, p95 = _quantiles(image, mass, (0.05, 0.5, 0.95))
+    p05, middle, p95 = _quantiles(image, mass, (0.05, 0.5, 0.95))
     rounded = [
         round(each, DECIMALS)
-        for each in (mean, median, p05, p95, kurtosis(kernel), spread)
+        for each in (mean, middle, p05, p95, kurtosis(kernel), spread)
     ]
-    return Summary(*rounded, mad=round(mad(kernel, median), DECIMALS), n=count)
+    return Summary(*rounded, mad=round(mad(kernel, middle), DECIMALS), n=count)
 
 
 def kurtosis(values: NDArray[np.float64]) -> float:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from imaging_platform.assets.derivatives import CODE_VERSIONS
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
@@ -74,7 +75,7 @@ def _said(home: Home, inputs: dict[str, str]) -> str | None:
     with dg.DagsterInstance.get() as instance:
         made = read_made(instance, scope, "motion")[str(KEY)]
     decisions = read_decisions(home.root, "demo")
-    return decisions.accepts("motion", str(KEY), made, "1", inputs)
+    return decisions.accepts("motion", str(KEY), made, CODE_VERSIONS["motion"], inputs)
 
 
 def test_an_acceptance_is_bound_to_the_inputs_of_now(home):

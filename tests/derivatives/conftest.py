@@ -41,16 +41,21 @@ def planted_motion():
 @pytest.fixture(scope="session")
 def moving_series(bold_affine, planted_motion):
     """The reference head as a series that moves as planted, with little noise."""
+    return move_head(planted_motion, bold_affine, noise=3)
+
+
+def move_head(motion, bold_affine, noise: float):
+    """Return the reference head (about 700 in the brain) in a run that moves so."""
     reference = reference_head()
     head = smooth(reference.head * 4, 1.5)
     random = np.random.default_rng(8)
     centre = image_centre_mm(BOLD_SHAPE, bold_affine)
-    series = np.empty((*BOLD_SHAPE, VOLUMES), dtype=np.float32)
-    for index, row in enumerate(planted_motion):
+    series = np.empty((*BOLD_SHAPE, len(motion)), dtype=np.float32)
+    for index, row in enumerate(motion):
         placed = np.linalg.inv(about(matrix_of(row), centre)) @ bold_affine
         pull = np.linalg.inv(reference.affine) @ placed
         series[..., index] = resample(head, pull, BOLD_SHAPE, order=1)
-    return series + random.normal(0, 3, series.shape).astype(np.float32)
+    return series + random.normal(0, noise, series.shape).astype(np.float32)
 
 
 @pytest.fixture

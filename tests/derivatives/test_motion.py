@@ -16,7 +16,7 @@ from imaging_platform.derivatives.realignment import (
 )
 from imaging_platform.derivatives.temporal_snr import temporal_snr, write_temporal_snr
 from imaging_platform.model.errors import BadInput, MissingInput
-from tests.derivatives.conftest import files_of, write_bold
+from tests.derivatives.conftest import files_of, move_head, write_bold
 
 small = st.floats(-0.5, 0.5, allow_nan=False)
 
@@ -43,6 +43,27 @@ def test_planted_motion_is_found(moving_series, bold_affine, planted_motion):
 
     assert abs(found.mean() - planted.mean()) <= 0.01
     assert np.corrcoef(found, planted)[0, 1] >= 0.99
+
+
+def test_the_motion_of_a_calm_head_is_not_lost_in_the_noise(bold_affine):
+    random = np.random.default_rng(11)
+    motion = np.cumsum(random.normal(0, [0.02] * 3 + [0.0004] * 3, (30, 6)), axis=0)
+    calm = move_head(motion, bold_affine, noise=8)
+
+    found = framewise_displacement(estimate_motion(calm, bold_affine))[1:]
+
+    planted = framewise_displacement(motion)[1:]
+    assert abs(found.mean() - planted.mean()) <= 0.002
+    assert np.corrcoef(found, planted)[0, 1] >= 0.91
+
+
+def test_the_middle_volume_is_the_reference_to_the_last_digit(
+    moving_series, bold_affine
+):
+    found = estimate_motion(moving_series[..., :9], bold_affine)
+
+    assert not found[4].any()
+    assert found[:4].any(axis=1).all()
 
 
 def test_each_axis_has_its_own_sign(moving_series, bold_affine, planted_motion):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imaging_platform.catalog.tables import MetricRow, worse_verdict
@@ -99,6 +99,7 @@ def test_outliers_are_named_by_session():
 
 
 @given(values_of_a_study)
+@example([0.0, 1.0, 5e-324, -5e-324])
 def test_robust_z_has_a_median_of_zero_and_keeps_the_order(values):
     z = robust_z(values)
 

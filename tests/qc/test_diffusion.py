@@ -65,9 +65,19 @@ def test_neighbours_that_are_equal_correlate_fully():
     signal = np.tile(random.normal(100, 20, (500, 1)), (1, 6))
     vectors = np.eye(3)[[0, 1, 2, 0, 1, 2]]
 
-    found = diffusion.neighbour_correlation(signal, np.full(6, 1000.0), vectors)
+    neighbours = diffusion.find_neighbours(np.full(6, 1000.0), vectors)
+    found = diffusion.neighbour_correlation(signal, neighbours)
 
     assert found == pytest.approx(1)
+
+
+def test_mriqc_takes_voxels_for_volumes():
+    signal = random.normal(100, 20, (500, 6))
+    signal[3] = signal[1]
+
+    assert diffusion.voxel_correlation(signal, [(1, 3), (3, 1)]) == 1
+    assert np.isnan(diffusion.voxel_correlation(signal[:3], [(1, 3)]))
+    assert np.isnan(diffusion.voxel_correlation(signal, []))
 
 
 def test_opposite_directions_are_neighbours():

@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import stats
 
 from imaging_platform.qc import (
     air,
     anatomy,
     bold,
     contrast,
+    ranks,
     smoothness,
     summary,
     tissue_shares,
@@ -199,12 +201,41 @@ def test_entropy_focus_is_one_when_all_is_alike_and_zero_for_one_voxel():
 
 @given(
     arrays.arrays(np.float64, st.integers(1, 300), elements=st.floats(0, 1e4)),
-    st.floats(90, 100),
+    st.floats(0, 100),
 )
-def test_a_high_percentile_is_that_of_numpy(data, percent):
-    found = contrast.upper_percentile(data, percent)
+def test_a_percentile_is_that_of_numpy(data, percent):
+    found = ranks.percentile(data, percent)
 
     assert found == pytest.approx(np.percentile(data, percent), rel=1e-9, abs=1e-9)
+
+
+@given(
+    arrays.arrays(np.float32, st.integers(1, 60), elements=st.floats(-3, 9, width=32))
+)
+def test_volumes_are_ranked_as_by_scipy(values):
+    for each in (values, np.abs(values), np.round(values), -np.zeros(3, np.float32)):
+        found = bold._ranks(each)
+
+        wanted = stats.rankdata(each)
+        assert np.allclose(found, wanted - wanted.mean())
+
+
+@pytest.mark.parametrize("percent", [0, 0.05, 25, 50, 99.95, 100])
+@pytest.mark.parametrize("levels", [1, 3, 10**9])
+def test_a_percentile_of_many_values_is_exact(percent, levels):
+    data = np.random.default_rng(1).integers(0, levels, 50_000).astype(np.float64)
+    data[:100] = -7
+
+    found = ranks.percentile(data, percent)
+
+    assert found == pytest.approx(np.percentile(data, percent), rel=1e-12)
+
+
+def test_a_percentile_is_exact_where_the_sample_misses_the_rank(monkeypatch):
+    monkeypatch.setattr(ranks, "_bracket", lambda flat, rank: (2.0, 3.0))
+    data = np.arange(50_000, dtype=np.float64)
+
+    assert ranks.median(data) == np.median(data)
 
 
 def test_white_matter_over_the_brightest_is_their_ratio():
