@@ -1,6 +1,10 @@
 """A Dagster data platform for neuroimaging, from DICOM drop to report."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imaging_platform.settings import load_layout as load_layout
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_layout"]
