@@ -74,7 +74,7 @@ def test_what_has_no_partition_is_read_too(site):
 
 
 def test_a_failed_attempt_is_named_by_its_class(site):
-    site.codes["motion"] = "2"
+    site.codes["motion"] = "7"
     site.failing.add(("motion", SESSIONS[0]))
 
     site.run(SESSIONS[0], ["motion"])

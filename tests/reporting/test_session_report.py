@@ -105,7 +105,7 @@ def test_an_empty_session_is_told_in_sentences(tmp_path):
         "not published",
     ):
         assert said in page
-    assert executed.results == {"verdict": "none"}
+    assert executed.results == {"verdict": "none", "n_series_incomplete": 0}
 
 
 def test_a_head_is_not_shown_without_mask_and_defacing(inputs):
