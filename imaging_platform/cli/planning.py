@@ -12,6 +12,7 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import State
 from imaging_platform.planning.cost import Estimate
+from imaging_platform.planning.pausing import uncollected
 from imaging_platform.planning.published import RELEASE_COLUMNS, list_releases
 from imaging_platform.settings import enter_home, find_home
 
@@ -27,17 +28,21 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
     """Show what is out of date, why, and what bringing it up would cost."""
     home = find_home()
     enter_home(home)
+    with uncollected():
+        plans = _read_plans(home, [name] if name else home.studies())
+        if assets:
+            plans = [each.narrow(assets) for each in plans]
+        if as_json:
+            print_json([dump_plan(each) for each in plans])
+            return
+        for each in plans:
+            print_plan(each)
+
+
+def _read_plans(home: Home, names: list[str]) -> list[Plan]:
     from imaging_platform.processing.plans import read_plan
 
-    names = [name] if name else home.studies()
-    plans = [read_plan(home, each) for each in names]
-    if assets:
-        plans = [each.narrow(assets) for each in plans]
-    if as_json:
-        print_json([dump_plan(each) for each in plans])
-        return
-    for each in plans:
-        print_plan(each)
+    return [read_plan(home, each) for each in names]
 
 
 @click.command()

@@ -189,8 +189,7 @@ def judge_partition(
             State.FRESH,
             outdated.get(node.asset, ()),
             notes.get(node.asset, ""),
-            is_ready=node.asset in ready
-            and gated.isdisjoint({node.asset, *find_ancestors(parents, node.asset)}),
+            is_ready=node.asset in ready and not _is_gated(parents, node.asset, gated),
         )
         cells[node.asset] = _place(node, cell, facts, before, moved, decisions.frozen)
     return list(cells.values())
@@ -200,6 +199,14 @@ def find_ancestors(parents: Mapping[str, Sequence[str]], asset: str) -> set[str]
     """Return all that stands before an asset."""
     direct = set(parents.get(asset, ()))
     return direct.union(*(find_ancestors(parents, parent) for parent in direct))
+
+
+def _is_gated(
+    parents: Mapping[str, Sequence[str]], asset: str, gated: Collection[str]
+) -> bool:
+    if not gated:
+        return False
+    return not find_ancestors(parents, asset).union([asset]).isdisjoint(gated)
 
 
 def _find_moved(

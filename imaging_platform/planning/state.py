@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,12 +98,14 @@ def choose_ready(
         Inputs of each asset, by name; those without an entry have none.
     """
 
+    @functools.cache
     def waits(asset: str) -> bool:
         return any(
             waits(parent) if parent in outdated else follows_outdated(parent)
             for parent in parents.get(asset, ())
         )
 
+    @functools.cache
     def follows_outdated(asset: str) -> bool:
         return any(
             parent in outdated or follows_outdated(parent)
