@@ -29,12 +29,17 @@ EVERYTHING = {
 """Each image is a resting run: what a study would write is no matter of speed."""
 
 HEURISTIC = """
+import re
+
+DIFFUSION = re.compile("dwi|dti|diff|ep2d_b", re.I)
 PLACE = "sub-{subject}/{session}/func/sub-{subject}_{session}_task-rest"
 
 
 def infotodict(seqinfo):
     key = (PLACE + "_run-{item:03d}_bold", ("nii.gz",), None)
-    return {key: [each.series_id for each in seqinfo]}
+    # Several copies of one diffusion series end heudiconv with a bare assertion.
+    chosen = [each for each in seqinfo if not DIFFUSION.search(each.series_description)]
+    return {key: [each.series_id for each in chosen]}
 """
 
 
