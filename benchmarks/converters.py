@@ -95,4 +95,4 @@ def _run(argv: list[str | Path], folder: Path) -> Numbers:
     )
     if done.returncode:
         raise SystemExit(f"{argv[0]} failed:\n{done.stderr[-2000:]}")
-    return {"images": sum(1 for _ in folder.glob("out/sub-01/**/*.nii.gz"))}
+    return {"images": sum(1 for _ in folder.glob("out/**/sub-01/**/*.nii.gz"))}
