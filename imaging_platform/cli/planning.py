@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 import click
@@ -10,10 +11,11 @@ import click
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
-from imaging_platform.planning.cells import State
+from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.cost import Estimate
 from imaging_platform.planning.pausing import uncollected
 from imaging_platform.planning.published import RELEASE_COLUMNS, list_releases
+from imaging_platform.planning.reasons import Reason
 from imaging_platform.settings import enter_home, find_home
 
 if TYPE_CHECKING:
@@ -145,5 +147,18 @@ def dump_plan(plan: Plan) -> dict[str, object]:
         "states": plan.count_states(),
         "estimate": dataclasses.asdict(plan.estimate()),
         "costs": {a: dataclasses.asdict(cost) for a, cost in plan.costs.items()},
-        "cells": [dataclasses.asdict(cell) for cell in plan.unsettled],
+        "cells": [
+            {**_fields(cell), "reasons": [_fields(reason) for reason in cell.reasons]}
+            for cell in plan.unsettled
+        ],
     }
+
+
+def _fields(value: Cell | Reason) -> dict[str, object]:
+    """Return the fields as they are: `asdict` copies each, for a third of a plan."""
+    return {name: getattr(value, name) for name in _names_of(type(value))}
+
+
+@functools.cache
+def _names_of(kind: type[Cell | Reason]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
