@@ -58,7 +58,7 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             _take_in(scope, drop_id, identified, published)
             with telling(zone):
                 report = report_drop(zone, drop_id)
-                _refuse_empty(report)
+                _refuse_empty(report, zone)
                 # Dagster has stored it when this goes on.
                 yield dg.MaterializeResult(
                     metadata=shown.drop(report) | tell_cost(report.n_bytes),
@@ -167,8 +167,12 @@ def list_imported(study: str, zone: Path, store: "Store") -> list[SessionKey]:
     return [key for key, record in records if record and record.is_imported]
 
 
-def _refuse_empty(report: "DropReport") -> None:
+def _refuse_empty(report: "DropReport", zone: Path) -> None:
+    from imaging_platform.intake.drop import note_told
+
     if report.n_files == 0:
+        # Nothing of it is there to be taken up again.
+        note_told(zone, report.drop_id)
         raise MissingInput(
             f"{report.drop_id} is not in the inbox: it was withdrawn or is growing.",
             fix="Nothing to do: a drop that has settled starts by itself.",

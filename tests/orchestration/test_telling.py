@@ -11,7 +11,7 @@ from imaging_platform.assets import intake
 from imaging_platform.cli.studies import create_study
 from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.intake.session import digest_sessions
-from imaging_platform.intake.zone import telling
+from imaging_platform.intake.zone import interrupted_drops, telling
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.outstanding import find_drop_orders
 from imaging_platform.resources.zones import IdentifiedZone
@@ -78,7 +78,7 @@ def test_who_tells_of_drops_waits_for_whoever_does(site):
 def test_a_drop_whose_run_ends_before_it_is_told_is_taken_up_again(site, monkeypatch):
     first, second = drops_to_index(site)
     site.instance.add_dynamic_partitions("demo_drops", [first, second])
-    monkeypatch.setattr(intake, "_refuse_empty", lambda report: 1 / 0)
+    monkeypatch.setattr(intake, "_refuse_empty", lambda *_: 1 / 0)
     assert not site.run(INDEX, first).success
     monkeypatch.undo()
 
@@ -86,3 +86,13 @@ def test_a_drop_whose_run_ends_before_it_is_told_is_taken_up_again(site, monkeyp
     assert site.run(INDEX, first).success
     assert drops_to_index(site) == [second]
     assert list(read_members(site.instance, site.scope)) != []
+
+
+def test_a_withdrawn_drop_leaves_nothing_to_take_up_again(site):
+    zone = site.home.zone("identified", "demo")
+    withdrawn = "drop-0123456789abcdef"
+    site.instance.add_dynamic_partitions("demo_drops", [withdrawn])
+
+    assert not site.run(INDEX, withdrawn).success
+
+    assert interrupted_drops(zone) == ()
