@@ -20,9 +20,13 @@ from pathlib import Path
 from imaging_platform.bids.existing import BidsFile, parse_name
 from imaging_platform.bids.physio import (
     Physio,
+    Sampling,
+    read_packed,
     read_physio,
     read_physio_dicom,
+    read_sampling,
     write_physio,
+    write_samples,
 )
 from imaging_platform.bids.tables import clean_table
 from imaging_platform.files.digests import sorted_files
@@ -36,6 +40,9 @@ CLOCK_TOLERANCE_S = 5.0
 _TABLES = {"events": ("onset", "duration"), "beh": ()}
 _TABLE = re.compile(
     r"(?P<name>(?:[a-z]+-[A-Za-z0-9]+_)*)(?P<suffix>events|beh)\.tsv", re.ASCII
+)
+_SAMPLES = re.compile(
+    r"(?P<name>(?:[a-z]+-[A-Za-z0-9]+_)*)(?:physio|stim)\.tsv\.gz", re.ASCII
 )
 _LOG = re.compile(r"(?P<run>.*)_(?P<kind>Info|PULS|RESP|ECG|EXT)\.log", re.DOTALL)
 _NAMED = re.compile(r"((?:(?:series|task|acq|dir|run|rec)-[A-Za-z0-9]+_)+)", re.ASCII)
@@ -97,7 +104,7 @@ def name_session(name: str) -> tuple[str, str] | None:
     (('', ''), None)
     """
     last = name.rpartition("/")[2]
-    if not _TABLE.fullmatch(last) and not _LOG.fullmatch(last):
+    if not any(kind.fullmatch(last) for kind in (_TABLE, _SAMPLES, _LOG)):
         return None
     subjects, sessions = _SUBJECT.findall(name), _SESSION.findall(name)
     return (subjects or [""])[-1], (sessions or [""])[-1]
@@ -130,9 +137,12 @@ def receive_attachments(source: Path, target: Path, key: SessionKey) -> Received
             runs[log["run"]].append(path)
             continue
         try:
-            if path.suffix == ".tsv":
-                columns = _receive_table(path, target)
+            if path.name.endswith((".tsv", ".tsv.gz")):
+                receive = _receive_table if path.suffix == ".tsv" else _receive_samples
+                columns = receive(path, target)
                 thinned |= {f"{place}, {n} column(s)": w for w, n in columns.items()}
+            elif _SAMPLES.fullmatch(f"{_LABELS.sub('', path.stem)}.tsv.gz"):
+                continue  # The sidecar of samples, read with them.
             elif path.suffix.lower() in (".dcm", ".ima"):
                 _write_recording(read_physio_dicom(path), target, path.name)
             else:
@@ -177,6 +187,34 @@ def _receive_table(path: Path, target: Path) -> Mapping[str, int]:
         raise _unfit("a file of this name came twice; the first one counts")
     write_text(target / name, cleaned.text)
     return cleaned.left_out
+
+
+def _receive_samples(path: Path, target: Path) -> Mapping[str, int]:
+    """
+    Write samples that are BIDS already, with what their sidecar says of time.
+
+    Returns how many columns are left out, by reason.
+
+    Raises
+    ------
+    BadInput
+        All of it is left out.
+    """
+    name = _LABELS.sub("", path.name)
+    if not _SAMPLES.fullmatch(name):
+        raise _unfit("its name is not, for example, task-rest_run-1_physio.tsv.gz")
+    if (target / name).exists():
+        raise _unfit("a file of this name came twice; the first one counts")
+    head = read_sampling(path.with_name(path.name.replace(".tsv.gz", ".json")))
+    samples = clean_table("\t".join(head.columns) + "\n" + read_packed(path))
+    if not samples.columns:
+        raise _unfit("no column of it may pass")
+    write_samples(
+        target / name,
+        samples.text.partition("\n")[2],
+        Sampling(samples.columns, head.sampling_hz, head.start_s),
+    )
+    return samples.left_out
 
 
 def _unfit(why: str) -> BadInput:

@@ -10,9 +10,12 @@ volume.
 from __future__ import annotations
 
 import gzip
+import json
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +65,26 @@ class Recording:
     start_s: float
     columns: tuple[str, ...]
     values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """
+    What a sidecar says of samples.
+
+    Parameters
+    ----------
+    columns
+        Their names.
+    sampling_hz
+        Samples a second.
+    start_s
+        First sample after the start of the first volume.
+    """
+
+    columns: tuple[str, ...]
+    sampling_hz: float
+    start_s: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,19 +211,70 @@ def write_physio(physio: Physio, target: Path, name: str) -> tuple[str, ...]:
     written = []
     for one in physio.recordings:
         base = f"{name}_recording-{one.label}_physio"
-        lines = "".join("\t".join(map(_cell, row)) + "\n" for row in one.values)
-        packed = gzip.compress(lines.encode(), 6, mtime=0)
-        write_bytes(target / f"{base}.tsv.gz", packed)
-        write_json(
-            target / f"{base}.json",
-            {
-                "Columns": list(one.columns),
-                "SamplingFrequency": round(one.sampling_hz, 6),
-                "StartTime": round(one.start_s, 6),
-            },
+        write_samples(
+            target / f"{base}.tsv.gz",
+            "".join("\t".join(map(_cell, row)) + "\n" for row in one.values),
+            Sampling(one.columns, one.sampling_hz, one.start_s),
         )
         written += [f"{base}.json", f"{base}.tsv.gz"]
     return tuple(written)
+
+
+def write_samples(path: Path, text: str, sampling: Sampling) -> None:
+    """Write samples, a line each, as ``.tsv.gz`` at `path` and its sidecar beside."""
+    write_bytes(path, gzip.compress(text.encode(), 6, mtime=0))
+    write_json(
+        path.with_name(path.name.replace(".tsv.gz", ".json")),
+        {
+            "Columns": list(sampling.columns),
+            "SamplingFrequency": round(sampling.sampling_hz, 6),
+            "StartTime": round(sampling.start_s, 6),
+        },
+    )
+
+
+def read_sampling(sidecar: Path) -> Sampling:
+    """
+    Return what the sidecar of samples says of them (BIDS, continuous recordings).
+
+    Raises
+    ------
+    BadInput
+        There is none, or it lacks the columns, the frequency or the start.
+    """
+    try:
+        facts = json.loads(sidecar.read_text(encoding="utf-8"))
+        found = Sampling(
+            tuple(map(str, facts["Columns"])),
+            float(facts["SamplingFrequency"]),
+            float(facts["StartTime"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        raise _unreadable(
+            "beside it is no JSON with Columns, SamplingFrequency and StartTime"
+        ) from None
+    if not (0 < found.sampling_hz < inf and isfinite(found.start_s)):
+        raise _unreadable("its frequency or start is no number of Hz or seconds")
+    return found
+
+
+def read_packed(path: Path) -> str:
+    """
+    Return the text of a gzip file.
+
+    Raises
+    ------
+    BadInput
+        It is none, is cut off, or holds more than a recording can.
+    """
+    try:
+        with gzip.open(path) as packed:
+            data = packed.read(_MOST_LOG_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        raise _unreadable("it is no complete gzip file") from None
+    if len(data) > _MOST_LOG_BYTES:
+        raise _unreadable("it holds more than 64 MiB")
+    return data.decode("utf-8", errors="replace")
 
 
 def _volume_starts(text: str) -> NDArray[np.int64]:

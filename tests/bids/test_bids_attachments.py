@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -36,13 +37,14 @@ def session(tmp_path) -> Path:
     return tree
 
 
-def bring(tmp_path: Path, files: dict[str, str]):
+def bring(tmp_path: Path, files: dict[str, str | bytes]):
     """Return what was received and its folder."""
     source, target = tmp_path / "brought", tmp_path / "received"
     target.mkdir()
     for name, text in files.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_text(text)
+        data = text if isinstance(text, bytes) else text.encode()
+        (source / name).write_bytes(data)
     return receive_attachments(source, target, KEY), target
 
 
@@ -107,6 +109,75 @@ def test_answers_need_no_image(session, tmp_path):
     attached = attach_files(received, session, KEY)
 
     assert attached.files == (f"beh/{KEY}_task-recall_beh.tsv",)
+
+
+SAMPLES = gzip.compress(b"12\t0\n13\t1\n")
+SIDECAR = {
+    "Columns": ["cardiac", "trigger"],
+    "SamplingFrequency": 50.0,
+    "StartTime": -1.5,
+    "Manufacturer": "ours",
+}
+
+
+def test_a_recording_that_is_bids_already_keeps_its_samples_and_time(session, tmp_path):
+    name = "sub-01_ses-1_run-1_recording-pulse_physio"
+    brought = {f"{name}.tsv.gz": SAMPLES, f"{name}.json": json.dumps(SIDECAR)}
+
+    report, received = bring(tmp_path, brought)
+    attached = attach_files(received, session, KEY)
+
+    place = f"func/{KEY}_task-rest_run-1_recording-pulse_physio"
+    assert report.left_out == {}
+    assert attached.files == (f"{place}.json", f"{place}.tsv.gz")
+    assert gzip.decompress((session / f"{place}.tsv.gz").read_bytes()) == (
+        gzip.decompress(SAMPLES)
+    )
+    sidecar = json.loads((session / f"{place}.json").read_text())
+    assert sidecar == {k: v for k, v in SIDECAR.items() if k != "Manufacturer"}
+
+
+def test_of_samples_a_column_that_may_tell_of_a_person_stays_out(tmp_path):
+    text = "12\t20260302\n13\t20260303\n"
+    sidecar = SIDECAR | {"Columns": ["cardiac", "clock"]}
+
+    report, received = bring(
+        tmp_path,
+        {
+            "run-1_physio.tsv.gz": gzip.compress(text.encode()),
+            "run-1_physio.json": json.dumps(sidecar),
+        },
+    )
+
+    assert gzip.decompress((received / "run-1_physio.tsv.gz").read_bytes()) == (
+        b"12\n13\n"
+    )
+    assert json.loads((received / "run-1_physio.json").read_text())["Columns"] == [
+        "cardiac"
+    ]
+    assert list(report.thinned) == ["run-1_physio.tsv.gz, 1 column(s)"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "sidecar", "why"),
+    [
+        (SAMPLES, None, "beside it is no JSON"),
+        (SAMPLES, SIDECAR | {"SamplingFrequency": "often"}, "beside it is no JSON"),
+        (SAMPLES, SIDECAR | {"SamplingFrequency": 0}, "no number of Hz"),
+        (SAMPLES[:-5], SIDECAR, "no complete gzip"),
+        (b"12\t0\n", SIDECAR, "no complete gzip"),
+        (gzip.compress(b"Ann\tx\n"), SIDECAR, "no column"),
+    ],
+)
+def test_samples_that_cannot_be_read_stay_out(samples, sidecar, why, tmp_path):
+    brought = {"run-1_physio.tsv.gz": samples}
+    if sidecar is not None:
+        brought["run-1_physio.json"] = json.dumps(sidecar)
+
+    report, _ = bring(tmp_path, brought)
+
+    assert report.files == ()
+    assert why in report.left_out["run-1_physio.tsv.gz"]
 
 
 def test_labels_of_the_session_may_stand_in_names_but_not_those_of_another(tmp_path):
