@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 from numpy.typing import NDArray
 
 HEAD_RADIUS_MM = 50.0
 """Radius at which a rotation counts as a way (Power et al. 2012)."""
 
-STEP_MM = {"good": 0.020, "motion": 0.075, "low_snr": 0.028}
+STEP_MM = {"good": 0.018, "motion": 0.060, "low_snr": 0.031}
+UNREST = 1.0
+"""Standard deviation of the logarithm of a step's size: mostly still, at times not."""
+
+SETTLING = 0.95
+"""What is left a volume later of how far the head lies from its place."""
+
 VOLUMES_A_JERK = {"good": 0, "motion": 14, "low_snr": 0}
 """One sudden nod in so many volumes; 0 for none."""
 
@@ -35,7 +43,10 @@ def draw_motion(
         the acquired volume.
     """
     step = STEP_MM[quality]
-    walk = np.cumsum(random.normal(0, step, (n_volumes, 6)), axis=0)
+    # The displacement of real heads is skewed to the right (Power et al. 2012).
+    sizes = random.lognormal(-(UNREST**2) / 2, UNREST, (n_volumes, 1))
+    steps = sizes * random.normal(0, step, (n_volumes, 6))
+    walk = np.array(list(accumulate(steps, lambda was, more: SETTLING * was + more)))
     time = np.arange(n_volumes)
     phases = random.uniform(0, 2 * np.pi, 6)
     # Breathing nods the head a little with every volume, aliased by the TR.

@@ -99,7 +99,7 @@ def write_sessions(
 
 def _write_session(order: dict[str, str], small: bool, seed: int) -> int:
     visit = visit_named(order["name"])
-    scanner = _Scan(visit, small=small, seed=seed)
+    scanner = ScannedHead(visit, small=small, seed=seed)
     kinds_late = order["kinds_late"].split(",")
     start_s, first_file = visit.start_s + 40, 1
     for acquisition in acquisitions_of(visit, small=small):
@@ -121,7 +121,7 @@ def _references(visit: Visit, acquisition: Acquisition) -> tuple[str, ...]:
     return tuple(visit.uid("instance", localizer, plane) for plane in (1, 2, 3))
 
 
-class _Scan:
+class ScannedHead:
     """A head in a scanner, ready for one series after the other."""
 
     def __init__(self, visit: Visit, *, small: bool, seed: int) -> None:
@@ -140,7 +140,7 @@ class _Scan:
             if acquisition.kind == "dwi"
             else (None, None)
         )
-        stacks = self._stacks(acquisition)
+        stacks = self.stacks(acquisition)
         vendor = self.visit.scanner.vendor
         if vendor == "Siemens" and acquisition.readout_s:
             volumes = (volume for _, volume in stacks)
@@ -162,7 +162,7 @@ class _Scan:
         write(folder, context, counted)
         return sum(grid.shape[2] for grid, _ in counted)
 
-    def _stacks(self, acquisition: Acquisition) -> Iterator[tuple[Grid, Pixels]]:
+    def stacks(self, acquisition: Acquisition) -> Iterator[tuple[Grid, Pixels]]:
         """Yield each stack of slices of a series with its grid."""
         random = random_of(self.seed, self.visit.name, acquisition.number)
         make = {
