@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from imaging_platform.assets import shown
+from imaging_platform.assets import result_shown, shown
 from imaging_platform.assets.evidence import read_converted
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish
@@ -74,9 +74,9 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 | ({RATINGS: rated} if rated else {}),
             )
         checks = [
-            shown.check_cohort(name_outliers(cohort)),
-            shown.check_ratings(ratings),
+            result_shown.check_cohort(name_outliers(cohort)),
+            result_shown.check_ratings(ratings),
         ]
-        return shown.add(result, shown.tables(report), checks)
+        return shown.add(result, result_shown.tables(report), checks)
 
     return [catalog]

@@ -4,7 +4,7 @@ import contextlib
 
 import dagster as dg
 
-from imaging_platform.assets import shown
+from imaging_platform.assets import result_shown, shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.model import layout
@@ -92,7 +92,10 @@ def _derivative(scope: Scope, name: str) -> dg.AssetsDefinition:
                 inputs=read_versions(store, keys),
             )
             trees = {**sources, name: store.path(tree_key(scope, name, key))}
-            metadata = {**draw_strip(trees), **shown.derivative(report, trees[name])}
-        return shown.add(result, metadata, [shown.check_outputs(name, report)])
+            metadata = {
+                **draw_strip(trees),
+                **result_shown.derivative(report, trees[name]),
+            }
+        return shown.add(result, metadata, [result_shown.check_outputs(name, report)])
 
     return derivative

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from imaging_platform.assets import shown
+from imaging_platform.assets import result_shown
 from imaging_platform.assets.scope import (
     make_stamp,
     publish,
@@ -157,7 +157,7 @@ def _keep_partial(
             parameters=dict(run.parameters),
         )
         store.publish(kept, run.partial_key, record)
-    return shown.partial(published, run.partial_key)
+    return result_shown.partial(published, run.partial_key)
 
 
 def _partial_files(tree: Path) -> Iterator[Path]:

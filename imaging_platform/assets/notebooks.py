@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from imaging_platform.assets import shown
+from imaging_platform.assets import result_shown, shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.notebook_runs import NotebookRun, Sources, execute_run
 from imaging_platform.assets.notebook_sources import Needs
@@ -161,9 +161,9 @@ class Notebook:
         """Execute it and say what it recorded."""
         result, executed = execute_run(context, published, run, left)
         problems = list(judge_results(self.front.limits, executed.results))
-        links = shown.report(published, run.out_key)
-        metadata = {**shown.results(executed.results), **links}
-        return shown.add(result, metadata, [shown.check_results(problems)])
+        links = result_shown.report(published, run.out_key)
+        metadata = {**result_shown.results(executed.results), **links}
+        return shown.add(result, metadata, [result_shown.check_results(problems)])
 
 
 def _of_session(notebook: Notebook) -> dg.AssetsDefinition:
@@ -225,11 +225,11 @@ def _of_subjects(notebook: Notebook) -> dg.AssetsDefinition:
             for subject, results in found.items()
             for problem in judge_results(notebook.front.limits, results)
         ]
-        links = {s: shown.report(published, notebook.out_key(s)) for s in found}
-        metadata = shown.subject_results(found) | {
+        links = {s: result_shown.report(published, notebook.out_key(s)) for s in found}
+        metadata = result_shown.subject_results(found) | {
             f"report {subject}": each["report"] for subject, each in links.items()
         }
-        return shown.add(result, metadata, [shown.check_results(problems)])
+        return shown.add(result, metadata, [result_shown.check_results(problems)])
 
     return executed
 

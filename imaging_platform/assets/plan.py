@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from imaging_platform.assets import shown
+from imaging_platform.assets import result_shown, shown
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish
 from imaging_platform.files.writing import write_text
@@ -49,9 +49,9 @@ def make_plan_assets(scope: Scope, read_plan: ReadPlan) -> list[dg.AssetsDefinit
             write_text(target / "plan.html", render_plan(plan))
             states = plan.count_states()
             result = publish(context, store, target, out_key, report=states, inputs={})
-        metadata = shown.plan(plan) | {
+        metadata = result_shown.plan(plan) | {
             "page": dg.MetadataValue.url(published.link(f"{out_key}/plan.html"))
         }
-        return shown.add(result, metadata, [shown.check_plan(plan)])
+        return shown.add(result, metadata, [result_shown.check_plan(plan)])
 
     return [processing_plan]

@@ -4,7 +4,7 @@ import contextlib
 
 import dagster as dg
 
-from imaging_platform.assets import shown
+from imaging_platform.assets import result_shown, shown
 from imaging_platform.assets.derivatives import tree_key
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
@@ -67,6 +67,8 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 inputs=read_versions(store, keys),
                 parameters=scope.study.quality.model_dump(mode="json"),
             )
-        return shown.add(result, shown.quality(report), [shown.check_quality(report)])
+        return shown.add(
+            result, result_shown.quality(report), [result_shown.check_quality(report)]
+        )
 
     return [session_quality]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from imaging_platform.assets import shown
+from imaging_platform.assets import result_shown, shown
 from imaging_platform.assets.derivatives import tree_key
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.notebook_runs import NotebookRun, execute_run
@@ -109,8 +109,8 @@ def _make(
     left: dict[str, dg.MetadataValue] = {}
     with explained(lambda: left):
         result, executed = execute_run(context, published, run, left)
-    links = shown.report(published, run.out_key)
-    return result, {**shown.results(executed.results), **links}
+    links = result_shown.report(published, run.out_key)
+    return result, {**result_shown.results(executed.results), **links}
 
 
 def _draw(store: Store, keys: Mapping[str, str]) -> dict[str, dg.MetadataValue]:

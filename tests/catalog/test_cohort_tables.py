@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from imaging_platform.assets.shown import check_cohort
+from imaging_platform.assets.result_shown import check_cohort
 from imaging_platform.catalog.tables import CohortRow, metric_rows, session_rows
 
 KEY = "sub-01_ses-1"
