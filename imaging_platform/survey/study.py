@@ -412,7 +412,8 @@ def _read_holds(site: Site) -> dict[str, dict[str, str]]:
 
 def _find_standing(site: Site, made: Makings) -> dict[str, str]:
     """Return the version of each result that was made and has a tree on disk."""
-    root, study = str(site.store.root), site.scope.name
+    root, scope = str(site.store.root), site.scope
+    trees = {asset: scope.tree_name(asset) for asset in made}
     keys = {
         key: SessionKey.parse(key) for found in made.values() for key in found if key
     }
@@ -424,7 +425,8 @@ def _find_standing(site: Site, made: Makings) -> dict[str, str]:
         # A Path each would take a second of a plan of thousands.
         if text
         and os.access(
-            f"{root}/{layout.session_tree(study, asset, keys[text])}", os.F_OK
+            f"{root}/{layout.session_tree(scope.name, trees[asset], keys[text])}",
+            os.F_OK,
         )
     }
 
