@@ -56,3 +56,13 @@ def read_app_version(
         if (record := store.read(place)) is not None
     }
     return digest_json(found) if found else ""
+
+
+def read_wide_apps(store: LocalStore, scope: Scope) -> dict[str, str]:
+    """Return the version of each app that spans sessions and has metrics, by name."""
+    found = {
+        app.name: read_app_version(store, scope, app.name)
+        for app in scope.measuring_apps
+        if app.level != "session"
+    }
+    return {name: version for name, version in found.items() if version}

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from imaging_platform.apps.settings import App
 from imaging_platform.assets.metering import tell_cost, weigh
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
@@ -80,6 +81,11 @@ class Scope:
     def session_apps(self) -> list[str]:
         """Names of the BIDS Apps that have a result a session."""
         return [app.name for app in self.study.apps if app.level == "session"]
+
+    @property
+    def measuring_apps(self) -> list[App]:
+        """The BIDS Apps that declare an output as metrics."""
+        return [a for a in self.study.apps if any(o.metrics for o in a.outputs)]
 
     @property
     def app_versions(self) -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from imaging_platform.catalog.app_metrics import AppColumn, describe_columns
 from imaging_platform.catalog.rows import (
     CohortRow,
     DeviationRow,
@@ -16,7 +17,7 @@ from imaging_platform.catalog.rows import (
     VariantRow,
     VersionRow,
 )
-from imaging_platform.files.writing import write_text
+from imaging_platform.files.writing import write_json, write_text
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.rating import Rating
 from imaging_platform.provenance.record import Record
@@ -37,6 +38,7 @@ def write_tables(
     variants: Iterable[VariantRow] = (),
     deviations: Iterable[DeviationRow] = (),
     cohort: Iterable[CohortRow] = (),
+    apps: Sequence[AppColumn] = (),
 ) -> dict[str, int]:
     """
     Write each table of a study as Parquet and return its number of rows.
@@ -55,6 +57,8 @@ def write_tables(
     cohort
         How metrics stand among the sessions; what stands out joins the verdicts of
         the metrics and of the sessions.
+    apps
+        What apps measured: columns of ``sessions``, described in ``sessions.json``.
     """
     standings = list(cohort)
     tables: dict[str, tuple[type, list[object]]] = {
@@ -68,6 +72,9 @@ def write_tables(
     }
     for name, (kind, rows) in tables.items():
         _write_parquet(target / f"{name}.parquet", kind, rows)
+    if apps:
+        _add_columns(target / "sessions.parquet", apps)
+        write_json(target / "sessions.json", describe_columns(apps))
     return {name: len(rows) for name, (_, rows) in tables.items()}
 
 
@@ -255,3 +262,16 @@ def _write_parquet(path: Path, kind: type, rows: list[object]) -> None:
     schema = pa.schema([(field.name, types[str(field.type)]) for field in fields])
     plain = [dataclasses.asdict(row) for row in rows]  # pyright: ignore[reportArgumentType] - rows are dataclasses
     pq.write_table(pa.Table.from_pylist(plain, schema=schema), path)
+
+
+def _add_columns(path: Path, columns: Sequence[AppColumn]) -> None:
+    """Add what apps measured to the table of sessions; null where it is absent."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    keys = table.column("session_key").to_pylist()
+    for column in columns:
+        values = [column.values.get(key) for key in keys]
+        table = table.append_column(column.name, pa.array(values, pa.float64()))
+    pq.write_table(table, path)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from imaging_platform.apps.edits import EDITS_INPUT, edits_version
+from imaging_platform.assets.app_trees import read_wide_apps
 from imaging_platform.assets.apps import cohort_inputs
 from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.catalog import RATINGS
@@ -495,6 +496,7 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
     ratings = digest_ratings(find_ratings(site.decisions, rated))
     cataloged = {n: v for n, v in versions.items() if _asset_of(n) in collected}
     cataloged |= {RATINGS: ratings} if ratings else {}
+    cataloged |= read_wide_apps(site.store, site.scope)
     home = Home(site.store.root)
     of_apps = {
         app.name: cohort_inputs(home, site.scope.name, app, rated)

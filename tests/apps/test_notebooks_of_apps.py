@@ -7,18 +7,23 @@ from collections.abc import Iterator
 
 import dagster as dg
 import nbformat
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook, new_raw_cell
 
+from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.model import layout
 from imaging_platform.model.layout import Home
 from imaging_platform.provenance.record import read_record
+from imaging_platform.settings import load_study
+from imaging_platform.survey import study
+from imaging_platform.survey.study import survey_study
 from tests.apps.conftest import KEY
-from tests.apps.test_assets import OTHER, THIRD, Site
+from tests.apps.test_assets import OTHER, QUIET, THIRD, Site
 
 pytestmark = pytest.mark.slow
 
@@ -129,3 +134,61 @@ def test_a_notebook_about_subjects_reads_an_app_of_subjects(site):
     # What the plan compares: the version that Dagster was told of the app.
     told = made.asset_materialization.tags["dagster/data_version"]
     assert event.materialization.metadata["inputs"].value == {"tiny": told}
+
+
+def test_what_an_app_measured_is_in_the_row_of_its_session_and_makes_it_stale(site):
+    site.add(OTHER)
+    assert site.run().success
+
+    result = make_catalog(site)
+
+    table = site.home.root / layout.catalog("demo") / "sessions.parquet"
+    rows = pq.read_table(table).to_pylist()
+    assert result.success
+    assert [row["tiny.desc-copy_T1w_size"] is None for row in rows] == [False, True]
+    assert is_fresh(site)
+    assert site.run(str(OTHER)).success
+    assert not is_fresh(site)
+
+
+def test_what_an_app_of_subjects_measured_is_in_the_row_of_each_session(site):
+    site.set_app(
+        **OF_SUBJECTS
+        | {
+            "command": "-c 'mkdir $1/sub-$2; printf \"ml\\n7\\n\" > $1/sub-$2/x.tsv' "
+            "x {out_dir} {subject}",
+            "outputs": [{"glob": "sub-{subject}/x.tsv", "metrics": True}],
+        }
+    )
+    site.add(OTHER)
+    site.instance.report_runless_asset_event(
+        dg.AssetMaterialization(["demo", "bids_session"], partition=str(KEY))
+    )
+    assert site.run("").success
+
+    make_catalog(site)
+
+    table = site.home.root / layout.catalog("demo") / "sessions.parquet"
+    assert [r["tiny.x_ml"] for r in pq.read_table(table).to_pylist()] == [7.0, 7.0]
+    assert is_fresh(site)
+
+
+def make_catalog(site: Site) -> dg.ExecuteInProcessResult:
+    job = define_home(site.home).resolve_job_def("demo_summarize_cohort")
+    return job.execute_in_process(
+        instance=site.instance,
+        asset_selection=[dg.AssetKey(["demo", "catalog"])],
+        run_config=QUIET,
+    )
+
+
+def is_fresh(site: Site) -> bool:
+    """Return whether nothing that the catalog reads of the app has changed since."""
+    graph = define_home(site.home).resolve_asset_graph()
+    scope = Scope(load_study(site.home, "demo"))
+    plan = survey_study(study.Site(scope, graph, site.instance, site.store, {})).plan
+    cell = plan.find("catalog", "")
+    assert cell is not None
+    return not any(
+        name.startswith("tiny") for reason in cell.reasons for name in reason.inputs
+    )
