@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,18 @@ def _measure_anatomy(
         skipped.append(Unmeasured(scan_name(scan), "its tissues cannot be told apart"))
     else:
         measures.extend(with_units(measure_t1w(head)))
+    measures.extend(with_units(_read_overlap(inputs.tissues, scan)))
     return measures
+
+
+def _read_overlap(tissues: Path | None, scan: Path) -> dict[str, float]:
+    """Return ``tpm_overlap_*`` of a T1w, measured where it was segmented."""
+    sidecar = find_derived(tissues, scan, "volumes", "dseg", ".json")
+    found = json.loads(sidecar.read_text("utf-8")) if sidecar else {}
+    return {
+        f"tpm_overlap_{label.lower()}": float(value)
+        for label, value in sorted(found.get("TemplateOverlap", {}).items())
+    }
 
 
 def _mask_of_t1w(inputs: SessionFolders) -> Path | None:

@@ -170,6 +170,23 @@ def test_a_t1w_is_measured_inside_its_mask(folders):
     assert values(report)["icv_ml"] == pytest.approx((head > 0).sum() * 0.027, rel=1e-4)
 
 
+def test_the_overlap_with_the_template_is_that_of_the_tissues(folders, tmp_path):
+    data = np.ones((12, 12, 12), dtype=np.float32)
+    save(folders["bids_session"] / f"anat/{STEM}_run-2_T1w.nii.gz", data)
+    mask = folders["brain_mask"] / f"anat/{STEM}_run-2_desc-brain_mask.nii.gz"
+    save(mask, data.astype(np.uint8))
+    sidecar = tmp_path / f"tissues/anat/{STEM}_run-2_desc-volumes_dseg.json"
+    sidecar.parent.mkdir(parents=True)
+    covered = {"TemplateOverlap": {"GM": 0.51, "WM": 0.62, "CSF": 0.3}}
+    sidecar.write_text(json.dumps(covered))
+
+    report = measure({**folders, "tissues": tmp_path / "tissues"})
+
+    found = values(report)
+    names = ("tpm_overlap_csf", "tpm_overlap_gm", "tpm_overlap_wm")
+    assert [found[name] for name in names] == [0.3, 0.51, 0.62]
+
+
 def test_a_mask_of_another_grid_is_refused(folders):
     save(
         folders["bids_session"] / f"anat/{STEM}_T1w.nii.gz",
