@@ -110,7 +110,7 @@ def _prove_notebooks(home: Home, study: Study) -> str:
         if isinstance(template, BrokenTemplate):
             raise template.problem
     unmet = [t for t in found if isinstance(t, UnmetTemplate)]
-    left_out = (f"; {t.path.name} waits for {', '.join(t.unmet)}" for t in unmet)
+    left_out = (f"; without {t.path.name}: no {', '.join(t.unmet)}" for t in unmet)
     return f"{len(found) - len(unmet)} with front matter{''.join(left_out)}"
 
 

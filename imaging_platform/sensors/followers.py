@@ -125,5 +125,7 @@ def _find_ready(site: Site, followers: Followers, partition: str) -> list[str]:
     return [
         cell.asset
         for cell in cells
-        if cell.is_ready and fresh.issuperset(followers.get(cell.asset, [cell.asset]))
+        if cell.is_ready
+        and cell.state is not State.RUNNING
+        and fresh.issuperset(followers.get(cell.asset, [cell.asset]))
     ]

@@ -91,6 +91,25 @@ def test_the_sensor_asks_for_the_notebook_once_all_that_it_needs_is_made(site):
     assert (again, same) == ([], after)
 
 
+def test_a_study_whose_notebooks_need_an_app_has_the_sensor_and_others_have_not(site):
+    site.run(SESSION, [*TO_BIDS, "tiny", "motion"])
+    definitions = define_home(site.home)
+    context = dg.build_sensor_context(
+        instance=site.instance,
+        repository_def=definitions.get_repository_def(),
+        resources={
+            "published": PublishedZone(home=str(site.home.root), reports_url="")
+        },
+    )
+
+    found = definitions.resolve_sensor_def("demo_followers")(context)
+    write_notebook(site.home, "size", "level: session\nneeds: [motion]")
+    others = {s.name for s in define_home(site.home).sensors or ()}
+
+    assert [r.partition_key for r in found.run_requests] == [SESSION]
+    assert "demo_followers" not in others
+
+
 def test_the_run_of_a_new_session_does_not_begin_what_waits_for_an_app(site):
     (sensor,) = [
         s for s in define_home(site.home).sensors or () if s.name == "demo_sessions"
