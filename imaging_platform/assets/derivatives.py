@@ -33,7 +33,7 @@ DESCRIPTIONS = {
 
 CODE_VERSIONS = {
     "defaced_t1w": "2",
-    "diffusion_maps": "2",
+    "diffusion_maps": "3",
     "motion": "2",
     "tissues": "2",
 }

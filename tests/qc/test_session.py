@@ -124,6 +124,19 @@ def test_diffusion_without_b_values_fails_with_the_reason(folders):
     assert any("all b-values are 0" in reason for reason in report["reasons"])
 
 
+def test_the_movement_between_unweighted_volumes_is_that_of_the_maps(folders):
+    path = folders["bids_session"] / f"dwi/{STEM}_dwi.nii.gz"
+    save(path, np.ones((4, 4, 4, 8), dtype=np.float32))
+    b_values = np.array([[0.0, 1000, 1000, 1000, 0, 1000, 1000, 1000]])
+    np.savetxt(path.with_name(f"{STEM}_dwi.bval"), b_values, fmt="%g")
+    np.savetxt(path.with_name(f"{STEM}_dwi.bvec"), np.eye(3, 8), fmt="%g")
+    sidecar = folders["diffusion_maps"] / f"dwi/{STEM}_desc-brain_mask.json"
+    sidecar.parent.mkdir()
+    sidecar.write_text(json.dumps({"MovementOfB0Mm": [0.2, 1.5, 0.1]}))
+
+    assert values(measure(folders))["b0_movement_max"] == 1.5
+
+
 def test_a_session_without_scans_is_looked_at(folders):
     report = measure(folders)
 
