@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from imaging_platform.sensors.apps import make_apps_sensor
 from imaging_platform.sensors.buckets import make_bucket_sensor
 from imaging_platform.sensors.cohort import make_cohort_sensor
 from imaging_platform.sensors.drops import make_drops_sensor
+from imaging_platform.sensors.followers import Followers, make_followers_sensor
 from imaging_platform.sensors.imports import make_imports_sensor
 from imaging_platform.sensors.reprocessing import make_reprocess_sensor
 from imaging_platform.sensors.sessions import make_sessions_sensor
@@ -69,8 +71,10 @@ def define_study(study: Study, notebooks: Sequence[Path] = ()) -> dg.Definitions
         *make_catalog_assets(scope),
         *make_plan_assets(scope, read_plan),
     ]
-    assets += make_notebook_assets(scope, notebooks, assets)
     apps = {asset.key.path[-1]: asset for asset in make_app_assets(scope)}
+    pages = make_notebook_assets(scope, notebooks, [*assets, *apps.values()])
+    followers = _find_followers(pages, [*assets, *apps.values()], scope.apps)
+    assets += pages
     of_apps = [
         _define_job(scope.app_job(app.name), [apps[app.name]], tags=app_tags(app))
         for app in study.apps
@@ -91,11 +95,16 @@ def define_study(study: Study, notebooks: Sequence[Path] = ()) -> dg.Definitions
         sensors=[
             make_drops_sensor(scope),
             *([make_bucket_sensor(scope)] if scope.study.s3_inbox.bucket else []),
-            make_sessions_sensor(scope),
-            make_imports_sensor(scope, _after_bids(assets, scope)),
-            make_cohort_sensor(scope),
+            make_sessions_sensor(scope, _choose(assets, scope.sessions, followers)),
+            make_imports_sensor(scope, _after_bids(assets, scope, followers)),
+            make_cohort_sensor(scope, _choose(assets, None, followers)),
             make_reprocess_sensor(scope, [sessions, cohort, *of_apps]),
             *([make_apps_sensor(scope, of_apps)] if of_apps else []),
+            *(
+                [make_followers_sensor(scope, followers, [sessions, cohort])]
+                if followers
+                else []
+            ),
         ],
     )
 
@@ -131,11 +140,45 @@ def _with(
 
 
 def _after_bids(
-    assets: Sequence[dg.AssetsDefinition], scope: Scope
+    assets: Sequence[dg.AssetsDefinition], scope: Scope, followers: Followers
 ) -> list[dg.AssetKey]:
     """Return what a session still needs that came in as a BIDS tree."""
     own = [asset.key for asset in _with(assets, scope.sessions)]
-    return [key for key in own if key.path[-1] not in TO_BIDS]
+    return [key for key in own if key.path[-1] not in {*TO_BIDS, *followers}]
+
+
+def _find_followers(
+    pages: Sequence[dg.AssetsDefinition],
+    others: Sequence[dg.AssetsDefinition],
+    apps: AbstractSet[str],
+) -> Followers:
+    """
+    Return the notebooks that cannot run before an app of the same partition.
+
+    What a notebook about the study reads of sessions is there or not: of them it
+    waits for nothing.
+    """
+    partitions = {asset.key: asset.partitions_def for asset in others}
+    needs = {
+        page.key.path[-1]: [
+            key.path[-1]
+            for key in page.dependency_keys
+            if partitions[key] == page.partitions_def
+        ]
+        for page in pages
+    }
+    return {name: own for name, own in needs.items() if not apps.isdisjoint(own)}
+
+
+def _choose(
+    assets: Sequence[dg.AssetsDefinition],
+    partitions: dg.PartitionsDefinition | None,
+    followers: Followers,
+) -> list[dg.AssetKey] | None:
+    """Return what a sensor runs of a job at once; None for all of it."""
+    own = [asset.key for asset in _with(assets, partitions)]
+    chosen = [key for key in own if key.path[-1] not in followers]
+    return chosen if len(chosen) < len(own) else None
 
 
 def _define_job(

@@ -214,8 +214,12 @@ def _quality_metrics() -> str:
             "MRtrix's definitions inside the brain mask, without these programs.",
             "- A study's masks are its own: tissues and brain by the derivatives of "
             "this platform, the air above the face by the height of the brain.",
-            "- `tpm_overlap_*` and `bdiffs_*` need a warped template and a realigned "
-            "diffusion series; in Python they are measured where these are given.",
+            "- `fd_*` and `bdiffs_*` of diffusion are not measured in sessions, since "
+            "rigid realignment takes the contrast between directions for motion "
+            "([Limits](../explanation/limits.md#data) has numbers); in Python they are "
+            "measured where a motion is given.",
+            "- `tpm_overlap_*` of a session's T1w compares with the template laid on "
+            "it by an affine, not by a warp: folds overlap less than in MRIQC.",
             "- `gsr` repeats that of `gsr_x` and `gsr_y` which lies along phase "
             "encoding, for its limit.",
         ]

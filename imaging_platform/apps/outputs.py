@@ -23,7 +23,7 @@ OTHER = "other"
 """Folder of what an app wrote outside of the session or subject that it is about."""
 
 DESCRIPTION = "dataset_description.json"
-MOST_METRICS = 200
+_ROW_NAMES = ("bids_name", "participant_id", "session_id")
 _CHUNK_BYTES = 1 << 20
 _TEXTS = (".json", ".html", ".tsv", ".csv", ".txt", ".log", ".md", ".svg")
 _FIX = (
@@ -185,8 +185,11 @@ def read_metrics(found: Sequence[FoundOutput], labels: str) -> dict[str, float]:
     """
     Return the numbers of outputs that are metrics, by name.
 
-    Of a JSON object its own numbers; of a TSV table with one row its columns, of one
-    with two columns its rows. NaN and infinite values are left out.
+    Of a JSON object its own numbers. Of a TSV table whose rows name a scan, session
+    or subject (``bids_name``, or ``participant_id`` and perhaps ``session_id``) the
+    columns of each row; of two rows with one name the last counts. Of another table
+    with one row its columns, of one with two columns its rows. NaN and infinite
+    values are left out.
 
     Parameters
     ----------
@@ -199,26 +202,39 @@ def read_metrics(found: Sequence[FoundOutput], labels: str) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for each in found:
         for file in each.files if each.declared.metrics else ():
-            stem = file.name.removeprefix(labels).split(".")[0]
-            metrics |= {f"{stem} {name}": v for name, v in _read_numbers(file)}
-    return dict(sorted(metrics.items())[:MOST_METRICS])
+            for what, name, value in _read_values(file):
+                number = _as_number(value)
+                if number is not None:
+                    metrics[f"{what.removeprefix(labels)} {name}"] = number
+    return dict(sorted(metrics.items()))
 
 
-def _read_numbers(file: Path) -> Iterator[tuple[str, float]]:
-    pairs: list[tuple[str, object]] = []
+def _read_values(file: Path) -> Iterator[tuple[str, str, object]]:
+    """Yield what each value of a file is of, its name, and the value."""
+    stem = file.name.split(".")[0]
     if file.suffix == ".json":
         content = json.loads(file.read_text("utf-8"))
-        pairs = list(content.items()) if isinstance(content, dict) else []
+        pairs = content.items() if isinstance(content, dict) else ()
+        yield from ((stem, str(name), value) for name, value in pairs)
     elif file.suffix == ".tsv":
         head, *rows = _read_table(file)
-        if len(rows) == 1:
-            pairs = list(zip(head, rows[0], strict=True))
-        elif len(head) == 2:
-            pairs = [(row[0], row[1]) for row in rows]
-    for name, value in pairs:
-        number = _as_number(value)
-        if number is not None:
-            yield str(name), number
+        names = [name for name in _ROW_NAMES if name in head]
+        for row in rows if names else ():
+            cells = dict(zip(head, row, strict=True))
+            what = _name_row([cells.pop(name) for name in names], stem)
+            yield from ((what, name, value) for name, value in cells.items())
+        if not names and len(rows) == 1:
+            yield from ((stem, *pair) for pair in zip(head, rows[0], strict=True))
+        elif not names and len(head) == 2:
+            yield from ((stem, row[0], row[1]) for row in rows)
+
+
+def _name_row(labels: Sequence[str], stem: str) -> str:
+    """Return what a row is of, such as ``sub-01_ses-1_T1w`` or ``sub-01_volumes``."""
+    named = [label for label in labels if label and label != "n/a"]
+    if named and "_" in named[0]:
+        return named[0]
+    return "_".join([*named, stem])
 
 
 def _as_number(value: object) -> float | None:

@@ -47,7 +47,8 @@ class AppOutput(Section):
     )
     metrics: bool = Field(
         default=False,
-        description="Whether numbers of these JSON or TSV files are shown in Dagster.",
+        description="Whether numbers of these JSON or TSV files are shown in Dagster, "
+        "and are columns of the table of sessions in the catalog.",
     )
     put: str = Field(
         default="",

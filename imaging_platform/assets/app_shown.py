@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from imaging_platform.apps.run import AppReport
 
 CHECK = "expected_outputs_present"
+MOST_METRICS = 200
+"""Numbers of one result that Dagster is told; all are in the record and the catalog."""
 
 
 def add(
@@ -29,7 +32,7 @@ def add(
         for name in report.pages
     }
     metadata = {
-        **report.metrics,
+        **dict(itertools.islice(report.metrics.items(), MOST_METRICS)),
         **pages,
         "files": report.n_files,
         "outputs": shown.table(["pattern", "files"], report.outputs.items()),
@@ -60,6 +63,7 @@ def summary(
         Key of its dataset.
     """
     names = sorted({name for report in reports.values() for name in report.metrics})
+    names = names[:MOST_METRICS]
     rows = [
         (label, report.n_files, *(report.metrics.get(name, "") for name in names))
         for label, report in reports.items()

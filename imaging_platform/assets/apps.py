@@ -13,9 +13,9 @@ import dagster as dg
 from imaging_platform.apps.edits import EDITS_INPUT, edits_version
 from imaging_platform.apps.settings import App
 from imaging_platform.assets import app_shown
+from imaging_platform.assets.app_trees import STUDY_PARTITION, read_app_version
 from imaging_platform.assets.explaining import cancelled_told, explained
 from imaging_platform.assets.scope import Scope, publish, read_code_version, session_key
-from imaging_platform.files.digests import digest_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak, MissingInput, PlatformError
 from imaging_platform.model.ids import SessionKey
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 CODE = "1"
 INPUT = "bids_session"
 CHECK = "expected_outputs_present"
-STUDY_PARTITION = "study"
-"""Stands for all sessions in the name of a log and of a folder of edits."""
 
 
 @dataclass(frozen=True)
@@ -327,11 +325,9 @@ def _summarize(
 ) -> dg.MaterializeResult:
     """Return what Dagster is told of an app that has a result a subject, or one."""
     study, app, home = site.scope.name, site.app, site.home
-    records = {part.label: site.store.read(part.tree_key) for part in parts}
-    versions = {k: r.data_version for k, r in records.items() if r is not None}
     sessions = {str(key): v for p in parts for key, v in p.sessions.items()}
     return app_shown.summary(
-        digest_json(versions),
+        read_app_version(site.store, site.scope, app.name),
         inputs=cohort_inputs(home, study, app, sessions),
         reports=reports,
         place=layout.app_dataset(study, app.name, app.version),

@@ -1,15 +1,21 @@
 """Every session, series and metric of a study as tables."""
 
+from collections.abc import Set as AbstractSet
+
 import dagster as dg
 
 from imaging_platform.assets import result_shown, shown
+from imaging_platform.assets.app_trees import read_wide_apps
 from imaging_platform.assets.evidence import read_converted
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish
-from imaging_platform.catalog.collecting import collect_records
+from imaging_platform.catalog.app_metrics import AppColumn, gather_columns
+from imaging_platform.catalog.collecting import collect_app_results, collect_records
 from imaging_platform.model import layout
 from imaging_platform.planning.ratings import digest_ratings, read_ratings
+from imaging_platform.provenance.record import told_apps
 from imaging_platform.resources.zones import PublishedZone
+from imaging_platform.storage.local import LocalStore
 
 RATINGS = "ratings"
 """Input that stands for the verdicts of people."""
@@ -23,7 +29,11 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         kinds={"parquet"},
         code_version=f"3.{scope.study.digest('protocol', 'cohort')}",
         version_parts=["code", "parameter protocol and cohort"],
-        deps=["bids_session", "session_quality", "session_report"],
+        deps=[
+            *("bids_session", "session_quality", "session_report"),
+            # One of the whole study may take a day, or fail: nothing waits for it.
+            *(app.name for app in scope.measuring_apps if app.level == "session"),
+        ],
         checks=["no_outliers", "ratings_current"],
     )
     def catalog(
@@ -46,6 +56,7 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             variants, deviations = compare_sessions(converted, scope.study.protocol)
             cohort = judge_cohort(metric_rows(records), scope.study.cohort)
             ratings = read_ratings(store.root, scope.name, records)
+            columns, measured = _gather_apps(store, scope, {k for _, k in records})
             report = write_tables(
                 records,
                 target,
@@ -53,6 +64,7 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 variants=variants,
                 deviations=deviations,
                 cohort=cohort,
+                apps=columns,
             )
             report["exclusions"] = write_exclusions(
                 records, ratings, target / "exclusions.tsv"
@@ -63,7 +75,7 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 store,
                 target,
                 out_key,
-                report=report,
+                report=report | told_apps(scope.app_versions if measured else {}),
                 parameters=scope.study.model_dump(
                     mode="json", include={"protocol", "cohort"}
                 ),
@@ -71,7 +83,8 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                     f"{asset}[{partition}]": record.data_version
                     for (asset, partition), record in sorted(records.items())
                 }
-                | ({RATINGS: rated} if rated else {}),
+                | ({RATINGS: rated} if rated else {})
+                | measured,
             )
         checks = [
             result_shown.check_cohort(name_outliers(cohort)),
@@ -80,3 +93,17 @@ def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         return shown.add(result, result_shown.tables(report), checks)
 
     return [catalog]
+
+
+def _gather_apps(
+    store: LocalStore, scope: Scope, sessions: AbstractSet[str]
+) -> tuple[list[AppColumn], dict[str, str]]:
+    """Return what apps measured, and the version of each result that it is from."""
+    versions = {app.name: app.version for app in scope.measuring_apps}
+    results = collect_app_results(store.root, scope.name, versions)
+    inputs = {
+        f"{each.app}[{each.label}]": each.record.data_version
+        for each in results
+        if each.label in sessions
+    }
+    return gather_columns(results, sessions), inputs | read_wide_apps(store, scope)

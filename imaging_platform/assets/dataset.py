@@ -22,7 +22,7 @@ from imaging_platform.tools import dcm2niix
 from imaging_platform.tools.validator import Validation, validate_dataset
 
 if TYPE_CHECKING:
-    from imaging_platform.catalog.tables import IssueRow
+    from imaging_platform.catalog.rows import IssueRow
 
 
 _WITH_TABLES = ("motion", "confounds", "pet")
@@ -149,7 +149,7 @@ def _as_plain(validation: Validation) -> dict[str, object]:
 
 def _issue_rows(described: DescribedDatasets) -> Iterator[IssueRow]:
     from imaging_platform.bids.validation import group_issues
-    from imaging_platform.catalog.tables import IssueRow
+    from imaging_platform.catalog.rows import IssueRow
 
     for name, validation in sorted(described.validations.items()):
         for group in group_issues(validation):

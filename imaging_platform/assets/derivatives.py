@@ -31,7 +31,12 @@ DESCRIPTIONS = {
 }
 """What each of `layout.PIPELINES` is."""
 
-CODE_VERSIONS = {"defaced_t1w": "2", "diffusion_maps": "2", "motion": "2"}
+CODE_VERSIONS = {
+    "defaced_t1w": "2",
+    "diffusion_maps": "3",
+    "motion": "2",
+    "tissues": "2",
+}
 """Of derivatives whose results have changed; the others are at 1."""
 
 

@@ -19,7 +19,7 @@ from imaging_platform.assets.scope import (
 )
 from imaging_platform.files.writing import write_bytes
 from imaging_platform.model.errors import PlatformError
-from imaging_platform.provenance.record import Record
+from imaging_platform.provenance.record import Record, told_apps
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.storage.local import LocalStore
 
@@ -52,6 +52,8 @@ class NotebookRun:
         Values for its cell tagged ``parameters``.
     timeout_s, memory_gb
         Limits of its kernel.
+    apps
+        Version of each BIDS App whose results it reads.
     """
 
     template: Path
@@ -63,6 +65,7 @@ class NotebookRun:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     timeout_s: float = 600
     memory_gb: float = 4
+    apps: Mapping[str, str] = field(default_factory=dict)
 
 
 def execute_run(
@@ -112,7 +115,7 @@ def execute_run(
             store,
             target,
             run.out_key,
-            report=dataclasses.asdict(executed),
+            report=dataclasses.asdict(executed) | told_apps(run.apps),
             inputs=run.versions,
             parameters=run.parameters,
             partition=run.partition,

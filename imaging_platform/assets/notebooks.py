@@ -22,10 +22,13 @@ from imaging_platform.files.digests import digest_file
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import InvalidOutput, PlatformError
+from imaging_platform.provenance.record import told_apps
 from imaging_platform.reporting.front_matter import (
+    AnyTemplate,
     BrokenTemplate,
     FrontMatter,
     Template,
+    UnmetTemplate,
     find_templates,
     judge_results,
 )
@@ -44,7 +47,8 @@ def make_notebook_assets(
     Return an asset for each notebook of some folders.
 
     One whose front matter cannot be used becomes an asset of the whole study that
-    fails with the reason: it is seen, and nothing else is kept from loading.
+    fails with the reason: it is seen, and nothing else is kept from loading. One of
+    every study that needs what this study does not have is no asset of it.
 
     Parameters
     ----------
@@ -60,14 +64,14 @@ def make_notebook_assets(
     for template in list_templates(scope, folders, assets):
         if isinstance(template, BrokenTemplate):
             made.append(_broken(scope, template))
-        else:
+        elif not isinstance(template, UnmetTemplate):
             made.append(makers[template.front.level](Notebook(scope, template, assets)))
     return made
 
 
 def list_templates(
     scope: Scope, folders: Sequence[Path], assets: Sequence[dg.AssetsDefinition]
-) -> list[Template | BrokenTemplate]:
+) -> list[AnyTemplate]:
     """Return the notebooks of some folders; parameters as `make_notebook_assets`."""
     return find_templates(folders, *_sort_assets(scope, assets))
 
@@ -105,7 +109,13 @@ class Notebook:
     def needs(self) -> Needs:
         """What it reads of several sessions."""
         of_sessions, _ = _sort_assets(self.scope, self.assets)
-        return Needs.sort(self.scope.name, self.front.needs, of_sessions)
+        return Needs.sort(self.scope, self.front.needs, of_sessions)
+
+    @property
+    def apps(self) -> dict[str, str]:
+        """Version of each BIDS App that it needs."""
+        versions = self.scope.app_versions
+        return {name: versions[name] for name in self.front.needs if name in versions}
 
     def out_key(self, partition: str = "") -> str:
         """Return where it is published."""
@@ -149,6 +159,7 @@ class Notebook:
             },
             timeout_s=front.timeout_min * 60,
             memory_gb=front.memory_gb,
+            apps=self.apps,
         )
 
     def make(
@@ -167,15 +178,19 @@ class Notebook:
 
 
 def _of_session(notebook: Notebook) -> dg.AssetsDefinition:
-    name, front = notebook.scope.name, notebook.front
+    scope, front = notebook.scope, notebook.front
+    names = {name: scope.tree_name(name) for name in front.needs}
 
-    @notebook.asset(notebook.scope.sessions)
+    @notebook.asset(scope.sessions)
     def executed(
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
         key, left = session_key(context), dict[str, dg.MetadataValue]()
         with explained(lambda: left):
-            keys = {n: layout.session_tree(name, n, key) for n in front.needs}
+            keys = {
+                need: layout.session_tree(scope.name, name, key)
+                for need, name in names.items()
+            }
             versions = read_versions(published.store(), keys)
             about = {"subject": key.subject, "session": key.session}
             run = notebook.plan(str(key), keys, versions, **about)
@@ -217,7 +232,7 @@ def _of_subjects(notebook: Notebook) -> dg.AssetsDefinition:
                     store,
                     target,
                     notebook.out_key(),
-                    report={"subjects": len(found)},
+                    report={"subjects": len(found), **told_apps(notebook.apps)},
                     inputs=needs.versions(store),
                 )
         problems = [

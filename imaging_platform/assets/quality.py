@@ -31,7 +31,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     @scope.asset(
         name="session_quality",
         kinds={"table"},
-        code_version=f"2.{scope.study.digest('quality')}",
+        code_version=f"3.{scope.study.digest('quality')}",
         version_parts=["code", "parameter quality"],
         partitions=scope.sessions,
         deps=measured,

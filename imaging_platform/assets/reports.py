@@ -88,8 +88,8 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
             # Which reports there are stands in the catalog, with their versions.
             sources={
                 **keys,
-                "bids_session": list_dataset_files(store, name, "bids_session"),
-                "reports": list_readable(store, name, "session_report"),
+                "bids_session": list_dataset_files(store, scope, "bids_session"),
+                "reports": list_readable(store, scope, "session_report"),
             },
             versions=read_versions(store, keys),
             out_key=layout.study_report(name),

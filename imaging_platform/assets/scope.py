@@ -9,7 +9,9 @@ from typing import Any
 
 import dagster as dg
 
+from imaging_platform.apps.settings import App
 from imaging_platform.assets.metering import tell_cost, weigh
+from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.provenance.record import Record
 from imaging_platform.provenance.stamps import Stamp, digest_origin
@@ -74,6 +76,26 @@ class Scope:
     def apps(self) -> frozenset[str]:
         """Names of the BIDS Apps, which have runs of their own."""
         return frozenset(app.name for app in self.study.apps)
+
+    @property
+    def session_apps(self) -> list[str]:
+        """Names of the BIDS Apps that have a result a session."""
+        return [app.name for app in self.study.apps if app.level == "session"]
+
+    @property
+    def measuring_apps(self) -> list[App]:
+        """The BIDS Apps that declare an output as metrics."""
+        return [a for a in self.study.apps if any(o.metrics for o in a.outputs)]
+
+    @property
+    def app_versions(self) -> dict[str, str]:
+        """Version of each BIDS App, by name."""
+        return {app.name: app.version for app in self.study.apps}
+
+    def tree_name(self, asset: str) -> str:
+        """Return the name of an asset's trees; that of an app holds its version."""
+        version = self.app_versions.get(asset)
+        return layout.app_dataset_name(asset, version) if version else asset
 
     def job_of(self, asset: str, partition: str) -> str:
         """Return the name of the job that makes an asset of a session, or of all."""

@@ -14,7 +14,7 @@ from imaging_platform.bids.variants import (
     find_variants,
     say_value,
 )
-from imaging_platform.catalog.tables import DeviationRow, VariantRow
+from imaging_platform.catalog.rows import DeviationRow, VariantRow
 
 
 def compare_sessions(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from imaging_platform.catalog.app_metrics import AppResult
 from imaging_platform.files.digests import RECORD_NAME
-from imaging_platform.model.layout import PIPELINES, Home
+from imaging_platform.model.layout import PIPELINES, Home, app_dataset_name
 from imaging_platform.provenance.record import Record, read_record
 
 
@@ -28,6 +29,33 @@ def collect_records(
     trees = _session_trees(Home(home), study, pipelines)
     records = (read_record(tree) for tree in trees)
     return {(r.asset, r.partition): r for r in records if r is not None}
+
+
+def collect_app_results(
+    home: Path, study: str, versions: Mapping[str, str]
+) -> list[AppResult]:
+    """
+    Return what BIDS Apps have published: of sessions, subjects and the whole study.
+
+    Parameters
+    ----------
+    home, study
+        As for `collect_records`.
+    versions
+        Version of each app, by its name.
+    """
+    zone = Home(home).zone("derivatives", study)
+    found = []
+    for app, version in sorted(versions.items()):
+        dataset = zone / app_dataset_name(app, version)
+        for pattern in ("", "sub-*", "sub-*/ses-*"):
+            for file in sorted(dataset.glob(f"{pattern}/{RECORD_NAME}".lstrip("/"))):
+                tree = file.parent
+                record = read_record(tree)
+                label = "_".join(tree.relative_to(dataset).parts)
+                if record is not None:
+                    found.append(AppResult(app, version, label, record))
+    return found
 
 
 def _session_trees(home: Home, study: str, pipelines: Iterable[str]) -> Iterator[Path]:

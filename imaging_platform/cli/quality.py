@@ -205,7 +205,8 @@ def _keep(
 
 def _judge_together(scans: list[Any], study: Study) -> list[Any]:
     """Let what stands out among the sessions make the verdicts worse."""
-    from imaging_platform.catalog.tables import MetricRow, worse_verdict
+    from imaging_platform.catalog.rows import MetricRow
+    from imaging_platform.catalog.tables import worse_verdict
     from imaging_platform.qc.cohort import judge_cohort
 
     rows = [

@@ -94,13 +94,13 @@ def _prove_writable(folder: Path) -> str:
 
 
 def _prove_notebooks(home: Home, study: Study) -> str:
-    """Return how many notebooks are assets; refuse the first that cannot be one."""
+    """Return which notebooks are assets; refuse the first that cannot be one."""
     from dagster import AssetsDefinition
 
     from imaging_platform.assets.notebooks import list_templates
     from imaging_platform.assets.scope import Scope
     from imaging_platform.definitions import define_study
-    from imaging_platform.reporting.front_matter import BrokenTemplate
+    from imaging_platform.reporting.front_matter import BrokenTemplate, UnmetTemplate
 
     assets = [
         a for a in define_study(study).assets or () if isinstance(a, AssetsDefinition)
@@ -109,7 +109,9 @@ def _prove_notebooks(home: Home, study: Study) -> str:
     for template in found:
         if isinstance(template, BrokenTemplate):
             raise template.problem
-    return f"{len(found)} with front matter"
+    unmet = [t for t in found if isinstance(t, UnmetTemplate)]
+    left_out = (f"; without {t.path.name}: no {', '.join(t.unmet)}" for t in unmet)
+    return f"{len(found) - len(unmet)} with front matter{''.join(left_out)}"
 
 
 def _prove_tools() -> dict[str, str]:

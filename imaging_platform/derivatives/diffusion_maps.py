@@ -20,6 +20,10 @@ from imaging_platform.derivatives.gradients import (
     why_unusable,
 )
 from imaging_platform.derivatives.images import Image, read_image, write_image
+from imaging_platform.derivatives.realignment import (
+    estimate_motion,
+    framewise_displacement,
+)
 from imaging_platform.derivatives.scans import (
     Scan,
     Skipped,
@@ -32,6 +36,9 @@ from imaging_platform.derivatives.volumes import median_filter
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.voxels.masks import fill, largest_part, open_mask, otsu_threshold
+
+MOVEMENT_KEY = "MovementOfB0Mm"
+"""Sidecar key of the mask: movement of the head before each later b = 0, mm."""
 
 TENSOR_B_LIMIT = 1600.0
 """Above about 1500 s/mm2 the decay is no longer that of one tensor (Jones 2010)."""
@@ -61,6 +68,9 @@ class DiffusionSeries:
     lost_slices
         (volume, slice) from 0 of each slice that lost its signal; it takes no part
         in the fit.
+    b0_movement_mm
+        Framewise displacement (Power 2012) from each b = 0 to the next; weighted
+        volumes look too different from each other to be compared.
     remarks
         What is odd about the table of gradients.
     """
@@ -75,6 +85,7 @@ class DiffusionSeries:
     median_fa: float
     median_md: float
     lost_slices: tuple[tuple[int, int], ...]
+    b0_movement_mm: tuple[float, ...]
     remarks: tuple[str, ...]
 
 
@@ -171,6 +182,34 @@ def mask_brain_of_b0(b0: NDArray[np.float32]) -> NDArray[np.bool_]:
     return fill(largest_part(open_mask(bright)))
 
 
+def measure_b0_movement(
+    series: NDArray[np.float32], affine: NDArray[np.float64], table: GradientTable
+) -> tuple[float, ...]:
+    """
+    Return the head's path from each volume without weighting to the next.
+
+    Parameters
+    ----------
+    series
+        Shape (x, y, z, t).
+    affine
+        Voxel index to scanner millimetres.
+    table
+        Of the series.
+
+    Returns
+    -------
+    tuple of float
+        Framewise displacement, mm; one less than there are such volumes, none for
+        fewer than two.
+    """
+    chosen = np.flatnonzero(table.is_b0)
+    if chosen.size < 2:
+        return ()
+    motion = estimate_motion(np.take(series, chosen, axis=3), affine)
+    return tuple(round(float(fd), 4) for fd in framewise_displacement(motion)[1:])
+
+
 def _table_or_reason(scan: Scan, image: Image) -> GradientTable | str:
     if image.data.ndim != 4:
         return "a single volume"
@@ -191,6 +230,7 @@ def _write_series(
     lost = find_dropouts(image.data, mask, table)
     fit = _fit_slices(image.data, mask, table, used & ~lost)
     fa, md = fit.fractional_anisotropy, fit.mean_diffusivity
+    movement = measure_b0_movement(image.data, image.affine, table)
     axes = np.abs(to_scanner_axes(fit.principal, image.affine))
     maps = (
         _write_map(scan, image, mask, fa, "FA", _FA_WORDS, target, key),
@@ -198,7 +238,7 @@ def _write_series(
         _write_map(
             scan, image, mask, axes * fa[:, None], "colFA", _DEC_WORDS, target, key
         ),
-        _write_mask(scan, image, mask, target, key),
+        _write_mask(scan, image, mask, movement, target, key),
     )
     return DiffusionSeries(
         scan=scan.name,
@@ -213,6 +253,7 @@ def _write_series(
         lost_slices=tuple(
             (int(volume), int(place)) for volume, place in np.argwhere(lost.T)
         ),
+        b0_movement_mm=movement,
         remarks=judge_table(table),
     )
 
@@ -280,7 +321,12 @@ def _write_map(
 
 
 def _write_mask(
-    scan: Scan, image: Image, mask: NDArray[np.bool_], target: Path, key: SessionKey
+    scan: Scan,
+    image: Image,
+    mask: NDArray[np.bool_],
+    movement: tuple[float, ...],
+    target: Path,
+    key: SessionKey,
 ) -> str:
     path = derived_path(target, key, scan, "brain", "mask", ".nii.gz")
     write_image(path, mask.astype(np.uint8), image.affine)
@@ -289,6 +335,7 @@ def _write_mask(
         "Type": "Brain",
         "Sources": [source_uri(key, scan)],
         "SpatialReference": "orig",
+        MOVEMENT_KEY: list(movement),
     }
     write_json(derived_path(target, key, scan, "brain", "mask", ".json"), sidecar)
     return path.relative_to(target).as_posix()

@@ -86,6 +86,12 @@ def reference_head() -> ReferenceHead:
     )
 
 
+def brain_signal() -> Image:
+    """Return the template's T1-weighted brain at 1 mm, 0 outside of it."""
+    return read_image(_nilearn("t1"))
+
+
+@functools.cache
 def tissue_maps() -> tuple[Image, Image]:
     """Return the template's grey and white matter, 0 to 255, at 1 mm."""
     return read_image(_nilearn("gm")), read_image(_nilearn("wm"))

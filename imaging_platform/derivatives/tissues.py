@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from imaging_platform.derivatives.scans import (
 )
 from imaging_platform.derivatives.segmentation import (
     LABELS,
+    measure_overlap,
     segment,
     template_prior,
 )
@@ -34,6 +36,9 @@ from imaging_platform.files.writing import write_json, write_text
 from imaging_platform.model.ids import SessionKey
 
 NAMES = ("grey matter", "white matter", "cerebrospinal fluid")
+
+OVERLAP_KEY = "TemplateOverlap"
+"""Sidecar key of the fuzzy Jaccard index of each tissue with the template's."""
 
 SMALLEST_VOXEL_MM = 0.8
 WORK_MM = 1.0
@@ -98,7 +103,8 @@ def write_tissues(
     In ``anat``: ``*_desc-preproc_T1w`` (bias-corrected signal in the brain mask, 0
     outside of it), ``*_desc-biasfield_T1w`` (the field, mean 1 in the mask),
     ``*_dseg`` (1 grey matter, 2 white matter, 3 fluid; with its table),
-    ``*_label-{GM,WM,CSF}_probseg`` and ``*_desc-volumes_dseg.tsv`` (ml).
+    ``*_label-{GM,WM,CSF}_probseg`` and ``*_desc-volumes_dseg.tsv`` (ml), whose
+    sidecar says how far the tissues cover those of the template.
 
     Parameters
     ----------
@@ -198,7 +204,7 @@ def _write_brain(
     segmentation = writer.write_labels(brain, belief)
     voxel_ml = abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
     volumes = [float(tissue.sum(dtype=np.float64)) * voxel_ml for tissue in belief]
-    writer.write_volumes(volumes)
+    writer.write_volumes(volumes, measure_overlap(belief, image, brain.to_template))
     low, high = np.percentile(bias[brain.mask], [5, 95])
     return SegmentedBrain(
         scan=scan.name,
@@ -263,7 +269,7 @@ class _Writer:
         write_text(self._path("", "dseg", ".tsv"), table)
         return path.relative_to(self.target).as_posix()
 
-    def write_volumes(self, volumes_ml: list[float]) -> None:
+    def write_volumes(self, volumes_ml: list[float], overlap: list[float]) -> None:
         sums = (sum(volumes_ml[:2]), sum(volumes_ml))
         rows = zip(_VOLUME_ROWS, (*volumes_ml, *sums), strict=True)
         lines = [
@@ -273,7 +279,13 @@ class _Writer:
         table = "\n".join(["index\tname\tabbreviation\tvolume", *lines]) + "\n"
         write_text(self._path("volumes", "dseg", ".tsv"), table)
         words = "Volumes of the tissues."
-        self._describe("volumes", "dseg", words, {"Manual": False, **_VOLUME_COLUMNS})
+        covered = {
+            label: round(value, 4)
+            for label, value in zip(LABELS, overlap, strict=True)
+            if not math.isnan(value)
+        }
+        more = {"Manual": False, OVERLAP_KEY: covered, **_VOLUME_COLUMNS}
+        self._describe("volumes", "dseg", words, more)
 
     def _describe(
         self,

@@ -191,22 +191,27 @@ def without_followers(
     parents
         Inputs of each asset, by name.
     alone
-        Assets that have runs of their own: they wait for what they are made from.
+        Assets that have runs of their own: they wait for what they are made from,
+        and what is made from them waits for them.
     """
     chosen = list(cells)
     named = {(cell.asset, cell.partition) for cell in chosen}
     return [
         cell
         for cell in chosen
-        if cell.asset not in alone
-        or not any(
+        if not any(
             (asset, cell.partition) in named
             for asset in find_ancestors(parents, cell.asset)
+            if asset in alone or cell.asset in alone
         )
     ]
 
 
-def choose_together(cells: Sequence[Cell], alone: Collection[str]) -> list[Cell]:
+def choose_together(
+    cells: Iterable[Cell],
+    parents: Mapping[str, Sequence[str]],
+    alone: Collection[str],
+) -> list[Cell]:
     """
     Return the cells that are made side by side: what shares runs, else one asset.
 
@@ -214,8 +219,11 @@ def choose_together(cells: Sequence[Cell], alone: Collection[str]) -> list[Cell]
     ----------
     cells
         What can be made now.
+    parents
+        Inputs of each asset, by name.
     alone
         Assets that have runs of their own, and limits for each.
     """
-    own = [cell for cell in cells if cell.asset not in alone]
-    return own or [cell for cell in cells if cell.asset == cells[0].asset]
+    able = without_followers(cells, parents, alone)
+    own = [cell for cell in able if cell.asset not in alone]
+    return own or [cell for cell in able if cell.asset == able[0].asset]

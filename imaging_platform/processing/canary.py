@@ -120,8 +120,10 @@ def find_family(site: Site, assets: Collection[str]) -> frozenset[str]:
     known = [
         node.asset
         for node in site.nodes(site.scope.sessions)
-        # A trial takes minutes; an app may take a day.
-        if node.asset not in site.scope.apps
+        # A trial takes minutes; an app may take a day, and has its followers wait.
+        if site.scope.apps.isdisjoint(
+            {node.asset, *find_ancestors(site.parents, node.asset)}
+        )
     ]
     unknown = sorted(set(assets) - set(known))
     if unknown:

@@ -98,7 +98,10 @@ class Reprocessing:
         plan = survey_study(self._site).plan
         # What is wanted now is told at the end, in whatever state it then is.
         wanted = {(c.asset, c.partition) for c in plan.cells if choice.wants(c)}
-        while cells := choose_together(self._next(plan, choice), self._site.scope.apps):
+        site = self._site
+        while cells := choose_together(
+            self._next(plan, choice), site.parents, site.scope.apps
+        ):
             wanted |= {(cell.asset, cell.partition) for cell in cells}
             self._asked.update((cell.asset, cell.partition) for cell in cells)
             self.done.n_asked += len(cells)

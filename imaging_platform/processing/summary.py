@@ -9,7 +9,8 @@ import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.catalog.collecting import collect_records
-from imaging_platform.catalog.tables import SessionRow, metric_rows, session_rows
+from imaging_platform.catalog.rows import SessionRow
+from imaging_platform.catalog.tables import metric_rows, session_rows
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.ratings import read_ratings
 from imaging_platform.qc.cohort import judge_cohort

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from imaging_platform.model import layout
 from imaging_platform.provenance.sources import Files, SourceReader
-from imaging_platform.provenance.trees import Tree, resolve_input, tree_id
+from imaging_platform.provenance.trees import Tree, resolve_input
 
 Kind = Literal["result", "series", "drop", "decision"]
 WHOLE: Files = frozenset()
@@ -273,5 +273,5 @@ def _is_tree(name: str) -> bool:
 
 
 def _version_of(user: Tree, tree: Tree) -> str:
-    inputs = user.record.inputs
-    return inputs.get(tree.name) or inputs.get(tree_id(tree.name, tree.partition), "")
+    inputs = user.record.inputs.items()
+    return next((v for name, v in inputs if resolve_input(user, name) == tree.id), "")

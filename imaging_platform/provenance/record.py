@@ -24,6 +24,9 @@ EXISTING_DATASET = "existing_dataset"
 ATTACHMENTS = "attachments"
 """Input of a session to which people brought files."""
 
+APPS = "apps"
+"""In the report of a tree: version of each BIDS App whose results it was made from."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -68,6 +71,10 @@ class Record:
         """Whether the tree was imported from an existing dataset, not made here."""
         return EXISTING_DATASET in self.inputs
 
+    def app_version(self, asset: str) -> str:
+        """Return the version of a BIDS App it was made from; empty for other assets."""
+        return self.report.get(APPS, {}).get(asset, "")
+
 
 def seal_record(tree: Path, record: Record) -> Record:
     """
@@ -82,6 +89,11 @@ def seal_record(tree: Path, record: Record) -> Record:
         data_version=digest_listing(outputs),
         software=dataclasses.asdict(read_software()),
     )
+
+
+def told_apps(versions: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return what a report says of the apps before a tree; nothing without one."""
+    return {APPS: dict(versions)} if versions else {}
 
 
 def write_record(tree: Path, record: Record) -> None:

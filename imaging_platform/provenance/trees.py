@@ -138,6 +138,8 @@ def resolve_input(tree: Tree, name: str) -> str:
     """
     Return the `Tree.id` that an input of a record names; itself when it is no tree.
 
+    A BIDS App is named as its asset, and its trees with the version besides.
+
     Examples
     --------
     >>> tree = Tree("motion", "sub-1_ses-1", "", Record("motion", "sub-1_ses-1", "1"))
@@ -146,6 +148,10 @@ def resolve_input(tree: Tree, name: str) -> str:
     """
     if name in layout.SESSION_TREES and tree.partition:
         return tree_id(name, tree.partition)
+    asset, _, member = name.rstrip("]").partition("[")
+    version, partition = tree.record.app_version(asset), member or tree.partition
+    if version and "_ses-" in partition:
+        return tree_id(layout.app_dataset_name(asset, version), partition)
     return name
 
 

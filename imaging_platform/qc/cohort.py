@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from imaging_platform.catalog.tables import CohortRow, MetricRow, without_session
+from imaging_platform.catalog.rows import CohortRow, MetricRow
+from imaging_platform.catalog.tables import without_session
 from imaging_platform.qc.definitions import define
 from imaging_platform.qc.settings import CohortSettings
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +131,31 @@ def _measure_anatomy(
         skipped.append(Unmeasured(scan_name(scan), "its tissues cannot be told apart"))
     else:
         measures.extend(with_units(measure_t1w(head)))
+    measures.extend(with_units(_read_overlap(inputs.tissues, scan)))
     return measures
+
+
+def _read_overlap(tissues: Path | None, scan: Path) -> dict[str, float]:
+    """Return ``tpm_overlap_*`` of a T1w, measured where it was segmented."""
+    found = _read_key(tissues, scan, ("volumes", "dseg"), "TemplateOverlap") or {}
+    return {
+        f"tpm_overlap_{label.lower()}": float(value)
+        for label, value in sorted(found.items())
+    }
+
+
+def _read_b0_movement(maps: Path | None, scan: Path) -> dict[str, float]:
+    """Return ``b0_movement_max`` of a DWI, measured where its maps were made."""
+    found = _read_key(maps, scan, ("brain", "mask"), "MovementOfB0Mm")
+    return {"b0_movement_max": float(max(found))} if found else {}
+
+
+def _read_key(
+    session: Path | None, scan: Path, name: tuple[str, str], key: str
+) -> Any:  # a value of a sidecar
+    """Return one value of the sidecar of a derivative; None when there is none."""
+    sidecar = find_derived(session, scan, *name, ".json")
+    return json.loads(sidecar.read_text("utf-8")).get(key) if sidecar else None
 
 
 def _mask_of_t1w(inputs: SessionFolders) -> Path | None:
@@ -204,6 +230,7 @@ def _measure_dwi(
         return [*measures, Measure("n_directions", 0.0, "", "no table of gradients")]
     b_values, vectors = table
     measures.extend(measure_gradients(b_values, vectors))
+    measures.extend(with_units(_read_b0_movement(inputs.diffusion_maps, scan)))
     found = [
         find_derived(inputs.diffusion_maps, scan, desc, suffix)
         for desc, suffix in (

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging_platform.voxels.overlap import fuzzy_jaccard
+
 TISSUES = ("csf", "gm", "wm")
 
 
@@ -79,9 +81,7 @@ def tpm_overlap(probability: NDArray[Any], template: NDArray[Any]) -> float:
     probability, template
         Maps of one tissue on one grid, 0 to 1.
     """
-    least = float(np.minimum(probability, template).sum(dtype=np.float64))
-    most = float(np.maximum(probability, template).sum(dtype=np.float64))
-    return _ratio(least, most)
+    return fuzzy_jaccard(probability, template)
 
 
 def inu_range(bias: NDArray[Any]) -> float:

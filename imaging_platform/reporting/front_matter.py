@@ -91,16 +91,37 @@ class BrokenTemplate:
     problem: BadConfig
 
 
+@dataclass(frozen=True)
+class UnmetTemplate:
+    """
+    A notebook of every study that needs what one study does not have.
+
+    Parameters
+    ----------
+    path
+        The notebook.
+    unmet
+        Names of the assets that the study lacks.
+    """
+
+    path: Path
+    unmet: tuple[str, ...]
+
+
+AnyTemplate = Template | BrokenTemplate | UnmetTemplate
+
+
 def find_templates(
     folders: Sequence[Path], of_sessions: Collection[str], of_study: Collection[str]
-) -> list[Template | BrokenTemplate]:
+) -> list[AnyTemplate]:
     """
-    Return the notebooks of some folders that become assets, by name.
+    Return the notebooks of some folders, by name.
 
     Parameters
     ----------
     folders
-        A notebook of a later folder takes the place of one of the same name.
+        A notebook of a later folder takes the place of one of the same name. The
+        last one is of one study, those before it of every study.
     of_sessions, of_study
         Names of the assets that a notebook may need, by what they are of.
     """
@@ -110,7 +131,10 @@ def find_templates(
         for path in sorted(folder.glob("*.ipynb"))
         if path.stem not in BUILT_IN
     }
-    return [_read(path, of_sessions, of_study) for _, path in sorted(found.items())]
+    return [
+        _read(path, of_sessions, of_study, is_own=path.parent == folders[-1])
+        for _, path in sorted(found.items())
+    ]
 
 
 def read_front_matter(
@@ -134,12 +158,29 @@ def read_front_matter(
         The file is no notebook, there is no front matter, or a value cannot be
         used; the message names the notebook and the line of the cell.
     """
+    front, lines = _parse(path)
+    _check(path, front, lines, of_sessions, of_study)
+    return front
+
+
+def _parse(path: Path) -> tuple[FrontMatter, dict[str, int]]:
+    """Return what a notebook says of itself, and the line of each key."""
     text = _first_cell(path)
     lines = _key_lines(path, text)
     try:
-        front = FrontMatter.model_validate(yaml.safe_load(text) or {})
+        return FrontMatter.model_validate(yaml.safe_load(text) or {}), lines
     except ValidationError as error:
         raise _explain(path, lines, error) from None
+
+
+def _check(
+    path: Path,
+    front: FrontMatter,
+    lines: Mapping[str, int],
+    of_sessions: Collection[str],
+    of_study: Collection[str],
+) -> None:
+    """Refuse needs that there are not, and limits that cannot be read."""
     known = [*of_sessions, *(of_study if front.level != "session" else ())]
     for name in front.needs:
         if name not in known:
@@ -148,7 +189,8 @@ def read_front_matter(
                 path,
                 lines["needs"],
                 f"a notebook about a {front.level} cannot need {name}",
-                fix=f"Did you mean {near[0]}? There are: {', '.join(sorted(known))}.",
+                fix=f"Did you mean {near[0]}? There are: {', '.join(sorted(known))}; "
+                "a BIDS App is there when the study file has it.",
             )
     for name, limit in front.limits.items():
         if not _LIMIT.fullmatch(limit):
@@ -158,7 +200,6 @@ def read_front_matter(
                 f"limits {name} by {limit!r}",
                 fix="Write a sign and a number: '>= 0.2', '> 0', '<= 3' or '< 1e-3'.",
             )
-    return front
 
 
 def without_front_matter(cells: Sequence[Cell]) -> list[Cell]:
@@ -204,8 +245,13 @@ def _lies_within(value: float, limit: str) -> bool:
 
 
 def _read(
-    path: Path, of_sessions: Collection[str], of_study: Collection[str]
-) -> Template | BrokenTemplate:
+    path: Path,
+    of_sessions: Collection[str],
+    of_study: Collection[str],
+    *,
+    is_own: bool,
+) -> AnyTemplate:
+    known = {*of_sessions, *of_study}
     try:
         if not _NAME.fullmatch(path.stem):
             raise BadConfig(
@@ -213,7 +259,12 @@ def _read(
                 "letters, digits and underscores.",
                 fix="Rename the file, for example seed_correlation.ipynb.",
             )
-        return Template(path, read_front_matter(path, of_sessions, of_study))
+        front, lines = _parse(path)
+        unmet = tuple(name for name in front.needs if name not in known)
+        if unmet and not is_own:
+            return UnmetTemplate(path, unmet)
+        _check(path, front, lines, of_sessions, of_study)
+        return Template(path, front)
     except BadConfig as error:
         return BrokenTemplate(path, error)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging_platform.reporting import figures
+from imaging_platform.reporting import figures, traces
 from imaging_platform.reporting.bold import brain_of
 from imaging_platform.reporting.markup import (
     Html,
@@ -102,7 +102,7 @@ def _signal(inputs: SessionInputs, path: Path) -> Iterator[Html]:
     share = shares_of_shell(data, mask, b_values)
     lowest = float(np.nanmin(share)) if np.isfinite(share).any() else 1.0
     yield figure(
-        figures.draw_signal(
+        traces.draw_signal(
             share, "Share of the shell", [f"{value:.0f}" for value in b_values]
         ),
         "Signal of each slice in each volume, as a share of the median of its slice "
@@ -194,7 +194,7 @@ def _curves(path: Path) -> Html | None:
     if not curves:
         return None
     return figure(
-        figures.draw_curves(
+        traces.draw_curves(
             middle / 60, curves, ("Minutes after injection", "Activity")
         ),
         "Time-activity curves of the tissues.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging_platform.reporting import figures
+from imaging_platform.reporting import figures, traces
 from imaging_platform.reporting.bold import (
     CARPET_ROWS,
     Carpet,
@@ -136,7 +136,7 @@ def _movement(
     mean_fd = float(np.mean(fd_mm[1:])) if len(fd_mm) > 1 else 0.0
     record("mean_fd_mm", mean_fd)
     dvars, said = _dvars(inputs, path, carpet)
-    picture = figures.draw_motion(motion, dvars, carpet, threshold_mm=FD_LINE_MM)
+    picture = traces.draw_motion(motion, dvars, carpet, threshold_mm=FD_LINE_MM)
     return figure(
         picture,
         "Movement against the reference volume and framewise displacement (FD), mean "

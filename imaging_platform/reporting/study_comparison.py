@@ -154,6 +154,21 @@ def show_distributions(tables: StudyTables) -> Html:
         '<p class="note">Dashed: threshold. Thin line: median. '
         "Circle pass, triangle look, square fail.</p>"
         f'<div class="strips">{strips}</div>'
+    ) + _show_apps(tables)
+
+
+def _show_apps(tables: StudyTables) -> Html:
+    """Return one strip a number of a BIDS App; nothing when apps measured nothing."""
+    measures, left_out = _choose(tables.app_measures)
+    if not measures:
+        return Html("")
+    links = links_of(tables)
+    strips = "".join(draw_strip(measure, links).markup for measure in measures)
+    more = f" {left_out} more are in the catalog." if left_out else ""
+    return Html(
+        "<h3>Measured by BIDS Apps</h3>"
+        f'<p class="note">Not judged; the widest spread first.{more}</p>'
+        f'<div class="strips">{strips}</div>'
     )
 
 
@@ -163,7 +178,11 @@ def chosen_measures(tables: StudyTables) -> tuple[list[Measure], int]:
 
     Those with a threshold come first, then the ones with the largest deviation.
     """
-    measured = [measure for measure in tables.measures if measure.values]
+    return _choose(tables.measures)
+
+
+def _choose(measures: Sequence[Measure]) -> tuple[list[Measure], int]:
+    measured = [measure for measure in measures if measure.values]
     ranked = sorted(measured, key=lambda m: (not m.threshold, -m.worst_z))
     kept = ranked[:MOST_COLUMNS]
     kept.sort(key=lambda m: (m.scan, m.metric))

@@ -70,6 +70,8 @@ class StudyTables:
         One for each metric and kind of scan, by scan and metric.
     variants, deviations
         Rows of the tables of these names: how scans were acquired, what stands out.
+    app_measures
+        What BIDS Apps measured, one for each number; the app stands for the scan.
     """
 
     sessions: tuple[Row, ...]
@@ -77,6 +79,7 @@ class StudyTables:
     measures: tuple[Measure, ...]
     variants: tuple[Row, ...] = ()
     deviations: tuple[Row, ...] = ()
+    app_measures: tuple[Measure, ...] = ()
 
 
 def read_study(folder: Path) -> StudyTables:
@@ -105,6 +108,7 @@ def read_study(folder: Path) -> StudyTables:
         measures,
         variants=tuple(_read(folder, "variants")),
         deviations=tuple(_read(folder, "deviations")),
+        app_measures=tuple(gather_app_measures(sessions)),
     )
 
 
@@ -134,6 +138,19 @@ def gather_measures(rows: Iterable[Row]) -> Iterator[Measure]:
             verdicts={str(r["session_key"]): str(r.get("verdict") or "") for r in own},
             reasons={str(r["session_key"]): str(r.get("reason") or "") for r in own},
         )
+
+
+def gather_app_measures(sessions: Sequence[Row]) -> Iterator[Measure]:
+    """Yield one `Measure` for each column ``<app>.<metric>`` of the sessions."""
+    names = sorted(name for name in (sessions[0] if sessions else ()) if "." in name)
+    for name in names:
+        values = {
+            str(row["session_key"]): float(row[name])
+            for row in sessions
+            if row.get(name) is not None
+        }
+        app, _, metric = name.partition(".")
+        yield Measure(app, metric, "", "", values, robust_z(values), {}, {})
 
 
 def robust_z(values: Mapping[str, float]) -> dict[str, float]:

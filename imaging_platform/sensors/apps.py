@@ -75,17 +75,16 @@ def request_apps(
         limit=MOST_SESSIONS_A_TICK,
         ascending=True,
     )
-    apps = [app for app in scope.study.apps if app.level == "session"]
     requests = [
         dg.RunRequest(
             run_key=app_run_key(
-                scope, app.name, record.partition_key or "", _version(record)
+                scope, app, record.partition_key or "", _version(record)
             ),
-            job_name=scope.app_job(app.name),
+            job_name=scope.app_job(app),
             partition_key=record.partition_key,
         )
         for record in page.records
-        for app in apps
+        for app in scope.session_apps
     ]
     last = str(page.records[-1].storage_id) if page.records else cursor
     return requests, last

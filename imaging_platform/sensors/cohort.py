@@ -1,6 +1,7 @@
 """Finished sessions bring dataset, catalog and study report up to date."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -21,8 +22,19 @@ RUNNING = [
 ]
 
 
-def make_cohort_sensor(scope: Scope) -> dg.SensorDefinition:
-    """Return the sensor that follows ``session_report`` of a study."""
+def make_cohort_sensor(
+    scope: Scope, chosen: Sequence[dg.AssetKey] | None = None
+) -> dg.SensorDefinition:
+    """
+    Return the sensor that follows ``session_report`` and the apps of sessions.
+
+    Parameters
+    ----------
+    scope
+        The study.
+    chosen
+        What of the job is run; all of it when None.
+    """
 
     @dg.sensor(
         name=f"{scope.name}_cohort",
@@ -47,25 +59,30 @@ def make_cohort_sensor(scope: Scope) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason=reason, cursor=f"{done}:{since_s}")
         # New first: what was relabelled goes when its new session is made.
         clear_emptied(Home(Path(published.home)), scope, context.instance)
-        request = dg.RunRequest(run_key=cohort_run_key(scope, newest))
+        request = dg.RunRequest(
+            run_key=cohort_run_key(scope, newest), asset_selection=chosen
+        )
         return dg.SensorResult(run_requests=[request], cursor=f"{newest}:0")
 
     return cohort
 
 
 def is_busy(scope: Scope, instance: dg.DagsterInstance) -> bool:
-    """Return whether a run of a session, or of a backfill of the study, goes on."""
-    filters = (
-        dg.RunsFilter(job_name=scope.session_job, statuses=RUNNING),
-        dg.RunsFilter(tags={STUDY_TAG: scope.name}, statuses=RUNNING),
-    )
+    """Return whether a run of a session, its apps, or of a backfill goes on."""
+    jobs = [scope.session_job, *map(scope.app_job, scope.session_apps)]
+    filters = [dg.RunsFilter(job_name=job, statuses=RUNNING) for job in jobs]
+    filters.append(dg.RunsFilter(tags={STUDY_TAG: scope.name}, statuses=RUNNING))
     return any(instance.get_runs_count(each) for each in filters)
 
 
 def newest_report(scope: Scope, instance: dg.DagsterInstance) -> int | None:
-    """Return the storage id of the latest ``session_report``, None without one."""
-    page = instance.fetch_materializations(scope.key("session_report"), limit=1)
-    return page.records[0].storage_id if page.records else None
+    """Return the storage id of the latest report or result of an app of a session."""
+    pages = [
+        instance.fetch_materializations(scope.key(asset), limit=1)
+        for asset in ("session_report", *scope.session_apps)
+    ]
+    found = [page.records[0].storage_id for page in pages if page.records]
+    return max(found, default=None)
 
 
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:

@@ -12,8 +12,19 @@ INTERVAL_S = 10
 MOST_SESSIONS_A_TICK = 50
 
 
-def make_sessions_sensor(scope: Scope) -> dg.SensorDefinition:
-    """Return the sensor that follows ``drop_index`` of a study."""
+def make_sessions_sensor(
+    scope: Scope, chosen: Sequence[dg.AssetKey] | None = None
+) -> dg.SensorDefinition:
+    """
+    Return the sensor that follows ``drop_index`` of a study.
+
+    Parameters
+    ----------
+    scope
+        The study.
+    chosen
+        What of the job is run; all of it when None.
+    """
 
     @dg.sensor(
         name=f"{scope.name}_sessions",
@@ -28,7 +39,7 @@ def make_sessions_sensor(scope: Scope) -> dg.SensorDefinition:
         if frozen := published.frozen(scope.name):
             return dg.SkipReason(f"The study is {frozen}.")
         requests, cursor = request_sessions(
-            scope, context.instance, cursor=context.cursor
+            scope, context.instance, cursor=context.cursor, chosen=chosen
         )
         context.instance.add_dynamic_partitions(
             scope.sessions.name or "", [str(r.partition_key) for r in requests]
@@ -39,7 +50,11 @@ def make_sessions_sensor(scope: Scope) -> dg.SensorDefinition:
 
 
 def request_sessions(
-    scope: Scope, instance: dg.DagsterInstance, *, cursor: str | None
+    scope: Scope,
+    instance: dg.DagsterInstance,
+    *,
+    cursor: str | None,
+    chosen: Sequence[dg.AssetKey] | None = None,
 ) -> tuple[list[dg.RunRequest], str | None]:
     """
     Return runs for the next indexed sessions, and where to go on.
@@ -53,18 +68,24 @@ def request_sessions(
     cursor
         Position ``<storage id>:<sessions of that drop already asked for>``, or
         None for the beginning. Its size does not grow.
+    chosen
+        What of the job is run; all of it when None.
     """
     after, asked = _parse_cursor(cursor)
     record = _next_indexed_drop(scope, instance, after=after)
     if record is None:
         return [], cursor
     found = sorted(read_sessions(record).items())
-    chosen = found[asked : asked + MOST_SESSIONS_A_TICK]
-    done = asked + len(chosen)
-    finished = _finished_since(scope, instance, record, [key for key, _ in chosen])
+    next_ones = found[asked : asked + MOST_SESSIONS_A_TICK]
+    done = asked + len(next_ones)
+    finished = _finished_since(scope, instance, record, [key for key, _ in next_ones])
     requests = [
-        dg.RunRequest(run_key=session_run_key(scope, key, digest), partition_key=key)
-        for key, digest in chosen
+        dg.RunRequest(
+            run_key=session_run_key(scope, key, digest),
+            partition_key=key,
+            asset_selection=chosen,
+        )
+        for key, digest in next_ones
         if key not in finished
     ]
     more = done < len(found)

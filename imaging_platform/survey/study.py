@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from imaging_platform.apps.edits import EDITS_INPUT, edits_version
+from imaging_platform.assets.app_trees import read_wide_apps
 from imaging_platform.assets.apps import cohort_inputs
 from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.catalog import RATINGS
@@ -412,7 +413,8 @@ def _read_holds(site: Site) -> dict[str, dict[str, str]]:
 
 def _find_standing(site: Site, made: Makings) -> dict[str, str]:
     """Return the version of each result that was made and has a tree on disk."""
-    root, study = str(site.store.root), site.scope.name
+    root, scope = str(site.store.root), site.scope
+    trees = {asset: scope.tree_name(asset) for asset in made}
     keys = {
         key: SessionKey.parse(key) for found in made.values() for key in found if key
     }
@@ -424,7 +426,8 @@ def _find_standing(site: Site, made: Makings) -> dict[str, str]:
         # A Path each would take a second of a plan of thousands.
         if text
         and os.access(
-            f"{root}/{layout.session_tree(study, asset, keys[text])}", os.F_OK
+            f"{root}/{layout.session_tree(scope.name, trees[asset], keys[text])}",
+            os.F_OK,
         )
     }
 
@@ -493,6 +496,7 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
     ratings = digest_ratings(find_ratings(site.decisions, rated))
     cataloged = {n: v for n, v in versions.items() if _asset_of(n) in collected}
     cataloged |= {RATINGS: ratings} if ratings else {}
+    cataloged |= read_wide_apps(site.store, site.scope)
     home = Home(site.store.root)
     of_apps = {
         app.name: cohort_inputs(home, site.scope.name, app, rated)

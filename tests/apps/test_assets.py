@@ -67,7 +67,8 @@ class Site:
         place = layout.bids_session("demo", key)
         with self.store.stage(place) as tree:
             write_session(tree, key)
-            self.store.publish(tree, place, Record("bids_session", str(key), "1"))
+            record = Record("bids_session", str(key), "1", report={"series": []})
+            self.store.publish(tree, place, record)
         self.instance.add_dynamic_partitions("demo_sessions", [str(key)])
 
     def run(self, partition: str = str(KEY)) -> dg.ExecuteInProcessResult:

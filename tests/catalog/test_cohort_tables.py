@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from imaging_platform.assets.result_shown import check_cohort
-from imaging_platform.catalog.tables import CohortRow, metric_rows, session_rows
+from imaging_platform.catalog.rows import CohortRow
+from imaging_platform.catalog.tables import metric_rows, session_rows
 
 KEY = "sub-01_ses-1"
 SCAN = f"{KEY}_T1w"

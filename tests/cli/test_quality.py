@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from imaging_platform.cli.main import cli
 from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
+from imaging_platform.tools.validator import validate_dataset
 
 
 def write_run(path: Path, seed: int) -> None:
@@ -110,3 +111,42 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
 
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
+
+
+@pytest.mark.slow
+def test_the_validator_finds_no_error_in_what_qc_and_report_write(dataset, tmp_path):
+    write_weighted(dataset / "sub-01/dwi/sub-01_dwi.nii.gz")
+    # What cannot be measured is named beside the others, which stay valid.
+    damaged = dataset / "sub-02/anat/sub-02_T1w.nii.gz"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"no image")
+    quality, pages = tmp_path / "quality", tmp_path / "pages"
+
+    done = run(dataset, quality)
+    drawn = CliRunner().invoke(
+        cli, ["report", str(dataset), str(pages), "--derivatives", str(quality)]
+    )
+
+    assert isinstance(done.exception, BadInput)
+    assert drawn.exit_code == 0, drawn.output
+    assert (quality / "group_dwi.tsv").is_file()
+    assert (pages / "study" / "report.html").is_file()
+    assert validate_dataset(quality).errors == ()
+    assert validate_dataset(pages).errors == ()
+
+
+def write_weighted(path: Path) -> None:
+    """Write a diffusion series of a ball with 12 directions and its table."""
+    random = np.random.default_rng(3)
+    grid = np.meshgrid(*[np.linspace(-1, 1, n) for n in (20, 20, 12)], indexing="ij")
+    ball = (sum(axis**2 for axis in grid) < 0.6)[..., None]
+    vectors = random.normal(size=(14, 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    b_values = np.array([0, 0] + [1000] * 12)
+    signal = 1000 * np.exp(-b_values * 7e-4 * (1 + 0.3 * vectors[:, 0] ** 2))
+    series = np.where(ball, signal, 20) + random.normal(0, 8, (20, 20, 12, 14))
+    path.parent.mkdir()
+    nib.save(nib.Nifti1Image(series.astype(np.int16), np.diag([4.0, 4, 4, 1])), path)
+    stem = path.name.removesuffix(".nii.gz")
+    np.savetxt(path.with_name(f"{stem}.bval"), b_values[None], fmt="%d")
+    np.savetxt(path.with_name(f"{stem}.bvec"), vectors.T, fmt="%.5f")

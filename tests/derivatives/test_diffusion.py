@@ -3,6 +3,7 @@ import pytest
 
 from imaging_platform.derivatives.diffusion_maps import (
     choose_volumes,
+    measure_b0_movement,
     write_diffusion_maps,
 )
 from imaging_platform.derivatives.gradients import (
@@ -13,6 +14,7 @@ from imaging_platform.derivatives.gradients import (
     to_scanner_axes,
 )
 from imaging_platform.derivatives.images import read_image, write_image
+from imaging_platform.derivatives.realignment import matrix_of
 from imaging_platform.derivatives.tensor import fit_tensor
 from tests.derivatives.conftest import files_of
 
@@ -103,6 +105,45 @@ def test_maps_hold_the_planted_tensor(empty_session, target):
     assert abs(np.median(fa[inside]) - truth) < 0.01
     assert np.argmax(np.median(colour.data[inside], axis=0)) == 0
     assert report["scans"][0]["shells"] == ((1000, 12),)
+
+
+def test_a_planted_step_of_the_head_between_unweighted_volumes_is_found():
+    random = np.random.default_rng(3)
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    grid = (
+        np.indices((32, 34, 24)).astype(float)
+        - np.array([15.5, 16.5, 11.5])[:, None, None, None]
+    )
+    rows = np.array([[0.0] * 6, [0.6, 0, 0, 0, 0, 0], [0.6, -0.4, 0, 0, 0.01, 0]])
+    volumes = [head_at(grid * 3.0, row) for row in rows]
+    table = GradientTable(
+        np.array([0.0, 1000, 0, 1000, 0]),
+        np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]]),
+    )
+    other = random.uniform(0, 300, volumes[0].shape)
+    series = np.stack([volumes[0], other, volumes[1], other, volumes[2]], axis=3)
+
+    found = measure_b0_movement(
+        (series + random.normal(0, 5, series.shape)).astype(np.float32), affine, table
+    )
+
+    assert found == pytest.approx((0.6, 0.9), abs=0.05)
+
+
+def head_at(points_mm: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return a head of smooth edges and inner parts that was moved by `row`."""
+    back = np.linalg.inv(matrix_of(row))
+    x, y, z = np.tensordot(back[:3, :3], points_mm, 1) + back[:3, 3, None, None, None]
+    outer = np.sqrt((x / 36) ** 2 + (y / 42) ** 2 + (z / 28) ** 2)
+    inner = np.sqrt(((x - 9) / 9) ** 2 + ((y + 6) / 16) ** 2 + ((z - 3) / 8) ** 2)
+    return 800 / (1 + np.exp((outer - 1) * 14)) + 500 / (1 + np.exp((inner - 1) * 6))
+
+
+def test_one_unweighted_volume_tells_no_movement():
+    table = table_of(6, b0=1)
+    series = np.ones((12, 12, 12, 7), dtype=np.float32)
+
+    assert measure_b0_movement(series, np.eye(4), table) == ()
 
 
 def test_b_values_of_zero_only_are_said_to_be_lost(empty_session, target):

@@ -7,8 +7,18 @@ import pytest
 from imaging_platform.derivatives.bias_field import estimate_bias
 from imaging_platform.derivatives.brain import Brain
 from imaging_platform.derivatives.images import Image, read_image, write_image
-from imaging_platform.derivatives.segmentation import LABELS, segment, template_prior
-from imaging_platform.derivatives.template import grid_affine, reference_head
+from imaging_platform.derivatives.segmentation import (
+    LABELS,
+    measure_overlap,
+    segment,
+    template_prior,
+)
+from imaging_platform.derivatives.template import (
+    brain_signal,
+    grid_affine,
+    reference_head,
+    tissue_maps,
+)
 from imaging_platform.derivatives.tissues import segment_brain, write_tissues
 from imaging_platform.tools.isolated import call_isolated
 from tests.derivatives.conftest import files_of
@@ -74,6 +84,21 @@ def test_fine_voxels_get_the_volumes_of_coarse_ones(head):
     assert np.allclose(belief.sum(axis=0)[brain], 1, atol=1e-4)
 
 
+def test_the_template_covers_itself_and_less_of_itself_when_moved():
+    grey, white = tissue_maps()
+    inside = (brain_signal().data > 1).astype(np.float32)
+    maps = [grey.data / 255, white.data / 255]
+    belief = np.stack([*maps, np.maximum(inside - maps[0] - maps[1], 0)])
+    moved = np.eye(4)
+    moved[0, 3] = 3.0
+
+    same = measure_overlap(belief, grey, np.eye(4))
+    away = measure_overlap(belief, grey, moved)
+
+    assert same == pytest.approx([1, 1, 1], abs=1e-4)
+    assert all(0.1 < value < 0.8 for value in away)
+
+
 def test_one_noisy_voxel_follows_its_neighbours():
     random = np.random.default_rng(2)
     layers = np.repeat([250.0, 600.0, 850.0], 5)
@@ -136,6 +161,9 @@ def test_files_agree_with_the_report_and_are_the_same_twice(head, tmp_path):
     assert float(table[-1].split("\t")[3]) == pytest.approx(entry["icv_ml"], abs=0.01)
     assert entry["icv_ml"] == pytest.approx(brain.sum() * 0.008, abs=0.1)
     assert set(np.unique(labels)) == {0, 1, 2, 3}
+    sidecar = json.loads(Path(f"{stem}_desc-volumes_dseg.json").read_text())
+    assert sorted(sidecar["TemplateOverlap"]) == sorted(LABELS)
+    assert all(0.1 < value < 1 for value in sidecar["TemplateOverlap"].values())
     assert not signal[~brain].any()
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 

@@ -97,7 +97,7 @@ def test_what_has_runs_of_its_own_comes_after_the_others_and_one_by_one():
 
     rounds = []
     while cells:
-        rounds.append(choose_together(cells, apps))
+        rounds.append(choose_together(cells, {}, apps))
         cells = [cell for cell in cells if cell not in rounds[-1]]
 
     assert [{(c.asset, c.partition) for c in each} for each in rounds] == [
@@ -116,4 +116,21 @@ def test_what_has_runs_of_its_own_waits_for_what_it_is_made_from():
     assert [(c.asset, c.partition) for c in left] == [
         ("bids_session", "s1"),
         ("app", "s2"),
+    ]
+
+
+def test_what_is_made_from_an_app_waits_for_its_run_and_shares_the_next_one():
+    parents = {"app": ["bids_session"], "page": ["app", "motion"]}
+    cells = [Cell(a, "s1", State.MISSING) for a in ("motion", "app", "page")]
+    cells += [Cell("page", "s2", State.MISSING)]
+
+    rounds = []
+    while cells:
+        rounds.append(choose_together(cells, parents, {"app"}))
+        cells = [cell for cell in cells if cell not in rounds[-1]]
+
+    assert [[(c.asset, c.partition) for c in each] for each in rounds] == [
+        [("motion", "s1"), ("page", "s2")],
+        [("app", "s1")],
+        [("page", "s1")],
     ]

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imaging_platform.catalog.tables import MetricRow, worse_verdict
+from imaging_platform.catalog.rows import MetricRow
+from imaging_platform.catalog.tables import worse_verdict
 from imaging_platform.qc.cohort import (
     judge_cohort,
     name_outliers,

@@ -124,6 +124,19 @@ def test_diffusion_without_b_values_fails_with_the_reason(folders):
     assert any("all b-values are 0" in reason for reason in report["reasons"])
 
 
+def test_the_movement_between_unweighted_volumes_is_that_of_the_maps(folders):
+    path = folders["bids_session"] / f"dwi/{STEM}_dwi.nii.gz"
+    save(path, np.ones((4, 4, 4, 8), dtype=np.float32))
+    b_values = np.array([[0.0, 1000, 1000, 1000, 0, 1000, 1000, 1000]])
+    np.savetxt(path.with_name(f"{STEM}_dwi.bval"), b_values, fmt="%g")
+    np.savetxt(path.with_name(f"{STEM}_dwi.bvec"), np.eye(3, 8), fmt="%g")
+    sidecar = folders["diffusion_maps"] / f"dwi/{STEM}_desc-brain_mask.json"
+    sidecar.parent.mkdir()
+    sidecar.write_text(json.dumps({"MovementOfB0Mm": [0.2, 1.5, 0.1]}))
+
+    assert values(measure(folders))["b0_movement_max"] == 1.5
+
+
 def test_a_session_without_scans_is_looked_at(folders):
     report = measure(folders)
 
@@ -168,6 +181,23 @@ def test_a_t1w_is_measured_inside_its_mask(folders):
 
     assert values(report)["cnr"] > 5
     assert values(report)["icv_ml"] == pytest.approx((head > 0).sum() * 0.027, rel=1e-4)
+
+
+def test_the_overlap_with_the_template_is_that_of_the_tissues(folders, tmp_path):
+    data = np.ones((12, 12, 12), dtype=np.float32)
+    save(folders["bids_session"] / f"anat/{STEM}_run-2_T1w.nii.gz", data)
+    mask = folders["brain_mask"] / f"anat/{STEM}_run-2_desc-brain_mask.nii.gz"
+    save(mask, data.astype(np.uint8))
+    sidecar = tmp_path / f"tissues/anat/{STEM}_run-2_desc-volumes_dseg.json"
+    sidecar.parent.mkdir(parents=True)
+    covered = {"TemplateOverlap": {"GM": 0.51, "WM": 0.62, "CSF": 0.3}}
+    sidecar.write_text(json.dumps(covered))
+
+    report = measure({**folders, "tissues": tmp_path / "tissues"})
+
+    found = values(report)
+    names = ("tpm_overlap_csf", "tpm_overlap_gm", "tpm_overlap_wm")
+    assert [found[name] for name in names] == [0.3, 0.51, 0.62]
 
 
 def test_a_mask_of_another_grid_is_refused(folders):

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.reporting.front_matter import (
+    BrokenTemplate,
     FrontMatter,
     Template,
+    UnmetTemplate,
     find_templates,
     judge_results,
     read_front_matter,
@@ -136,6 +138,19 @@ def test_a_notebook_of_the_study_takes_the_place_of_one_of_every_study(write, tm
     (found,) = find_templates([tmp_path / "all", tmp_path / "own"], SESSIONS, STUDY)
 
     assert found.path == own
+
+
+def test_a_notebook_of_every_study_is_left_out_where_what_it_needs_is_not(
+    write, tmp_path
+):
+    write("level: session\nneeds: [motion, mriqc]", name="all/size.ipynb")
+    write("level: session\nneeds: [mriqc]", name="own/other.ipynb")
+
+    other, size = find_templates([tmp_path / "all", tmp_path / "own"], SESSIONS, STUDY)
+
+    assert isinstance(other, BrokenTemplate)
+    assert isinstance(size, UnmetTemplate)
+    assert size.unmet == ("mriqc",)
 
 
 def test_the_reports_of_the_product_are_no_notebooks_of_people(write, tmp_path):

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from bids import BIDSLayout
 from hypothesis import given
@@ -65,6 +67,21 @@ def test_the_session_that_moved_is_an_outlier_with_sign_and_name(tables):
     assert "▲" in first_row
     assert "▼" in first_row
     assert f"{MOVED}: 1.2 mm" in strips
+
+
+def test_numbers_of_apps_are_strips_of_their_own_and_are_not_judged(tmp_path):
+    path = write_catalog(tmp_path, sessions=6) / "sessions.parquet"
+    table = pq.read_table(path)
+    values = pa.array([0.4, None, 0.42, 0.41, 0.43, 0.39], pa.float64())
+    pq.write_table(table.append_column("mriqc.T1w_cjv", values), path)
+
+    tables = read_study(tmp_path)
+    shown = comparison.show_distributions(tables).markup
+
+    (measure,) = tables.app_measures
+    assert len(measure.values) == 5
+    assert "mriqc" not in {each.scan for each in tables.measures}
+    assert "T1w CJV</b><br>mriqc" in shown.split("Measured by BIDS Apps")[1]
 
 
 def test_a_value_that_could_not_be_measured_leaves_a_gap(tables):
