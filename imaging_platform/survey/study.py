@@ -39,8 +39,8 @@ from imaging_platform.planning.state import Made, Node
 from imaging_platform.provenance.record import ATTACHMENTS, EXISTING_DATASET
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.storage.proof import UNDER_WAY
-from imaging_platform.survey.attempts import WITHOUT_PARTITION, Attempts, read_attempts
-from imaging_platform.survey.history import read_cost, read_made, read_members
+from imaging_platform.survey.attempts import Attempts, read_attempts
+from imaging_platform.survey.history import read_costs, read_makings, read_members
 from imaging_platform.survey.policies import PolicyWatch
 from imaging_platform.survey.rules import RuleWatch
 
@@ -191,8 +191,7 @@ def read_facts(site: Site, session: str) -> Facts | None:
 def add_costs(site: Site, plan: Plan) -> Plan:
     """Return the plan with what each asset that is not fresh has cost before."""
     assets = dict.fromkeys(cell.asset for cell in plan.unsettled)
-    costs = {asset: read_cost(site.instance, site.scope, asset) for asset in assets}
-    return replace(plan, costs=costs)
+    return replace(plan, costs=read_costs(site.instance, site.scope, assets))
 
 
 def describe_some(site: Site, plan: Plan) -> Plan:
@@ -298,7 +297,8 @@ def _read_log(site: Site, session: str | None) -> _Log:
     nodes = site.nodes(site.scope.sessions)
     _check_gates(site.scope.study.ratings.gates, [node.asset for node in nodes])
     only = None if session is None else [session]
-    made = {n.asset: read_made(site.instance, site.scope, n.asset, only) for n in nodes}
+    names = [node.asset for node in nodes]
+    made = read_makings(site.instance, site.scope, names, only)
     members = read_members(site.instance, site.scope)
     known = {**find_imported(made[BIDS_SESSION]), **members}
     if session is not None:
@@ -471,11 +471,9 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
     if not told:
         return []
     nodes = site.nodes(None)
-    current = {
-        node.asset: found[None]
-        for node in nodes
-        if None in (found := read_made(site.instance, site.scope, node.asset))
-    }
+    names = [node.asset for node in nodes]
+    makings = read_makings(site.instance, site.scope, names)
+    current = {a: found[None] for a, found in makings.items() if None in found}
     sessions = {
         name: version
         for name, version in versions.items()
@@ -486,9 +484,7 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
         for asset in ("catalog", "bids_dataset")
         if asset in current
     }
-    attempts = read_attempts(
-        site.instance, site.scope, [node.asset for node in nodes], WITHOUT_PARTITION
-    )
+    attempts = read_attempts(site.instance, site.scope, names)
     rated = _versions_of(sessions)
     ratings = digest_ratings(find_ratings(site.decisions, rated))
     cataloged = {n: v for n, v in versions.items() if _asset_of(n) in collected}
@@ -512,7 +508,7 @@ def _judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell
             "study_report": report,
             **of_apps,
         },
-        {asset: found[""] for asset, found in attempts.items()},
+        {asset: found[""] for asset, found in attempts.items() if "" in found},
         moving={cell.asset for cell in cells if cell.state in MOVING},
     )
     return judge_partition(nodes, site.parents, facts, site.decisions)

@@ -23,7 +23,7 @@ from imaging_platform.sensors.reprocessing import (
     request_stale,
 )
 from imaging_platform.survey.attempts import read_attempts
-from imaging_platform.survey.history import read_cost, read_made
+from imaging_platform.survey.history import read_costs, read_made
 from tests.orchestration.hollow_site import OF_SESSIONS, HollowSite
 
 SESSIONS = ["sub-01_ses-1", "sub-02_ses-1"]
@@ -165,7 +165,7 @@ def test_outside_of_a_step_no_time_is_told():
 
 
 def test_a_cost_that_was_never_told_is_unknown(site):
-    assert read_cost(site.instance, site.scope, "motion").n_measured == 0
+    assert read_costs(site.instance, site.scope, ["motion"])["motion"].n_measured == 0
 
 
 def test_every_code_version_has_the_parts_that_its_asset_names(site):
