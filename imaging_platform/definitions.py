@@ -109,12 +109,9 @@ def _read_plan(
     """Return the plan of a study, for the asset that shows it."""
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-    from imaging_platform.survey.study import (
-        Site,
-        add_costs,
-        describe_some,
-        survey_study,
-    )
+    from imaging_platform.survey.describing import describe_some
+    from imaging_platform.survey.site import Site
+    from imaging_platform.survey.study import add_costs, survey_study
 
     assets = define_study(study, notebooks).assets or ()
     graph = AssetGraph.from_assets(

@@ -15,13 +15,9 @@ from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study, load_study
 from imaging_platform.storage.local import LocalStore
-from imaging_platform.survey.study import (
-    Site,
-    add_costs,
-    describe,
-    describe_some,
-    survey_study,
-)
+from imaging_platform.survey.describing import describe, describe_some
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import add_costs, survey_study
 
 
 @contextlib.contextmanager

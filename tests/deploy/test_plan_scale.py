@@ -15,7 +15,8 @@ from imaging_platform.definitions import define_home
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import State
 from imaging_platform.storage.local import LocalStore
-from imaging_platform.survey.study import Site, survey_study
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import survey_study
 
 pytestmark = pytest.mark.slow
 
