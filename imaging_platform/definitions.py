@@ -150,14 +150,21 @@ def _define_job(
     )
 
 
-def define_home(home: Home) -> dg.Definitions:
+def define_home(home: Home, names: Sequence[str] = ()) -> dg.Definitions:
     """
     Return the definitions of every study of a home.
 
     A home without a study shows the pipeline of the demo study, so that the
     graph can be read before anything is there.
+
+    Parameters
+    ----------
+    home
+        The home.
+    names
+        Only these studies; all when empty.
     """
-    studies = [load_study(home, name) for name in home.studies()]
+    studies = [load_study(home, name) for name in names or home.studies()]
     resources = {
         "identified": IdentifiedZone(home=str(home.root)),
         "echo_guard": EchoGuard(home=str(home.root)),

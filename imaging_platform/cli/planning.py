@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -35,7 +37,7 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
         if assets:
             plans = [each.narrow(assets) for each in plans]
         if as_json:
-            print_json([dump_plan(each) for each in plans])
+            print_plans_json(plans)
             return
         for each in plans:
             print_plan(each)
@@ -56,9 +58,10 @@ def why(asset: str, session: str, name: str | None, as_json: bool) -> None:
     """Say how ASSET of SESSION stands, and why; `all` for the whole study."""
     home = find_home()
     enter_home(home)
-    from imaging_platform.processing.plans import explain_cell
+    with uncollected():
+        from imaging_platform.processing.plans import explain_cell
 
-    cell = explain_cell(home, choose_study(home, name), asset, session)
+        cell = explain_cell(home, choose_study(home, name), asset, session)
     if as_json:
         print_json(dataclasses.asdict(cell))
         return
@@ -136,8 +139,20 @@ def _say_cpu(hours: float) -> str:
     return f"{hours:.3g} CPU hours" if seconds >= 60 else f"{seconds:.1f} CPU seconds"
 
 
-def dump_plan(plan: Plan) -> dict[str, object]:
-    """Return a plan for programs; results that are fresh are counted only."""
+def print_plans_json(plans: Sequence[Plan]) -> None:
+    """Print plans for programs, a result a line; those that are fresh are counted."""
+    encode = json.JSONEncoder(sort_keys=True).encode
+    click.echo("[")
+    for number, plan in enumerate(plans):
+        # Indented as other reports, tens of thousands take a second.
+        cells = ",\n".join(encode(_dump_cell(cell)) for cell in plan.unsettled)
+        rest = json.dumps(_dump_totals(plan), indent=2, sort_keys=True)
+        click.echo(f'{"," if number else ""}{{"cells": [\n{cells}\n],{rest[1:]}')
+    click.echo("]")
+
+
+def _dump_totals(plan: Plan) -> dict[str, object]:
+    """Return what a plan says of all of its results together."""
     return {
         "study": plan.study,
         "frozen": plan.frozen,
@@ -147,11 +162,11 @@ def dump_plan(plan: Plan) -> dict[str, object]:
         "states": plan.count_states(),
         "estimate": dataclasses.asdict(plan.estimate()),
         "costs": {a: dataclasses.asdict(cost) for a, cost in plan.costs.items()},
-        "cells": [
-            {**_fields(cell), "reasons": [_fields(reason) for reason in cell.reasons]}
-            for cell in plan.unsettled
-        ],
     }
+
+
+def _dump_cell(cell: Cell) -> dict[str, object]:
+    return {**_fields(cell), "reasons": [_fields(reason) for reason in cell.reasons]}
 
 
 def _fields(value: Cell | Reason) -> dict[str, object]:

@@ -33,7 +33,7 @@ def find_site(home: Home, study: Study, instance: dg.DagsterInstance) -> Site:
 
     return Site(
         Scope(study),
-        define_home(home).resolve_asset_graph(),
+        define_home(home, [study.name]).resolve_asset_graph(),
         instance,
         LocalStore(home.root),
         IdentifiedZone(home=str(home.root)).released_versions(study.name),
