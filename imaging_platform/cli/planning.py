@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +36,8 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
         if assets:
             plans = [each.narrow(assets) for each in plans]
         if as_json:
-            print_plans_json(plans)
+            told = ",\n".join(map(dump_plan, plans))
+            click.echo(f"[{told}]")
             return
         for each in plans:
             print_plan(each)
@@ -139,16 +139,22 @@ def _say_cpu(hours: float) -> str:
     return f"{hours:.3g} CPU hours" if seconds >= 60 else f"{seconds:.1f} CPU seconds"
 
 
-def print_plans_json(plans: Sequence[Plan]) -> None:
-    """Print plans for programs, a result a line; those that are fresh are counted."""
+def dump_plan(plan: Plan, **others: object) -> str:
+    """
+    Return a plan as JSON, a result a line; results that are fresh are counted only.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    others
+        What else is told beside it.
+    """
+    # Indented as other reports, tens of thousands of results take a second.
     encode = json.JSONEncoder(sort_keys=True).encode
-    click.echo("[")
-    for number, plan in enumerate(plans):
-        # Indented as other reports, tens of thousands take a second.
-        cells = ",\n".join(encode(_dump_cell(cell)) for cell in plan.unsettled)
-        rest = json.dumps(_dump_totals(plan), indent=2, sort_keys=True)
-        click.echo(f'{"," if number else ""}{{"cells": [\n{cells}\n],{rest[1:]}')
-    click.echo("]")
+    cells = ",\n".join(encode(_dump_cell(cell)) for cell in plan.unsettled)
+    rest = json.dumps({**_dump_totals(plan), **others}, indent=2, sort_keys=True)
+    return f'{{"cells": [\n{cells}\n],{rest[1:]}'
 
 
 def _dump_totals(plan: Plan) -> dict[str, object]:

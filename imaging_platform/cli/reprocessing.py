@@ -104,7 +104,7 @@ def show_choice(home: Home, study: str, choice: Choice, *, as_json: bool) -> Non
     wanted = dataclasses.replace(plan, cells=cells)
     if as_json:
         first_run = [[cell.asset, cell.partition] for cell in first]
-        print_json({**dump_plan(wanted), "first": first_run})
+        click.echo(dump_plan(wanted, first=first_run))
         return
     rows = [(c.asset, c.where, join_sentences(c.reasons) or c.note) for c in first]
     print_table(f"Would run first, of {study}", ["asset", "session", "why"], rows)

@@ -11,6 +11,7 @@ import dagster as dg
 import sqlalchemy
 from dagster import DagsterEventType
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+from pydantic_core import from_json
 
 from imaging_platform.assets.metering import BYTES, CPU_S
 from imaging_platform.assets.scope import Scope
@@ -114,7 +115,12 @@ def _read_latest(
 
 def _parse(text: str) -> dict[str, Any]:  # what Dagster wrote, as JSON
     """Return what a materialization says; Dagster's own objects take ten times that."""
-    return json.loads(text)["dagster_event"]["event_specific_data"]["materialization"]
+    try:
+        told = from_json(text)
+    except ValueError:
+        # Half of a surrogate pair: the quicker parser takes none, Dagster writes it.
+        told = json.loads(text)
+    return told["dagster_event"]["event_specific_data"]["materialization"]
 
 
 def _read_event(event: Mapping[str, Any]) -> Made:  # see `_parse`
