@@ -14,6 +14,7 @@ import click
 from imaging_platform import __version__
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
+from imaging_platform.processing.database import is_database_loss
 
 MODULES = {
     "study": "studies",
@@ -98,7 +99,7 @@ def main() -> None:
         error.show()
         sys.exit(WRONG_USE)
     except Exception as error:  # noqa: BLE001 - the last door: no traceback, no names
-        if _is_of_database(error):
+        if is_database_loss(error):
             _tell(
                 "The database in which Dagster keeps its events does not answer.",
                 "Start it again, then call the same command, such as `reprocess` or "
@@ -112,20 +113,6 @@ def main() -> None:
             "Report type and place; what was published stays as it is.",
         )
         sys.exit(FAILED)
-
-
-def _is_of_database(error: BaseException) -> bool:
-    """Return whether an error, or its cause, is that the database cannot be reached."""
-    module = sys.modules.get("sqlalchemy.exc")
-    if module is None:
-        # Nothing has asked a database yet.
-        return False
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, module.OperationalError | module.InterfaceError):
-            return True
-        found = found.__cause__ or found.__context__
-    return False
 
 
 def _exit_code(error: PlatformError) -> int:

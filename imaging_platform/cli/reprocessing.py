@@ -127,7 +127,7 @@ def reprocess_home(
         # A code server takes settings from an `.env` of the folder that it starts in.
         contextlib.chdir(home.dagster),
         open_site(home, study) as site,
-        run_daemon(site.instance) as daemon,
+        run_daemon(site.instance, home.daemon_log) as daemon,
         shown_progress(is_wanted=not quiet) as bars,
     ):
         return Reprocessing(site, daemon, bars.add("results")).run(choice)
