@@ -23,7 +23,8 @@ from imaging_platform.processing.outstanding import find_session_orders
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.sessions import make_sessions_sensor
 from imaging_platform.storage.local import LocalStore
-from imaging_platform.survey.study import Site, survey_study
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import survey_study
 
 MANY_SESSIONS = 1_000
 PLANNED_SESSIONS = 5_000

@@ -118,12 +118,9 @@ def _read_plan(
     """Return the plan of a study, for the asset that shows it."""
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-    from imaging_platform.survey.study import (
-        Site,
-        add_costs,
-        describe_some,
-        survey_study,
-    )
+    from imaging_platform.survey.describing import describe_some
+    from imaging_platform.survey.site import Site
+    from imaging_platform.survey.study import add_costs, survey_study
 
     assets = define_study(study, notebooks).assets or ()
     graph = AssetGraph.from_assets(
@@ -196,14 +193,21 @@ def _define_job(
     )
 
 
-def define_home(home: Home) -> dg.Definitions:
+def define_home(home: Home, names: Sequence[str] = ()) -> dg.Definitions:
     """
     Return the definitions of every study of a home.
 
     A home without a study shows the pipeline of the demo study, so that the
     graph can be read before anything is there.
+
+    Parameters
+    ----------
+    home
+        The home.
+    names
+        Only these studies; all when empty.
     """
-    studies = [load_study(home, name) for name in home.studies()]
+    studies = [load_study(home, name) for name in names or home.studies()]
     resources = {
         "identified": IdentifiedZone(home=str(home.root)),
         "echo_guard": EchoGuard(home=str(home.root)),

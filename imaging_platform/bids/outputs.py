@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imaging_platform.bids.geometry import read_geometry
 from imaging_platform.files.digests import digest_file, digest_json
 from imaging_platform.model.errors import InvalidOutput
 
@@ -102,6 +101,9 @@ def read_scratch(folder: Path) -> Scratch:
 
 
 def _read_output(image: Path, sidecar: Path) -> Output | None:
+    # Who only plans needs the facts that were kept, and no arrays.
+    from imaging_platform.bids.geometry import read_geometry
+
     try:
         geometry = read_geometry(image)
         facts = json.loads(sidecar.read_text(encoding="utf-8", errors="replace"))

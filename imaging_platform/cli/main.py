@@ -2,44 +2,79 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import traceback
+from collections import UserDict
+from typing import Any
 
 import click
 
 from imaging_platform import __version__
-from imaging_platform.cli.anonymize import anonymize
-from imaging_platform.cli.apps import apps
-from imaging_platform.cli.attach import attach
-from imaging_platform.cli.bids import bids
-from imaging_platform.cli.canary import canary
-from imaging_platform.cli.decisions import accept, freeze, rate, thaw
-from imaging_platform.cli.demo import demo
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
-from imaging_platform.cli.identity import audit, whois
-from imaging_platform.cli.import_bids import import_bids
-from imaging_platform.cli.keys import key
-from imaging_platform.cli.lineage import impact, trace
-from imaging_platform.cli.mapping import mapping
-from imaging_platform.cli.orchestrated import ingest, process, status, up, where
-from imaging_platform.cli.pages import report
-from imaging_platform.cli.planning import plan, why
-from imaging_platform.cli.policy import policy
-from imaging_platform.cli.provenance import provenance
-from imaging_platform.cli.quality import qc
-from imaging_platform.cli.rebuild import rebuild_index
-from imaging_platform.cli.receive import receive
-from imaging_platform.cli.release import release, unrelease
-from imaging_platform.cli.reprocessing import reprocess
-from imaging_platform.cli.resolving import assign, discard, merge, relabel, split
-from imaging_platform.cli.share import share
-from imaging_platform.cli.stages import convert
-from imaging_platform.cli.studies import study
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
+from imaging_platform.processing.database import is_database_loss
+
+MODULES = {
+    "study": "studies",
+    "policy": "policy",
+    "bids": "bids",
+    "apps": "apps",
+    "ingest": "orchestrated",
+    "receive": "receive",
+    "import-bids": "import_bids",
+    "attach": "attach",
+    "process": "orchestrated",
+    "trace": "lineage",
+    "impact": "lineage",
+    "provenance": "provenance",
+    "rebuild-index": "rebuild",
+    "status": "orchestrated",
+    "plan": "planning",
+    "why": "planning",
+    "canary": "canary",
+    "reprocess": "reprocessing",
+    "where": "orchestrated",
+    "release": "release",
+    "unrelease": "release",
+    "discard": "resolving",
+    "assign": "resolving",
+    "merge": "resolving",
+    "split": "resolving",
+    "relabel": "resolving",
+    "accept": "decisions",
+    "rate": "decisions",
+    "freeze": "decisions",
+    "thaw": "decisions",
+    "share": "share",
+    "demo": "demo",
+    "up": "orchestrated",
+    "anonymize": "anonymize",
+    "convert": "stages",
+    "qc": "quality",
+    "report": "pages",
+    "key": "keys",
+    "mapping": "mapping",
+    "whois": "identity",
+    "audit": "identity",
+}
+"""Module of each command, by its name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(UserDict[str, Any]):  # holds modules, gives commands
+    """The commands by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Return a command; only its own module is imported."""
+        module = importlib.import_module(f"imaging_platform.cli.{self.data[name]}")
+        return getattr(module, name.replace("-", "_"))
+
+
+@click.group(
+    commands=Commands(MODULES),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__)
 def cli() -> None:
     """
@@ -48,52 +83,6 @@ def cli() -> None:
     Exit codes: 0 done, 1 something failed, 2 wrong use or settings,
     3 something is held for a person.
     """
-
-
-for command in (
-    study,
-    policy,
-    bids,
-    apps,
-    ingest,
-    receive,
-    import_bids,
-    attach,
-    process,
-    trace,
-    impact,
-    provenance,
-    rebuild_index,
-    status,
-    plan,
-    why,
-    canary,
-    reprocess,
-    where,
-    release,
-    unrelease,
-    discard,
-    assign,
-    merge,
-    split,
-    relabel,
-    accept,
-    rate,
-    freeze,
-    thaw,
-    share,
-    demo,
-    up,
-    anonymize,
-    convert,
-    qc,
-    report,
-    key,
-    mapping,
-    whois,
-    audit,
-):
-    cli.add_command(command)
 
 
 def main() -> None:
@@ -110,7 +99,7 @@ def main() -> None:
         error.show()
         sys.exit(WRONG_USE)
     except Exception as error:  # noqa: BLE001 - the last door: no traceback, no names
-        if _is_of_database(error):
+        if is_database_loss(error):
             _tell(
                 "The database in which Dagster keeps its events does not answer.",
                 "Start it again, then call the same command, such as `reprocess` or "
@@ -124,20 +113,6 @@ def main() -> None:
             "Report type and place; what was published stays as it is.",
         )
         sys.exit(FAILED)
-
-
-def _is_of_database(error: BaseException) -> bool:
-    """Return whether an error, or its cause, is that the database cannot be reached."""
-    module = sys.modules.get("sqlalchemy.exc")
-    if module is None:
-        # Nothing has asked a database yet.
-        return False
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, module.OperationalError | module.InterfaceError):
-            return True
-        found = found.__cause__ or found.__context__
-    return False
 
 
 def _exit_code(error: PlatformError) -> int:

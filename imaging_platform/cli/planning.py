@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -35,7 +36,8 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
         if assets:
             plans = [each.narrow(assets) for each in plans]
         if as_json:
-            print_json([dump_plan(each) for each in plans])
+            told = ",\n".join(map(dump_plan, plans))
+            click.echo(f"[{told}]")
             return
         for each in plans:
             print_plan(each)
@@ -56,9 +58,10 @@ def why(asset: str, session: str, name: str | None, as_json: bool) -> None:
     """Say how ASSET of SESSION stands, and why; `all` for the whole study."""
     home = find_home()
     enter_home(home)
-    from imaging_platform.processing.plans import explain_cell
+    with uncollected():
+        from imaging_platform.processing.plans import explain_cell
 
-    cell = explain_cell(home, choose_study(home, name), asset, session)
+        cell = explain_cell(home, choose_study(home, name), asset, session)
     if as_json:
         print_json(dataclasses.asdict(cell))
         return
@@ -136,8 +139,26 @@ def _say_cpu(hours: float) -> str:
     return f"{hours:.3g} CPU hours" if seconds >= 60 else f"{seconds:.1f} CPU seconds"
 
 
-def dump_plan(plan: Plan) -> dict[str, object]:
-    """Return a plan for programs; results that are fresh are counted only."""
+def dump_plan(plan: Plan, **others: object) -> str:
+    """
+    Return a plan as JSON, a result a line; results that are fresh are counted only.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    others
+        What else is told beside it.
+    """
+    # Indented as other reports, tens of thousands of results take a second.
+    encode = json.JSONEncoder(sort_keys=True).encode
+    cells = ",\n".join(encode(_dump_cell(cell)) for cell in plan.unsettled)
+    rest = json.dumps({**_dump_totals(plan), **others}, indent=2, sort_keys=True)
+    return f'{{"cells": [\n{cells}\n],{rest[1:]}'
+
+
+def _dump_totals(plan: Plan) -> dict[str, object]:
+    """Return what a plan says of all of its results together."""
     return {
         "study": plan.study,
         "frozen": plan.frozen,
@@ -147,11 +168,11 @@ def dump_plan(plan: Plan) -> dict[str, object]:
         "states": plan.count_states(),
         "estimate": dataclasses.asdict(plan.estimate()),
         "costs": {a: dataclasses.asdict(cost) for a, cost in plan.costs.items()},
-        "cells": [
-            {**_fields(cell), "reasons": [_fields(reason) for reason in cell.reasons]}
-            for cell in plan.unsettled
-        ],
     }
+
+
+def _dump_cell(cell: Cell) -> dict[str, object]:
+    return {**_fields(cell), "reasons": [_fields(reason) for reason in cell.reasons]}
 
 
 def _fields(value: Cell | Reason) -> dict[str, object]:

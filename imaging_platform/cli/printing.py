@@ -7,9 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 if TYPE_CHECKING:
     from imaging_platform.processing.events import Problem, StepDone
@@ -33,6 +30,10 @@ def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
 ) -> None:
     """Print rows under a title; numbers to the right, text folded and never cut."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table()
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(r[index], int | float) for r in rows)
@@ -40,7 +41,8 @@ def print_table(
             column, justify="right" if numeric else "left", overflow="fold"
         )
     for row in rows:
-        table.add_row(*map(_cell, row))
+        # What stands in brackets is text here, no style of the terminal.
+        table.add_row(*(escape(_cell(value)) for value in row))
     console = Console()
     console.print(f"[bold]{title}[/bold]", soft_wrap=True, highlight=False)
     # A log file has no width of its own; folding there would break the rows.
@@ -74,5 +76,4 @@ def print_mapping(values: Mapping[str, object]) -> None:
 
 
 def _cell(value: object) -> str:
-    # What stands in brackets is text here, no style of the terminal.
-    return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

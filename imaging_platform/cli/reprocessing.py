@@ -104,7 +104,7 @@ def show_choice(home: Home, study: str, choice: Choice, *, as_json: bool) -> Non
     wanted = dataclasses.replace(plan, cells=cells)
     if as_json:
         first_run = [[cell.asset, cell.partition] for cell in first]
-        print_json({**dump_plan(wanted), "first": first_run})
+        click.echo(dump_plan(wanted, first=first_run))
         return
     rows = [(c.asset, c.where, join_sentences(c.reasons) or c.note) for c in first]
     print_table(f"Would run first, of {study}", ["asset", "session", "why"], rows)
@@ -127,7 +127,7 @@ def reprocess_home(
         # A code server takes settings from an `.env` of the folder that it starts in.
         contextlib.chdir(home.dagster),
         open_site(home, study) as site,
-        run_daemon(site.instance) as daemon,
+        run_daemon(site.instance, home.daemon_log) as daemon,
         shown_progress(is_wanted=not quiet) as bars,
     ):
         return Reprocessing(site, daemon, bars.add("results")).run(choice)

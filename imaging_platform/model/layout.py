@@ -167,6 +167,11 @@ class Home:
         """The folder of the embedded Dagster instance (``DAGSTER_HOME``)."""
         return self.root / "dagster"
 
+    @property
+    def daemon_log(self) -> Path:
+        """What Dagster said in the latest `reprocess`, and its code server."""
+        return self.dagster / "reprocess.log"
+
 
 def raw_session(study: str, key: SessionKey) -> str:
     """Return the key of a session's original DICOM (identified zone)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from imaging_platform.planning.decisions import Decisions
@@ -182,15 +183,15 @@ def judge_partition(
     cells: dict[str, Cell] = {}
     for node in nodes:
         before = [cells[p] for p in parents.get(node.asset, ()) if p in cells]
-        moved = _find_moved(parents, node.asset, facts.moving)
-        cell = Cell(
+        cell = functools.partial(
+            Cell,
             node.asset,
             facts.partition,
-            State.FRESH,
-            outdated.get(node.asset, ()),
-            notes.get(node.asset, ""),
+            reasons=outdated.get(node.asset, ()),
+            note=notes.get(node.asset, ""),
             is_ready=node.asset in ready and not _is_gated(parents, node.asset, gated),
         )
+        moved = _find_moved(parents, node.asset, facts.moving)
         cells[node.asset] = _place(node, cell, facts, before, moved, decisions.frozen)
     return list(cells.values())
 
@@ -239,50 +240,49 @@ def _take_accepted(
 
 def _place(
     node: Node,
-    cell: Cell,
+    cell: functools.partial[Cell],
     facts: Facts,
     before: Sequence[Cell],
     moved: Sequence[str],
     frozen: str | None,
 ) -> Cell:
-    """Return the cell with its state; `before` are those that it is made from."""
-    attempt = facts.attempts.get(cell.asset, _NEVER_TRIED)
-    hold = facts.holds.get(cell.asset)
+    """Return the cell in its state; `before` are those that it is made from."""
+    asset, reasons = node.asset, cell.keywords["reasons"]
+    attempt = facts.attempts.get(asset, _NEVER_TRIED)
+    hold = facts.holds.get(asset)
     behind = [each for each in before if each.state is not State.FRESH]
     if attempt.is_running:
-        return replace(cell, state=State.RUNNING)
-    if frozen and (cell.reasons or hold or behind):
-        return replace(cell, state=State.FROZEN, note=frozen)
+        return cell(state=State.RUNNING)
+    if frozen and (reasons or hold or behind):
+        return cell(state=State.FROZEN, note=frozen)
     if hold is not None:
         failure = attempt.failure or "Held"
-        return replace(cell, state=State.HELD, note=hold, failure=failure)
+        return cell(state=State.HELD, note=hold, failure=failure)
     is_fixed = bool(attempt.failure) and attempt.is_of_other(node.code_version)
-    if cell.reasons and attempt.failure and not is_fixed:
+    if reasons and attempt.failure and not is_fixed:
         state = State.HELD if attempt.failure in HELD_CLASSES else State.FAILED
-        return replace(cell, state=state, failure=attempt.failure)
+        return cell(state=state, failure=attempt.failure)
     stopped = [each for each in behind if each.is_stopping]
-    gate = facts.gates.get(cell.asset)
-    if cell.reasons and gate and not behind:
-        return replace(cell, state=State.HELD, note=gate, failure=GATED)
-    if cell.reasons and not stopped:
-        if cell.asset in facts.made:
-            return replace(cell, state=State.STALE)
+    gate = facts.gates.get(asset)
+    if reasons and gate and not behind:
+        return cell(state=State.HELD, note=gate, failure=GATED)
+    if reasons and not stopped:
+        if asset in facts.made:
+            return cell(state=State.STALE)
         if is_fixed:
             why = explain_version(node.parts, attempt.code_version, node.code_version)
-            return replace(cell, state=State.STALE, reasons=(*cell.reasons, *why))
-        return replace(cell, state=State.MISSING)
+            return cell(state=State.STALE, reasons=(*reasons, *why))
+        return cell(state=State.MISSING)
     names = [each.asset for each in stopped or behind] + list(moved)
     if not names:
-        return cell
+        return cell(state=State.FRESH)
     upstream = _explain_wait(tuple(names), is_stopped=bool(stopped))
-    return replace(
-        cell,
-        state=State.WAITS,
-        reasons=(*cell.reasons, upstream),
-        is_stopped=bool(stopped),
+    return cell(
+        state=State.WAITS, reasons=(*reasons, upstream), is_stopped=bool(stopped)
     )
 
 
+@functools.lru_cache(maxsize=1024)
 def _explain_wait(names: tuple[str, ...], *, is_stopped: bool) -> Reason:
     why = "failed or held" if is_stopped else "may come out the same"
     return Reason("upstream", f"waits for {name_some(names)}, {why}", inputs=names)

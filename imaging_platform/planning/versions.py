@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from imaging_platform.planning.reasons import Reason
 
 
+@functools.lru_cache(maxsize=1024)
 def explain_version(
-    parts: Sequence[str], before: str, after: str
+    parts: tuple[str, ...], before: str, after: str
 ) -> tuple[Reason, ...]:
     """
     Return a reason for each part of a code version that changed.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from imaging_platform.model.errors import BadConfig, MissingInput
 from imaging_platform.planning.state import Made
-from imaging_platform.survey.study import Site, read_facts
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import read_facts
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from imaging_platform.assets.apps import app_tags
 from imaging_platform.assets.scope import STUDY_TAG
 from imaging_platform.planning.cells import Cell
 from imaging_platform.processing.worker import LAUNCHED_BY, QUIET
-from imaging_platform.survey.study import PROCESSING_PLAN, Site
+from imaging_platform.survey.site import PROCESSING_PLAN, Site
 
 REPROCESS = "reprocess"
 UNFINISHED = (

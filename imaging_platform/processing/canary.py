@@ -32,8 +32,10 @@ from imaging_platform.processing.rebuilding import DROP_INDEX, rebuild_index
 from imaging_platform.processing.scratch import lend_sessions, scratch_home
 from imaging_platform.processing.worker import QUIET
 from imaging_platform.settings import load_study
+from imaging_platform.survey.describing import describe
 from imaging_platform.survey.history import read_members
-from imaging_platform.survey.study import Site, describe, survey_study
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import survey_study
 
 RAW_SESSION = "raw_session"
 COMPARED_TOO = {ANONYMIZED_DICOM: ("deid_report",)}

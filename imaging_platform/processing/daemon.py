@@ -5,11 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.remote_representation.grpc_server_registry import (
+    GrpcServerRegistry,
+    ServerRegistryEntry,
+)
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -24,11 +32,13 @@ from dagster._serdes import deserialize_value
 
 from imaging_platform.model.layout import product_file
 from imaging_platform.processing.backfills import REPROCESS
+from imaging_platform.processing.database import is_database_loss
 from imaging_platform.processing.worker import LAUNCHED_BY
 
 LIVE_S = 90
 """A daemon tells that it lives every 30 s."""
 REPLY_S = 5
+STDERR = 2
 _NEEDED = ("BACKFILL", "QUEUED_RUN_COORDINATOR")
 _BEGUN = [
     dg.DagsterRunStatus.STARTING,
@@ -71,18 +81,76 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def run_daemon(instance: dg.DagsterInstance) -> Iterator[Daemon]:
-    """Give a daemon of this command's own; runs that it started come to their end."""
+def run_daemon(instance: dg.DagsterInstance, log: Path) -> Iterator[Daemon]:
+    """
+    Give a daemon of this command's own; runs that it started come to their end.
+
+    Parameters
+    ----------
+    instance
+        Where the runs are queued.
+    log
+        File for what Dagster and its code server say meanwhile, such as tracebacks.
+    """
     with (
+        _telling(log) as file,
         create_daemon_grpc_server_registry(instance, "ERROR") as servers,
-        WorkspaceProcessContext(
-            instance,
-            WorkspaceFileTarget([str(product_file("workspace.yaml"))]),
-            grpc_server_registry=servers,
-        ) as workspace,
+        contextlib.ExitStack() as opened,
         QueuedRunCoordinatorDaemon(interval_seconds=1) as queue,
     ):
-        yield Daemon(workspace, queue)
+        target = WorkspaceFileTarget([str(product_file("workspace.yaml"))])
+        with _errors_into(file):
+            workspace = opened.enter_context(
+                WorkspaceProcessContext(instance, target, grpc_server_registry=servers)
+            )
+        try:
+            yield Daemon(workspace, queue)
+        except Exception as error:
+            if is_database_loss(error):
+                _kill_servers(servers, workspace)
+            raise
+
+
+@contextlib.contextmanager
+def _telling(log: Path) -> Iterator[TextIO]:
+    """Let all that is logged go into a file, and give it."""
+    with log.open("w") as file:
+        handler = logging.StreamHandler(file)
+        logging.getLogger().addHandler(handler)
+        try:
+            yield file
+        finally:
+            logging.getLogger().removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _errors_into(file: TextIO) -> Iterator[None]:
+    """Let the processes that are started meanwhile write their errors into a file."""
+    sys.stderr.flush()
+    own = os.dup(STDERR)
+    os.dup2(file.fileno(), STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(own, STDERR)
+        os.close(own)
+
+
+def _kill_servers(
+    servers: GrpcServerRegistry, workspace: WorkspaceProcessContext
+) -> None:
+    """
+    Kill the code servers, whose runs have lost their database.
+
+    Left alone they stay for ever, whatever they are told: the thread that ends them
+    asks the database first how their runs are, and has ended by that.
+    """
+    entries = workspace.create_request_context().get_code_location_entries()
+    for entry in entries.values():
+        if servers.supports_origin(entry.origin):
+            server = servers.get_grpc_server_entry(entry.origin)
+            if isinstance(server, ServerRegistryEntry):
+                server.process.server_process.kill()
 
 
 def is_daemon_live(instance: dg.DagsterInstance) -> bool:

@@ -24,13 +24,9 @@ from imaging_platform.sensors.cohort import cohort_run_key, newest_report
 from imaging_platform.sensors.drops import request_drops
 from imaging_platform.sensors.sessions import session_run_key
 from imaging_platform.storage.local import LocalStore
-from imaging_platform.survey.study import (
-    PROCESSING_PLAN,
-    Site,
-    Survey,
-    describe,
-    survey_study,
-)
+from imaging_platform.survey.describing import describe
+from imaging_platform.survey.site import PROCESSING_PLAN, Site
+from imaging_platform.survey.study import Survey, survey_study
 
 if TYPE_CHECKING:
     from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph

@@ -15,13 +15,9 @@ from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study, load_study
 from imaging_platform.storage.local import LocalStore
-from imaging_platform.survey.study import (
-    Site,
-    add_costs,
-    describe,
-    describe_some,
-    survey_study,
-)
+from imaging_platform.survey.describing import describe, describe_some
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import add_costs, survey_study
 
 
 @contextlib.contextmanager
@@ -37,7 +33,7 @@ def find_site(home: Home, study: Study, instance: dg.DagsterInstance) -> Site:
 
     return Site(
         Scope(study),
-        define_home(home).resolve_asset_graph(),
+        define_home(home, [study.name]).resolve_asset_graph(),
         instance,
         LocalStore(home.root),
         IdentifiedZone(home=str(home.root)).released_versions(study.name),

@@ -21,7 +21,8 @@ from imaging_platform.processing.backfills import (
     read_progress,
 )
 from imaging_platform.processing.daemon import Daemon, close_dead_runs
-from imaging_platform.survey.study import Site, survey_study
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import survey_study
 
 POLL_S = 0.5
 BUSY_S = 5.0

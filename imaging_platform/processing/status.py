@@ -18,7 +18,8 @@ from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made
-from imaging_platform.survey.study import Site, survey_study
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import survey_study
 
 
 @dataclass(frozen=True)

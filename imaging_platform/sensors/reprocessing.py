@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         UnresolvedAssetJobDefinition,
     )
 
-    from imaging_platform.survey.study import Site
+    from imaging_platform.survey.site import Site
 
 INTERVAL_S = 60
 MOST_RUNS_A_TICK = 50
@@ -44,7 +44,7 @@ def make_reprocess_sensor(
     def reprocess_stale(
         context: dg.SensorEvaluationContext, published: PublishedZone
     ) -> dg.SensorResult | dg.SkipReason:
-        from imaging_platform.survey.study import Site
+        from imaging_platform.survey.site import Site
 
         position = find_position(scope, context.instance)
         # An acceptance or a thaw is no event of the log.

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
 
 import dagster as dg
+import sqlalchemy
 from dagster import DagsterEventType, DagsterRunStatus
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 
 from imaging_platform.assets.explaining import FAILED_CODE_TAG, FAILED_TAG
 from imaging_platform.assets.scope import Scope
 from imaging_platform.planning.cells import Attempt
-from imaging_platform.survey.history import chunks, read_run_ids
+from imaging_platform.survey.event_log import EventLog, open_log
+from imaging_platform.survey.history import MADE, chunks
 
 FINISHED = (
     DagsterRunStatus.SUCCESS,
     DagsterRunStatus.FAILURE,
     DagsterRunStatus.CANCELED,
 )
-WITHOUT_PARTITION = ("",)
+PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 INTERRUPTED = "DagsterExecutionInterruptedError"
 """A step that was told to end; it says nothing about the result."""
 Attempts = dict[str, dict[str, Attempt]]
@@ -39,11 +40,10 @@ def read_attempts(
     assets
         Their names.
     partitions
-        Only these, `WITHOUT_PARTITION` for what has none; all when None.
+        Only these; all when None, with an empty name for what has none.
     """
-    run_ids = {
-        asset: _find_unmade(instance, scope.key(asset), partitions) for asset in assets
-    }
+    with open_log(instance, scope) as log:
+        run_ids = {asset: _find_unmade(log, asset, partitions) for asset in assets}
     runs = _read_runs(
         instance, {i for found in run_ids.values() for i in found.values()}
     )
@@ -67,27 +67,18 @@ def read_attempts(
 
 
 def _find_unmade(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str] | None
+    log: EventLog, asset: str, partitions: Sequence[str] | None
 ) -> dict[str, str]:
     """Return the run of the latest attempt by partition, where it made nothing."""
-    storage = cast(SqlEventLogStorage, instance.event_log_storage)
-    if partitions == WITHOUT_PARTITION:
-        planned = storage.get_latest_planned_materialization_info(key)
-        page = instance.fetch_materializations(key, limit=1)
-        last_made = page.records[0].storage_id if page.records else 0
-        is_unmade = planned is not None and planned.storage_id > last_made
-        return {"": planned.run_id} if planned and is_unmade else {}
-    only = None if partitions is None else set(partitions)
-    attempted, made = (
-        storage.get_latest_storage_id_by_partition(key, kind, only)
-        for kind in (
-            DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-            DagsterEventType.ASSET_MATERIALIZATION,
-        )
+    planned = sqlalchemy.case(
+        (Events.c.dagster_event_type == PLANNED.value, Events.c.id)
     )
-    unmade = {i: p for p, i in attempted.items() if i > made.get(p, 0)}
-    run_ids = read_run_ids(storage, unmade)
-    return {unmade[storage_id]: run_id for storage_id, run_id in run_ids.items()}
+    newest, newest_planned = map(sqlalchemy.func.max, (Events.c.id, planned))
+    unmade = log.latest(asset, partitions, MADE, PLANNED)
+    unmade = unmade.having(newest == newest_planned).subquery()
+    query = sqlalchemy.select(Events.c.partition, Events.c.run_id)
+    rows = log.connection.execute(query.join(unmade, Events.c.id == unmade.c.id))
+    return {partition or "": run_id for partition, run_id in rows}
 
 
 def _read_runs(

@@ -9,7 +9,6 @@ from imaging_platform.assets.dicom import POLICY_INPUT
 from imaging_platform.assets.scope import Scope
 from imaging_platform.deid.gate import GateFacts
 from imaging_platform.deid.inventory import Inventory
-from imaging_platform.deid.outcome import describe_change, outcome_digest
 from imaging_platform.deid.policy import policy_digest
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.model import layout
@@ -59,11 +58,15 @@ class PolicyWatch:
         record = self._read(session)
         if record is None or "inventory" not in record.report:
             return {}
+        from imaging_platform.deid.outcome import outcome_digest
+
         settings = self.scope.study.deid
         return {POLICY_INPUT: outcome_digest(*_held(record, settings))}
 
     def describe(self, session: str) -> str:
         """Return in words why the policy of today makes something else of it."""
+        from imaging_platform.deid.outcome import describe_change
+
         record = self._read(session)
         if record is None:
             return "policy: there is no record of what the session held"

@@ -193,6 +193,27 @@ def test_an_error_is_json_where_json_was_asked_for(run):
     assert set(json.loads(out)) == {"error", "fix"}
 
 
+def test_a_command_has_the_name_under_which_it_is_found():
+    for name, command in cli.commands.items():
+        assert command.name == name
+
+
+def test_a_command_imports_nothing_of_the_others():
+    script = (
+        "import sys\n"
+        "from imaging_platform.cli.main import cli\n"
+        "cli(['why', '--help'], standalone_mode=False)\n"
+        "print([m for m in sys.modules if m.startswith('imaging_platform.cli.')])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert "imaging_platform.cli.planning" in done.stdout
+    assert "imaging_platform.cli.anonymize" not in done.stdout
+
+
 def test_every_command_that_reports_speaks_json():
     silent = {"ingest", "up", "study", "key", "mapping", "whois", "policy", "bids"}
     silent |= {"accept", "rate", "freeze", "thaw", "provenance", "receive", "apps"}
@@ -208,7 +229,9 @@ def test_every_command_that_reports_speaks_json():
 
 def test_the_command_line_starts_without_dagster_and_arrays():
     script = (
-        "import sys, imaging_platform.cli.main\n"
+        "import sys\n"
+        "from imaging_platform.cli.main import cli\n"
+        "dict(cli.commands)\n"
         "heavy = {'dagster', 'numpy', 'pandas', 'pyarrow', 'pydicom', 'boto3'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -45,6 +45,23 @@ def test_the_plan_counts_states_and_names_reasons(home):
     assert mask["reasons"][0]["before"] == "0"
 
 
+def test_plans_for_programs_are_json_for_any_number_of_studies(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    monkeypatch.setenv("IMAGING_HOME", str(home.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
+
+    none = json.loads(run(home, "plan", "--json").stdout)
+    create_study(home, "first")
+    create_study(home, "second")
+    two = json.loads(run(home, "plan", "--json").stdout)
+
+    assert none == []
+    assert [(plan["study"], plan["cells"]) for plan in two] == [
+        ("first", []),
+        ("second", []),
+    ]
+
+
 def test_the_plan_of_one_asset_leaves_the_others_out(home):
     out = run(home, "plan", "--asset", "brain_mask").stdout
 

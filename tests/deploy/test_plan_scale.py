@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +20,8 @@ from imaging_platform.definitions import define_home
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import State
 from imaging_platform.storage.local import LocalStore
-from imaging_platform.survey.study import Site, survey_study
+from imaging_platform.survey.site import Site
+from imaging_platform.survey.study import survey_study
 
 pytestmark = pytest.mark.slow
 
@@ -26,16 +32,19 @@ MOST_MB = 300
 MOST_CPU_S = 10
 """5 s on two idle cores; twice that beside other tests."""
 
+MOST_COMMAND_MB = 350
+COMMAND = Path(sys.executable).with_name("imaging-platform")
+
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def site(request, tmp_path):
     """Return a study of which every result was made."""
     home = Home(tmp_path / "home")
     hollow.write_home(home)
-    folder = home.dagster
     if request.param == "postgres":
         folder = request.getfixturevalue("production")
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        shutil.copy(folder / "dagster.yaml", home.dagster)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         graph = define_home(home).resolve_asset_graph()
         fill_history(instance, graph, n_sessions=N_SESSIONS)
         site = Site(SCOPE, graph, instance, LocalStore(home.root), {})
@@ -110,3 +119,35 @@ def test_a_plan_of_thousands_is_quick_small_and_right_to_the_member(site):
     alone = survey_study(site, label).plan
     assert time.process_time() - first_s < 1
     assert alone.cells == tuple(c for c in found.cells if c.partition == label)
+
+
+def _measure(site: Site, *words: str) -> tuple[str, float, float]:
+    """Return what a command printed, its CPU time in seconds and its peak in MB."""
+    with subprocess.Popen(
+        [str(COMMAND), *words],
+        env={**os.environ, "IMAGING_HOME": str(site.store.root)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        out = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return out, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def test_the_commands_are_quick_and_small_with_most_of_a_study_out_of_date(site):
+    label = hollow.session_label(4_321)
+    site.instance.wipe_assets([SCOPE.key("motion"), SCOPE.key("tissues")])
+
+    words = ("--study", SCOPE.name, "--json")
+    out, plan_s, plan_mb = _measure(site, "plan", *words)
+    told, why_s, _ = _measure(site, "why", "confounds", label, *words)
+
+    (plan,) = json.loads(out)
+    assert plan["states"]["missing"] == 2 * N_SESSIONS
+    assert plan["states"]["stale"] > 3 * N_SESSIONS
+    assert plan_s < MOST_CPU_S
+    assert plan_mb < MOST_COMMAND_MB
+    assert json.loads(told)["state"] == "stale"
+    # Dagster itself takes most of a second to be imported.
+    assert why_s < MOST_CPU_S / 2

@@ -17,7 +17,8 @@ from imaging_platform.planning.plan import Choice, Plan, choose_frontier
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made
-from imaging_platform.survey.study import PROCESSING_PLAN, Site, survey_study
+from imaging_platform.survey.site import PROCESSING_PLAN, Site
+from imaging_platform.survey.study import survey_study
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 OF_SESSIONS = (

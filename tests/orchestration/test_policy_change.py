@@ -21,8 +21,10 @@ from imaging_platform.processing.outstanding import (
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
-from imaging_platform.survey import study
+from imaging_platform.survey.describing import describe_some
 from imaging_platform.survey.history import read_made, read_members
+from imaging_platform.survey.site import Site as SurveyedSite
+from imaging_platform.survey.study import survey_study
 from tests.deid.originals import make_original, save
 from tests.intake.drops import mr_bytes, write_files
 
@@ -130,9 +132,11 @@ def test_a_change_marks_the_session_that_it_concerns_and_names_the_element(site)
 def test_the_plan_says_it_in_the_same_words_and_as_data(site):
     site.configure("remove: [EchoTime]")
     graph = define_home(site.home).resolve_asset_graph()
-    asked = study.Site(site.scope, graph, site.instance, LocalStore(site.home.root), {})
+    asked = SurveyedSite(
+        site.scope, graph, site.instance, LocalStore(site.home.root), {}
+    )
 
-    plan = study.describe_some(asked, study.survey_study(asked).plan)
+    plan = describe_some(asked, survey_study(asked).plan)
 
     stale = [cell for cell in plan.cells if cell.state is State.STALE]
     (reason,) = stale[0].reasons

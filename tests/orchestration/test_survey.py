@@ -6,9 +6,11 @@ import time
 
 import dagster as dg
 import pytest
+import sqlalchemy
 
 from imaging_platform.assets.explaining import FAILED_TAG, explained
 from imaging_platform.assets.metering import CPU_S, metered, tell_cost
+from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.model.errors import ToolFailed
@@ -22,8 +24,10 @@ from imaging_platform.sensors.reprocessing import (
     find_position,
     request_stale,
 )
+from imaging_platform.settings import DEMO_STUDY
 from imaging_platform.survey.attempts import read_attempts
-from imaging_platform.survey.history import read_cost, read_made
+from imaging_platform.survey.history import read_costs, read_made
+from imaging_platform.survey.study import survey_study
 from tests.orchestration.hollow_site import OF_SESSIONS, HollowSite
 
 SESSIONS = ["sub-01_ses-1", "sub-02_ses-1"]
@@ -71,6 +75,65 @@ def test_what_has_no_partition_is_read_too(site):
 
     assert list(made) == [None]
     assert "bids_session[sub-01_ses-1]" in made[None].inputs
+
+
+def test_what_was_wiped_is_missing_until_it_is_made_again(tmp_path):
+    home = Home(tmp_path / "home")
+    create_study(home, "demo")
+    with dg.DagsterInstance.ephemeral() as instance:
+        site = HollowSite(home, instance)
+        site.deliver(SESSIONS[0], "first")
+        site.reprocess(NEW)
+        site.failing.add(("motion", SESSIONS[0]))
+        site.run(SESSIONS[0], ["motion"])
+
+        instance.wipe_assets([site.scope.key("motion"), site.scope.key("catalog")])
+        motion, catalog = (
+            site.plan().find("motion", SESSIONS[0]),
+            site.plan().find("catalog", ""),
+        )
+        site.failing.clear()
+        site.run(SESSIONS[0], ["motion"])
+
+        assert (motion.state, motion.failure) == (State.MISSING, "")
+        assert catalog.reasons[0].kind == "never made"
+        assert site.plan().find("motion", SESSIONS[0]).state is State.FRESH
+
+
+def test_half_a_character_in_what_was_told_hides_no_result():
+    with dg.DagsterInstance.ephemeral() as instance:
+        scope = Scope(DEMO_STUDY)
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                scope.key("motion"),
+                partition=SESSIONS[0],
+                metadata={"inputs": dg.MetadataValue.json({"half \ud83d": "1"})},
+            )
+        )
+
+        made = read_made(instance, scope, "motion")
+
+    assert made[SESSIONS[0]].inputs == {"half \ud83d": "1"}
+
+
+def test_a_survey_opens_few_connections(tmp_path):
+    home = Home(tmp_path / "home")
+    create_study(home, "demo")
+    opened = []
+
+    def note(connection, _):
+        opened.append(connection)
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        site = HollowSite(home, instance)
+        site.deliver(SESSIONS[0], "first")
+        ready = site.site()
+        sqlalchemy.event.listen(sqlalchemy.Engine, "connect", note)
+
+        survey_study(ready)
+
+        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", note)
+    assert 0 < len(opened) < 10
 
 
 def test_a_failed_attempt_is_named_by_its_class(site):
@@ -136,8 +199,6 @@ def test_when_the_only_session_is_removed_what_spans_it_is_out_of_date(tmp_path)
 
 
 def test_one_session_is_read_alone_and_says_the_same(site):
-    from imaging_platform.survey.study import survey_study
-
     site.codes["motion"] = "3"
 
     alone = survey_study(site.site(), SESSIONS[1]).plan.cells
@@ -165,7 +226,7 @@ def test_outside_of_a_step_no_time_is_told():
 
 
 def test_a_cost_that_was_never_told_is_unknown(site):
-    assert read_cost(site.instance, site.scope, "motion").n_measured == 0
+    assert read_costs(site.instance, site.scope, ["motion"])["motion"].n_measured == 0
 
 
 def test_every_code_version_has_the_parts_that_its_asset_names(site):

@@ -48,7 +48,7 @@ def test_a_version_of_another_form_is_other_code():
 
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=4))
 def test_exactly_the_parts_that_differ_are_named(pairs):
-    parts = [f"tool t{number}" for number in range(len(pairs))]
+    parts = tuple(f"tool t{number}" for number in range(len(pairs)))
     before, after = (".".join(each) for each in zip(*pairs, strict=True))
 
     reasons = explain_version(parts, before, after)
