@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.thrift import _thrift  # noqa: F401  # a fixture
+
 # A busy machine is no failure: benchmarks measure time, tests do not.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
@@ -29,9 +31,3 @@ def shared_data() -> Path:
             "shared/data (real DICOM of other people) is not beside the checkout"
         )
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _no_flushing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flushing every disk is for a power cut, which no test of this process makes."""
-    monkeypatch.setattr("imaging_platform.files.staging.os.sync", lambda: None)
