@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.thrift import _thrift  # noqa: F401  # a fixture
+pytest_plugins = ["tests.thrift"]
 
 # A busy machine is no failure: benchmarks measure time, tests do not.
 settings.register_profile("suite", deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import sqlite3
@@ -15,13 +16,21 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _thrift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def thrift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Neither wait for a disk nor make anew what Dagster makes for each database."""
     with pytest.MonkeyPatch.context() as patch:
         spare_the_disk(patch)
         if "dagster" in sys.modules:
             spare_dagster(patch, tmp_path_factory.mktemp("empty_databases"))
         yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Look no more for garbage among the modules of all tests, which stay."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def spare_the_disk(patch: pytest.MonkeyPatch) -> None:

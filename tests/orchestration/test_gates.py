@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -49,9 +50,13 @@ class Site:
         self.instance = instance
         self.scope = Scope(load_study(home, "demo"))
 
+    @functools.cached_property
+    def definitions(self) -> dg.Definitions:
+        """What Dagster loads, as long as the study file stays as it is."""
+        return define_home(self.home)
+
     def run(self, job: str, partition: str, *assets: str) -> dg.ExecuteInProcessResult:
-        definitions = define_home(self.home)
-        return definitions.resolve_job_def(f"demo_{job}").execute_in_process(
+        return self.definitions.resolve_job_def(f"demo_{job}").execute_in_process(
             instance=self.instance,
             partition_key=partition,
             asset_selection=[dg.AssetKey(["demo", asset]) for asset in assets] or None,
