@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from imaging_platform.tools.isolated import FIXED_ENVIRONMENT
 
 pytest_plugins = ["tests.thrift"]
 
@@ -18,6 +21,11 @@ settings.load_profile("suite")
 # SIGTERM ignored too, and what a test starts would inherit both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+# Two workers on two processors: threads of numerical libraries would only wait.
+for name in FIXED_ENVIRONMENT:
+    if name.endswith("_THREADS"):
+        os.environ.setdefault(name, "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
