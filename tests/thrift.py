@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+DEMO_STUDY = "tests/demo"
+OF_DEMO_STUDY = {f"{DEMO_STUDY}/test_{name}.py" for name in ("conversion", "truth")}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def thrift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -23,6 +26,19 @@ def thrift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if "dagster" in sys.modules:
             spare_dagster(patch, tmp_path_factory.mktemp("empty_databases"))
         yield
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Give modules that look at one demo study to one worker, which makes it once."""
+    from xdist.scheduler.loadfile import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = super()._split_scope(nodeid)
+            return DEMO_STUDY if module in OF_DEMO_STUDY else module
+
+    return Scheduling(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.hookimpl(trylast=True)
