@@ -14,8 +14,9 @@ from imaging_platform.tools.isolated import FIXED_ENVIRONMENT
 pytest_plugins = ["tests.thrift"]
 
 # A busy machine is no failure: benchmarks measure time, tests do not.
-settings.register_profile("suite", deadline=None)
-settings.load_profile("suite")
+settings.register_profile("suite", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=100)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # A shell that starts the tests in the background has Ctrl-C ignored, Dagster then has
 # SIGTERM ignored too, and what a test starts would inherit both.
