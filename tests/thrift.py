@@ -14,8 +14,16 @@ from typing import Any
 
 import pytest
 
-DEMO_STUDY = "tests/demo"
-OF_DEMO_STUDY = {f"{DEMO_STUDY}/test_{name}.py" for name in ("conversion", "truth")}
+TOGETHER = {
+    "demo study": ("demo/test_conversion.py", "demo/test_truth.py"),
+    "S3 server": (
+        "orchestration/test_sensors.py",
+        "storage/test_contract.py",
+        "storage/test_s3.py",
+        "storage/test_s3_inbox.py",
+    ),
+}
+"""Modules that share what takes seconds to make, once a worker."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,13 +38,17 @@ def thrift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Give modules that look at one demo study to one worker, which makes it once."""
+    """Give modules that share something to one worker, which makes it once."""
     from xdist.scheduler.loadfile import LoadFileScheduling
+
+    shared = {
+        f"tests/{name}": what for what, names in TOGETHER.items() for name in names
+    }
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             module = super()._split_scope(nodeid)
-            return DEMO_STUDY if module in OF_DEMO_STUDY else module
+            return shared.get(module, module)
 
     return Scheduling(config, log) if config.option.dist == "loadfile" else None
 
