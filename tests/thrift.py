@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import os
@@ -92,7 +93,8 @@ def spare_dagster(patch: pytest.MonkeyPatch, empty: Path) -> None:
 
     read = functools.lru_cache(ScriptDirectory.from_config)
     patch.setattr(ScriptDirectory, "from_config", read)
-    patch.setattr(compute_logs, "should_disable_io_stream_redirect", lambda: True)
+    followed = contextlib.nullcontext((None, None))
+    patch.setattr(compute_logs, "tail_to_stream", lambda *_: followed)
     for module in (events, runs, ticks):
         patch.setattr(module, "create_engine", _reusing(module.create_engine))
 

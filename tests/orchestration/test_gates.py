@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.scope import Scope
@@ -54,6 +55,11 @@ class Site:
     def definitions(self) -> dg.Definitions:
         """What Dagster loads, as long as the study file stays as it is."""
         return define_home(self.home)
+
+    @functools.cached_property
+    def graph(self) -> BaseAssetGraph:
+        """The graph of all that Dagster loads."""
+        return self.definitions.resolve_asset_graph()
 
     def run(self, job: str, partition: str, *assets: str) -> dg.ExecuteInProcessResult:
         return self.definitions.resolve_job_def(f"demo_{job}").execute_in_process(
@@ -330,7 +336,7 @@ def _release(site: Site, key: str, series: str) -> None:
 
 def _outdated(site: Site) -> dict[str, Mapping[str, str]]:
     """Return why each asset must run, by session; all assets but the first are."""
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
     zone = IdentifiedZone(home=str(site.home.root))
     orders = find_session_orders(
         site.scope, site.instance, graph, zone, _published(site)
