@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import signal
 import subprocess
@@ -12,7 +11,6 @@ from collections.abc import Mapping
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.scope import Scope
@@ -49,17 +47,13 @@ class Site:
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self.home = home
         self.instance = instance
-        self.scope = Scope(load_study(home, "demo"))
+        self.load()
 
-    @functools.cached_property
-    def definitions(self) -> dg.Definitions:
-        """What Dagster loads, as long as the study file stays as it is."""
-        return define_home(self.home)
-
-    @functools.cached_property
-    def graph(self) -> BaseAssetGraph:
-        """The graph of all that Dagster loads."""
-        return self.definitions.resolve_asset_graph()
+    def load(self) -> None:
+        """Load what the study file says now."""
+        self.scope = Scope(load_study(self.home, "demo"))
+        self.definitions = define_home(self.home)
+        self.graph = self.definitions.resolve_asset_graph()
 
     def run(self, job: str, partition: str, *assets: str) -> dg.ExecuteInProcessResult:
         return self.definitions.resolve_job_def(f"demo_{job}").execute_in_process(
@@ -326,7 +320,7 @@ def _parse(key: str) -> SessionKey:
 def _hold_back_everything(site: Site) -> None:
     text = "name: demo\ndeid: {released_kinds: [CT]}\n"
     write_text(site.home.study_file("demo"), text)
-    site.scope = Scope(load_study(site.home, "demo"))
+    site.load()
 
 
 def _release(site: Site, key: str, series: str) -> None:

@@ -178,7 +178,7 @@ def test_a_file_that_waits_for_a_label_founds_the_session_it_is_given_to(
     file = site.home.study_file("demo")
     pattern = "labels:\n  subject: {field: PatientID, pattern: '^(?P<label>KESTREL)'}\n"
     file.write_text(file.read_text() + pattern)
-    site = Site(site.home, site.instance)
+    site.load()
     zone = IdentifiedZone(home=str(site.home.root))
     (order,), _ = find_drop_orders(site.scope, site.instance, zone)
     site.instance.add_dynamic_partitions("demo_drops", [order.partition])
@@ -262,7 +262,7 @@ def test_what_waits_is_an_asset_with_a_check_and_names_the_command(site, run, tm
     file = site.home.study_file("demo")
     pattern = "labels:\n  subject: {field: PatientID, pattern: '^(?P<label>KESTREL)'}\n"
     file.write_text(file.read_text() + pattern)
-    site = Site(site.home, site.instance)
+    site.load()
     zone = IdentifiedZone(home=str(site.home.root))
     (order,), _ = find_drop_orders(site.scope, site.instance, zone)
     site.instance.add_dynamic_partitions("demo_drops", [order.partition])
