@@ -16,7 +16,12 @@ from typing import Any
 import pytest
 
 TOGETHER = {
-    "demo study": ("demo/test_conversion.py", "demo/test_truth.py"),
+    "demo study": (
+        "demo/test_conversion.py",
+        "demo/test_identities.py",
+        "demo/test_study.py",
+        "demo/test_truth.py",
+    ),
     "S3 server": (
         "orchestration/test_sensors.py",
         "storage/test_contract.py",
