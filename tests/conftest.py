@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from imaging_platform.tools.isolated import FIXED_ENVIRONMENT
-
 pytest_plugins = ["tests.thrift"]
 
 # A busy machine is no failure: benchmarks measure time, tests do not.
@@ -22,11 +20,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 # SIGTERM ignored too, and what a test starts would inherit both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-# Two workers on two processors: threads of numerical libraries would only wait.
-for name in FIXED_ENVIRONMENT:
-    if name.endswith("_THREADS"):
-        os.environ.setdefault(name, "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

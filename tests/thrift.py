@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from imaging_platform.tools.isolated import FIXED_ENVIRONMENT
+
 TOGETHER = {
     "demo study": (
         "demo/test_conversion.py",
@@ -40,6 +42,18 @@ def thrift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if "dagster" in sys.modules:
             spare_dagster(patch, tmp_path_factory.mktemp("empty_databases"))
         yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Let numerical libraries have one thread where two workers have two processors.
+
+    Not in the slow tests: what they start must fix its threads itself.
+    """
+    if config.option.markexpr == "not slow":
+        for name, value in FIXED_ENVIRONMENT.items():
+            if name.endswith("_THREADS"):
+                os.environ.setdefault(name, value)
 
 
 @pytest.hookimpl(optionalhook=True)
