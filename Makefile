@@ -30,8 +30,8 @@ up: $(READY)  ## Open the Dagster UI and daemon on the same home
 test: $(READY)  ## Run the fast tests
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-test-slow: $(READY)  ## Run the slow tests: demo, real drops, kills, Postgres, tutorial
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+test-slow: $(READY)  ## Run the slow tests: demo, real drops, kills, Postgres, tutorial; properties at length
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -m "slow or hypothesis" -n 2 --dist loadfile
 
 lint: $(READY)  ## Check style, types and layers
 	$(BIN)/ruff check .

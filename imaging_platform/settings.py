@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 HOME_VARIABLE = "IMAGING_HOME"
 REPORTS_VARIABLE = "IMAGING_REPORTS_URL"
 BINDS_VARIABLE = "IMAGING_BIND_PREFIXES"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""As safe as the other and 80 times faster; a PyYAML without libyaml lacks it."""
 RESERVED_NAMES = frozenset({"drop_index", *SESSION_TREES, *STUDY_TREES})
 """Names of the assets that each study has; no app may have one."""
 
@@ -263,7 +265,7 @@ def read_study(file: Path) -> Study:
         There is no such file.
     """
     try:
-        content = yaml.safe_load(file.read_text("utf-8"))
+        content = _read_yaml(file.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = _where(error) if isinstance(error, yaml.YAMLError) else "not UTF-8"
         raise BadConfig(
@@ -271,6 +273,13 @@ def read_study(file: Path) -> Study:
             fix="Correct the line; `imaging-platform study check` reads it again.",
         ) from None
     return parse_study(content)
+
+
+def _read_yaml(text: str) -> object:
+    try:
+        return yaml.load(text, Loader=_LOADER)
+    except yaml.YAMLError:
+        return yaml.safe_load(text)  # It names the line that a person must correct.
 
 
 def parse_study(content: object) -> Study:

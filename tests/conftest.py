@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.thrift"]
+
 # A busy machine is no failure: benchmarks measure time, tests do not.
-settings.register_profile("suite", deadline=None)
-settings.load_profile("suite")
+settings.register_profile("suite", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=100)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # A shell that starts the tests in the background has Ctrl-C ignored, Dagster then has
 # SIGTERM ignored too, and what a test starts would inherit both.
@@ -29,9 +33,3 @@ def shared_data() -> Path:
             "shared/data (real DICOM of other people) is not beside the checkout"
         )
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _no_flushing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flushing every disk is for a power cut, which no test of this process makes."""
-    monkeypatch.setattr("imaging_platform.files.staging.os.sync", lambda: None)

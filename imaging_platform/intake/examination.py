@@ -7,14 +7,16 @@ import resource
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imaging_platform.dicom.headers import Header, read_header
 from imaging_platform.dicom.structure import BadDicom, Reason, StructureLimits
 from imaging_platform.files.digests import digest_file
-from imaging_platform.intake.settings import IntakeSettings
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.tools.isolated import call_isolated
+
+if TYPE_CHECKING:  # Settings would double the start of each such process.
+    from imaging_platform.intake.settings import IntakeSettings
 
 _READER_DATA_BYTES = 896 << 20
 _SLOWEST_BYTES_PER_S = 5e6

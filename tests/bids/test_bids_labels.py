@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import json
@@ -9,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,10 +56,16 @@ class Score:
     confidently_wrong: float
 
 
+@functools.cache
+def read_public(file: Path) -> list[dict[str, Any]]:
+    """Return every public sidecar with its label; nobody may change them."""
+    with gzip.open(file, "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
 def read_rows(shared_data: Path, *, forgotten: Set[str] = frozenset()):
     """Return label, session and image of every public sidecar."""
-    with gzip.open(shared_data / "bids/sidecar_labels.jsonl.gz", "rt") as file:
-        rows = [json.loads(line) for line in file]
+    rows = read_public(shared_data / "bids/sidecar_labels.jsonl.gz")
     for number, row in enumerate(rows):
         entities = row["entities"]
         session = (row["dataset"], entities["sub"], entities.get("ses", ""))

@@ -37,8 +37,14 @@ def test_framewise_displacement_does_not_depend_on_the_reference_volume(numbers)
     assert np.allclose(moved[1:], framewise_displacement(motion)[1:])
 
 
-def test_planted_motion_is_found(moving_series, bold_affine, planted_motion):
-    found = framewise_displacement(estimate_motion(moving_series, bold_affine))[1:]
+@pytest.fixture(scope="module")
+def found_motion(moving_series, bold_affine):
+    """What is estimated of the planted motion."""
+    return estimate_motion(moving_series, bold_affine)
+
+
+def test_planted_motion_is_found(found_motion, planted_motion):
+    found = framewise_displacement(found_motion)[1:]
     planted = framewise_displacement(planted_motion)[1:]
 
     assert abs(found.mean() - planted.mean()) <= 0.01
@@ -66,8 +72,8 @@ def test_the_middle_volume_is_the_reference_to_the_last_digit(
     assert found[:4].any(axis=1).all()
 
 
-def test_each_axis_has_its_own_sign(moving_series, bold_affine, planted_motion):
-    found = estimate_motion(moving_series, bold_affine)
+def test_each_axis_has_its_own_sign(found_motion, planted_motion):
+    found = found_motion
 
     assert np.abs(found[:, :3] - planted_motion[:, :3]).max() < 0.08
     assert np.abs(found[:, 3:] - planted_motion[:, 3:]).max() < 0.002

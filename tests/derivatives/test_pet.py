@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -30,25 +31,42 @@ GREY, WHITE, FLUID = 12_000.0, 6000.0, 1000.0
 """Activity of the last two frames, Bq/mL."""
 
 
-@pytest.fixture
-def trees(tmp_path, empty_session):
+@pytest.fixture(scope="module")
+def known_activity(tmp_path_factory):
     """A session with PET of known activity, its masks and its tissues."""
-    masks = tmp_path / "masks"
-    tissues = write_tissues_of_reference(tmp_path / "tissues")
+    root = tmp_path_factory.mktemp("pet")
+    session, masks = root / "sub-01" / "ses-a", root / "masks"
+    tissues = write_tissues_of_reference(root / "tissues")
     maps = [
         read_image(tissues / "anat" / f"{STEM}_label-{name}_probseg.nii.gz").data
         for name in ("GM", "WM", "CSF")
     ]
     late = GREY * maps[0] + WHITE * maps[1] + FLUID * maps[2]
     frames = np.stack([0.5 * late, late, late], axis=3).astype(np.float32)
-    write_image(empty_session / f"pet/{STEM}_pet.nii.gz", frames, grid_affine())
-    write_sidecar(empty_session, SIDECAR)
-    (empty_session / PARTICIPANT).write_text('{"weight": "80.0"}')
+    write_image(session / f"pet/{STEM}_pet.nii.gz", frames, grid_affine())
+    write_sidecar(session, SIDECAR)
+    (session / PARTICIPANT).write_text('{"weight": "80.0"}')
     mask = masks / "anat" / f"{STEM}_desc-brain_mask.nii.gz"
     write_image(mask, reference_head().brain.astype(np.uint8), grid_affine())
     transform = {"AffineToMNI152NLin2009aSym": np.eye(4).tolist()}
     (masks / "anat" / f"{STEM}_desc-brain_mask.json").write_text(json.dumps(transform))
-    return empty_session, masks, tissues
+    return session, masks, tissues
+
+
+@pytest.fixture
+def trees(tmp_path, known_activity):
+    """A session of its own of known activity, and the masks and tissues of all."""
+    session = tmp_path / "raw" / "sub-01" / "ses-a"
+    shutil.copytree(known_activity[0], session)
+    return session, *known_activity[1:]
+
+
+@pytest.fixture(scope="module")
+def uptake(known_activity, tmp_path_factory):
+    """The report on the known activity, and the folder of the session's uptake."""
+    target = tmp_path_factory.mktemp("uptake") / "pet" / "sub-01" / "ses-a"
+    target.mkdir(parents=True)
+    return run(known_activity, target), target
 
 
 def write_sidecar(session, sidecar) -> None:
@@ -59,8 +77,8 @@ def run(trees, target):
     return write_pet(*map(str, trees), str(target), "01", "a")
 
 
-def test_known_activity_gives_its_suv_and_suvr(trees, target):
-    report = run(trees, target)
+def test_known_activity_gives_its_suv_and_suvr(uptake):
+    report, target = uptake
 
     (entry,) = report["scans"]
     suv_of_grey = GREY * 80_000 / 200e6
@@ -73,8 +91,8 @@ def test_known_activity_gives_its_suv_and_suvr(trees, target):
     assert not report["skipped"]
 
 
-def test_the_time_course_of_each_tissue_is_written(trees, target):
-    report = run(trees, target)
+def test_the_time_course_of_each_tissue_is_written(uptake):
+    report, target = uptake
 
     lines = (target / report["scans"][0]["time_courses"]).read_text().splitlines()
     rows = [dict(zip(lines[0].split("\t"), r.split("\t"), strict=True)) for r in lines]
@@ -162,11 +180,9 @@ def test_one_frame_needs_only_its_length():
     assert frame_times({}, 1) is None
 
 
-def test_uptake_satisfies_the_official_validator(trees, tmp_path):
-    folder = tmp_path / "pet" / "sub-01" / "ses-a"
-    folder.mkdir(parents=True)
-    run(trees, folder)
-    describe(tmp_path / "pet", "pet")
-    (tmp_path / "pet" / ".bidsignore").write_text("\n".join(BIDSIGNORE) + "\n")
+def test_uptake_satisfies_the_official_validator(uptake):
+    dataset = uptake[1].parents[1]
+    describe(dataset, "pet")
+    (dataset / ".bidsignore").write_text("\n".join(BIDSIGNORE) + "\n")
 
-    assert validate_dataset(tmp_path / "pet").errors == ()
+    assert validate_dataset(dataset).errors == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import os
@@ -20,6 +21,10 @@ GOOD = mr_bytes()
 META_END = 132 + 12 + struct.unpack_from("<I", GOOD, 140)[0]
 META, BODY = GOOD[:META_END], GOOD[META_END:]
 DEFLATED_UID = b"1.2.840.10008.1.2.1.99"
+
+
+Content = bytes | Callable[[], bytes]
+"""What stands in a file; what takes long to make is made when it is sent."""
 
 
 @dataclass(frozen=True)
@@ -146,16 +151,22 @@ def tar_of(*members: tuple[str, bytes, bytes, str], compressed: bool = False) ->
     return buffer.getvalue()
 
 
-def of_files(files: Mapping[str, bytes]) -> Callable[[Path, str], Path]:
+def written(inbox: Path, files: Mapping[str, Content]) -> Path:
+    """Make and write files, and return their folder."""
+    made = {n: data if isinstance(data, bytes) else data() for n, data in files.items()}
+    return write_files(inbox, made)
+
+
+def of_files(files: Mapping[str, Content]) -> Callable[[Path, str], Path]:
     """Return a sender of a folder."""
-    return lambda inbox, name: write_files(inbox / name, files)
+    return lambda inbox, name: written(inbox / name, files)
 
 
-def of_archive(data: bytes, suffix: str) -> Callable[[Path, str], Path]:
+def of_archive(data: Content, suffix: str) -> Callable[[Path, str], Path]:
     """Return a sender of one archive as a loose file."""
 
     def send(inbox: Path, name: str) -> Path:
-        write_files(inbox, {name + suffix: data})
+        written(inbox, {name + suffix: data})
         return inbox / (name + suffix)
 
     return send
@@ -205,7 +216,7 @@ ODD_NAMES = [
     "\u00e9.dcm", LONG, "a\\..\\..\\b.dcm", "CON", "name ", " name", "..dcm", "...",
 ]  # fmt: skip
 
-OF_A_FILE: dict[str, tuple[bytes, str, str]] = {
+OF_A_FILE: dict[str, tuple[Content, str, str]] = {
     "no bytes": (b"", "quarantined", "empty file"),
     "one byte": (b"\0", "quarantined", "not DICOM"),
     "preamble only": (bytes(128) + b"DICM", "quarantined", "no SOPInstanceUID"),
@@ -258,7 +269,8 @@ OF_A_FILE: dict[str, tuple[bytes, str, str]] = {
         META + element(8, 5, b"??", b"abcd") + BODY, "quarantined", "truncated",
     ),
     "deflate bomb": (
-        deflated(BODY + bytes(300 << 20)), "quarantined", "inflates beyond the limit",
+        lambda: deflated(BODY + bytes(300 << 20)),
+        "quarantined", "inflates beyond the limit",
     ),
     "deflated and cut": (deflated(BODY)[:-20], "quarantined", "truncated"),
     "deflated rubbish": (meta_for(DEFLATED_UID, b"\xff" * 400), "quarantined",
@@ -281,8 +293,8 @@ OF_A_FILE: dict[str, tuple[bytes, str, str]] = {
 """One file beside a good one: content, its verdict, the reason."""
 
 
-def _of_one(data: bytes, verdict: str, reason: str) -> Hostile:
-    files = {"good.dcm": mr_bytes(instance=2), "odd.dcm": data}
+def _of_one(data: Content, verdict: str, reason: str) -> Hostile:
+    files: dict[str, Content] = {"good.dcm": mr_bytes(instance=2), "odd.dcm": data}
     verdicts = {"accepted": 1}
     verdicts[verdict] = verdicts.get(verdict, 0) + 1
     return Hostile(of_files(files), verdicts, {reason: 1} if reason else {})
@@ -290,8 +302,14 @@ def _of_one(data: bytes, verdict: str, reason: str) -> Hostile:
 
 REG = tarfile.REGTYPE
 OTHER = mr_bytes(note="other")
-BOMB = zip_of({"bomb.dcm": bytes(80 << 20)})
 NAMED = [mr_bytes(instance=100 + n) for n in range(len(ODD_NAMES))]
+
+
+@functools.cache
+def bomb() -> bytes:
+    """Return a zip archive that unpacks to a thousand times its size."""
+    return zip_of({"bomb.dcm": bytes(80 << 20)})
+
 
 DROPS: dict[str, Hostile] = {
     **{name: _of_one(*case) for name, case in OF_A_FILE.items()},
@@ -332,25 +350,28 @@ DROPS: dict[str, Hostile] = {
         {"accepted": 2},
     ),
     "zip bomb": Hostile(
-        of_archive(BOMB, ".zip"), {"quarantined": 1},
+        of_archive(bomb, ".zip"), {"quarantined": 1},
         {"archive unpacks to too many times its size": 1},
     ),
     "zip of one kernel many times": Hostile(
-        of_archive(zip_overlapping(5000, bytes(4 << 20)), ".zip"), {"quarantined": 1},
+        of_archive(lambda: zip_overlapping(5000, bytes(4 << 20)), ".zip"),
+        {"quarantined": 1},
         {"archive unpacks to too many times its size": 1},
     ),
     "nested zip bomb": Hostile(
-        of_archive(zip_of({f"{n}.zip": BOMB for n in range(16)}), ".zip"),
+        of_archive(lambda: zip_of({f"{n}.zip": bomb() for n in range(16)}), ".zip"),
         {"quarantined": 1, "duplicate": 15},
         {"archive inside an archive": 1, "same content as an earlier file": 15},
     ),
     "gzip bomb": Hostile(
-        of_archive(tar_of(("a.dcm", REG, bytes(80 << 20), ""), compressed=True),
-                   ".tar.gz"),
+        of_archive(
+            lambda: tar_of(("a.dcm", REG, bytes(80 << 20), ""), compressed=True),
+            ".tar.gz",
+        ),
         {"quarantined": 1}, {"archive unpacks to too many times its size": 1},
     ),
     "gzip bomb without a tar": Hostile(
-        of_archive(gzip.compress(bytes(80 << 20)), ".tgz"), {"quarantined": 1},
+        of_archive(lambda: gzip.compress(bytes(80 << 20)), ".tgz"), {"quarantined": 1},
         {"archive unpacks to too many times its size": 1},
     ),
     "encrypted zip": Hostile(

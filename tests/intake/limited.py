@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from imaging_platform.tools import isolated
+from imaging_platform.tools.run import Completed
 
 MAX_MEMORY_BYTES = 1 << 30
 
@@ -33,9 +37,19 @@ def take_in_apart(
     settings: Mapping[str, object] | None = None,
     user: int | None = None,
     max_file_bytes: int | None = None,
+    is_forked: bool = False,
 ) -> list[Outcome]:
-    """Index all that stands in ``<site>/inbox`` into ``<site>/zone``, for each site."""
+    """
+    Index all that stands in ``<site>/inbox`` into ``<site>/zone``, for each site.
+
+    Parameters
+    ----------
+    is_forked
+        What the product does in a process of its own is done in a copy of the
+        limited one, which takes a tenth of the time to start.
+    """
     request = {
+        "is_forked": is_forked,
         "sites": [str(site) for site in sites],
         "settings": dict(settings or {}),
         "user": user,
@@ -62,6 +76,8 @@ def _main() -> None:
     from tests.intake.drops import Site  # noqa: F401
 
     _limit(request)
+    if request["is_forked"]:
+        isolated.run = _run_forked  # type: ignore[assignment]  # takes what it needs
     sites = [Path(site) for site in request["sites"]]
     outcomes = [_take_in(site, request["settings"]) for site in sites]
     sys.stdout.write(json.dumps(outcomes))
@@ -76,6 +92,31 @@ def _limit(request: Mapping[str, Any]) -> None:
         os.setgroups([])
         os.setgid(request["user"])
         os.setuid(request["user"])
+
+
+def _run_forked(argv: Sequence[str], *, stdin: str, **_: object) -> Completed:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(write, sys.stdout.fileno())
+        _answer(stdin)
+    os.close(write)
+    with open(read) as answer:
+        said = answer.read()
+    _, status = os.waitpid(child, 0)
+    return Completed(os.waitstatus_to_exitcode(status), said, "")
+
+
+def _answer(request: str) -> NoReturn:
+    """Do what the process does that is started for a request, and end."""
+    exit_code = 1
+    try:
+        sys.stdin = io.StringIO(request)
+        isolated._main()
+        sys.stdout.flush()
+        exit_code = 0
+    finally:
+        os._exit(exit_code)
 
 
 def _take_in(folder: Path, settings: Any) -> dict[str, Any]:

@@ -23,14 +23,20 @@ MOST_CPU_S = 60
 MOST_BYTES = 1 << 30
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+@pytest.fixture(
+    scope="module",
+    params=["forked", pytest.param("started", marks=pytest.mark.slow)],
+)
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Outcome]:
     """What became of each drop, in one process that survived them all."""
     home = tmp_path_factory.mktemp("home")
     sites = [home / str(number) for number in range(len(DROPS))]
     for site, sent in zip(sites, DROPS.values(), strict=True):
         sent.send(site / "inbox", "drop")
-    return dict(zip(DROPS, take_in_apart(*sites), strict=True))
+    found = take_in_apart(*sites, is_forked=request.param == "forked")
+    return dict(zip(DROPS, found, strict=True))
 
 
 @pytest.mark.parametrize("name", DROPS)

@@ -47,11 +47,16 @@ class Site:
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self.home = home
         self.instance = instance
-        self.scope = Scope(load_study(home, "demo"))
+        self.load()
+
+    def load(self) -> None:
+        """Load what the study file says now."""
+        self.scope = Scope(load_study(self.home, "demo"))
+        self.definitions = define_home(self.home)
+        self.graph = self.definitions.resolve_asset_graph()
 
     def run(self, job: str, partition: str, *assets: str) -> dg.ExecuteInProcessResult:
-        definitions = define_home(self.home)
-        return definitions.resolve_job_def(f"demo_{job}").execute_in_process(
+        return self.definitions.resolve_job_def(f"demo_{job}").execute_in_process(
             instance=self.instance,
             partition_key=partition,
             asset_selection=[dg.AssetKey(["demo", asset]) for asset in assets] or None,
@@ -315,7 +320,7 @@ def _parse(key: str) -> SessionKey:
 def _hold_back_everything(site: Site) -> None:
     text = "name: demo\ndeid: {released_kinds: [CT]}\n"
     write_text(site.home.study_file("demo"), text)
-    site.scope = Scope(load_study(site.home, "demo"))
+    site.load()
 
 
 def _release(site: Site, key: str, series: str) -> None:
@@ -325,7 +330,7 @@ def _release(site: Site, key: str, series: str) -> None:
 
 def _outdated(site: Site) -> dict[str, Mapping[str, str]]:
     """Return why each asset must run, by session; all assets but the first are."""
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
     zone = IdentifiedZone(home=str(site.home.root))
     orders = find_session_orders(
         site.scope, site.instance, graph, zone, _published(site)

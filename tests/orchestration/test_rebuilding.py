@@ -9,7 +9,6 @@ import pytest
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
-from imaging_platform.definitions import define_home
 from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
@@ -79,7 +78,7 @@ def _publish(
     inputs: Mapping[str, str],
     versions: dict,
 ) -> None:
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
     key = layout.tree_key("demo", name, partition)
     code = graph.get(site.scope.key(name)).code_version or ""
     record = Record(name, partition, code, inputs=dict(inputs))
@@ -109,12 +108,12 @@ def lost(tmp_path_factory):
 
 
 def rebuild(site: Site, instance: dg.DagsterInstance) -> dict[str, int]:
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
     return rebuild_index(site.home, site.scope, instance, graph).told
 
 
 def plan_of(site: Site, instance: dg.DagsterInstance) -> dict[str, Mapping[str, str]]:
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
     zone = IdentifiedZone(home=str(site.home.root))
     store = LocalStore(site.home.root)
     drops, _ = find_drop_orders(site.scope, instance, zone)

@@ -12,7 +12,6 @@ import pytest
 from imaging_platform.assets.leaving import Left, clear_emptied
 from imaging_platform.cli.main import main
 from imaging_platform.cli.studies import create_study
-from imaging_platform.definitions import define_home
 from imaging_platform.files.audit import read_audit
 from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.intake.resolving import Resolution, append_resolution
@@ -69,7 +68,7 @@ def run(monkeypatch, capsys):
 
 
 def orders_of(site: Site) -> dict[str, set[str]]:
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
     zone = IdentifiedZone(home=str(site.home.root))
     store = LocalStore(site.home.root)
     orders = find_session_orders(site.scope, site.instance, graph, zone, store)
@@ -139,7 +138,7 @@ def test_a_session_without_some_files_is_out_of_date_and_rebuilds_the_same(
     assert json.loads(out)["changed"] == [key]
     assert after[key] != before[key]
     assert "raw_session" in orders_of(site)[key]
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
     with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("lost"))) as lost:
         rebuild_index(site.home, site.scope, lost, graph)
         assert read_members(lost, site.scope) == after
@@ -179,7 +178,7 @@ def test_a_file_that_waits_for_a_label_founds_the_session_it_is_given_to(
     file = site.home.study_file("demo")
     pattern = "labels:\n  subject: {field: PatientID, pattern: '^(?P<label>KESTREL)'}\n"
     file.write_text(file.read_text() + pattern)
-    site = Site(site.home, site.instance)
+    site.load()
     zone = IdentifiedZone(home=str(site.home.root))
     (order,), _ = find_drop_orders(site.scope, site.instance, zone)
     site.instance.add_dynamic_partitions("demo_drops", [order.partition])
@@ -206,7 +205,7 @@ def test_killed_after_the_decision_the_next_call_finishes_it_once(site):
     append_resolution(
         zone, Resolution("relabel", "Ann", "why", "2026-01-01", moves, studies)
     )
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
 
     done = settle_resolutions(site.home, site.scope, site.instance, graph)
     again = settle_resolutions(site.home, site.scope, site.instance, graph)
@@ -263,7 +262,7 @@ def test_what_waits_is_an_asset_with_a_check_and_names_the_command(site, run, tm
     file = site.home.study_file("demo")
     pattern = "labels:\n  subject: {field: PatientID, pattern: '^(?P<label>KESTREL)'}\n"
     file.write_text(file.read_text() + pattern)
-    site = Site(site.home, site.instance)
+    site.load()
     zone = IdentifiedZone(home=str(site.home.root))
     (order,), _ = find_drop_orders(site.scope, site.instance, zone)
     site.instance.add_dynamic_partitions("demo_drops", [order.partition])
@@ -284,7 +283,7 @@ def test_what_waits_is_an_asset_with_a_check_and_names_the_command(site, run, tm
 def test_what_no_run_makes_is_not_outstanding(site):
     key = site.index()
 
-    graph = define_home(site.home).resolve_asset_graph()
+    graph = site.graph
     store = LocalStore(site.home.root)
     orders = find_cohort_orders(site.scope, site.instance, graph, store)
 

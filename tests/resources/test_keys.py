@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from imaging_platform.deid import key_backup
 from imaging_platform.deid.pseudonyms import key_fingerprint, new_uid, subject_label
 from imaging_platform.model.errors import BadConfig, MissingKey
 from imaging_platform.model.layout import ZONES, Home
@@ -24,6 +25,19 @@ OTHER_KEY = "ab" * 32
 @pytest.fixture
 def home(tmp_path) -> Home:
     return Home(tmp_path / "home")
+
+
+@pytest.fixture(autouse=True)
+def _cheap_guesses(request, monkeypatch):
+    """A guess costs a millisecond: only one test is about its cost."""
+    if "real_cost" not in request.fixturenames:
+        monkeypatch.setattr(key_backup, "_COST", 1 << 8)
+
+
+@pytest.fixture
+def real_cost() -> int:
+    """Memory of scrypt for one guess, 128 MiB, in its blocks of 1 KiB."""
+    return 1 << 17
 
 
 def replace_key(home: Home) -> None:
@@ -158,6 +172,15 @@ def test_a_lost_key_is_never_made_anew(home):
 
     assert "key restore demo" in refused.value.fix
     assert not home.secret_file("demo").exists()
+
+
+def test_a_backup_costs_128_mib_for_each_guess_and_opens(home, tmp_path, real_cost):
+    create_secret(home, "demo")
+
+    back_up_secret(home, "demo", PASSPHRASE, tmp_path / "backup")
+
+    assert json.loads((tmp_path / "backup").read_text())["cost"] == real_cost
+    assert restore_secret(home, "demo", PASSPHRASE, tmp_path / "backup")
 
 
 def test_a_restored_key_gives_the_same_labels_and_uids(home, tmp_path):

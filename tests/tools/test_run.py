@@ -71,7 +71,9 @@ def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path):
     assert not mark.exists()
 
 
-def test_a_function_runs_in_a_process_of_its_own_with_fixed_threads():
+def test_a_function_runs_in_a_process_of_its_own_with_fixed_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+
     reply = call_isolated("os:getenv", {"key": "OMP_NUM_THREADS"})
 
     assert reply == "1"
