@@ -14,7 +14,6 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.cost import Estimate
-from imaging_platform.planning.pausing import uncollected
 from imaging_platform.planning.published import RELEASE_COLUMNS, list_releases
 from imaging_platform.planning.reasons import Reason
 from imaging_platform.settings import enter_home, find_home
@@ -31,16 +30,15 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
     """Show what is out of date, why, and what bringing it up would cost."""
     home = find_home()
     enter_home(home)
-    with uncollected():
-        plans = _read_plans(home, [name] if name else home.studies())
-        if assets:
-            plans = [each.narrow(assets) for each in plans]
-        if as_json:
-            told = ",\n".join(map(dump_plan, plans))
-            click.echo(f"[{told}]")
-            return
-        for each in plans:
-            print_plan(each)
+    plans = _read_plans(home, [name] if name else home.studies())
+    if assets:
+        plans = [each.narrow(assets) for each in plans]
+    if as_json:
+        told = ",\n".join(map(dump_plan, plans))
+        click.echo(f"[{told}]")
+        return
+    for each in plans:
+        print_plan(each)
 
 
 def _read_plans(home: Home, names: list[str]) -> list[Plan]:
@@ -58,10 +56,9 @@ def why(asset: str, session: str, name: str | None, as_json: bool) -> None:
     """Say how ASSET of SESSION stands, and why; `all` for the whole study."""
     home = find_home()
     enter_home(home)
-    with uncollected():
-        from imaging_platform.processing.plans import explain_cell
+    from imaging_platform.processing.plans import explain_cell
 
-        cell = explain_cell(home, choose_study(home, name), asset, session)
+    cell = explain_cell(home, choose_study(home, name), asset, session)
     if as_json:
         print_json(dataclasses.asdict(cell))
         return
