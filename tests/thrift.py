@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from imaging_platform.files import staging
 from imaging_platform.tools.isolated import FIXED_ENVIRONMENT
 
 TOGETHER = {
@@ -83,7 +84,7 @@ def pytest_collection_finish() -> None:
 
 def spare_the_disk(patch: pytest.MonkeyPatch) -> None:
     """Flush nothing: that is for a power cut, which no test of this process makes."""
-    patch.setattr(os, "sync", lambda: None)
+    patch.setattr(staging, "flush_disk", lambda _: None)
     patch.setattr(os, "fsync", lambda _: None)
     real = sqlite3.dbapi2.connect
 

@@ -73,7 +73,7 @@ def publish_tree(tree: Path, target: Path) -> None:
         that cannot exchange two folders in one step.
     """
     # Without this a power cut could leave the new name on files without bytes.
-    os.sync()
+    flush_disk(tree)
     target.parent.mkdir(parents=True, exist_ok=True)
     recover_target(target)
     if not target.exists():
@@ -82,6 +82,30 @@ def publish_tree(tree: Path, target: Path) -> None:
         target.rename(_aside(target))
         tree.rename(target)
         _remove(_aside(target))
+
+
+def flush_disk(folder: Path) -> None:
+    """
+    Write out what the file system of `folder` holds in memory (Linux syncfs).
+
+    Other disks of the machine are left to themselves.
+
+    Raises
+    ------
+    OSError
+        The disk did not take it.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syncfs"):
+        os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if libc.syncfs(handle) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(handle)
 
 
 def recover_target(target: Path) -> None:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 
 import pytest
 
 from imaging_platform.files import staging
 from imaging_platform.files.staging import publish_tree, recover_target, staged_tree
+
+_FLUSH = staging.flush_disk  # the real one: other tests wait for no disk
 
 
 def _publish(area, text):
@@ -21,6 +24,39 @@ def test_a_published_tree_replaces_the_old_one(tmp_path):
     _publish(tmp_path, "new")
 
     assert (tmp_path / "x" / "target" / "file").read_text() == "new"
+
+
+def test_only_the_disk_of_the_tree_is_flushed_before_it_is_published(
+    tmp_path, monkeypatch
+):
+    told: list[str] = []
+    monkeypatch.setattr(os, "sync", lambda: told.append("every disk"))
+    monkeypatch.setattr(staging, "flush_disk", _FLUSH)
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a").write_text("a")
+
+    staging.flush_disk(tmp_path / "tree")
+
+    assert told == []
+    with pytest.raises(FileNotFoundError):
+        staging.flush_disk(tmp_path / "absent")
+
+
+def test_a_tree_is_flushed_while_the_old_one_stands(tmp_path, monkeypatch):
+    seen: list[str] = []
+    target = tmp_path / "target"
+    for text in ("old", "new"):
+        (tmp_path / text).mkdir()
+        (tmp_path / text / "a").write_text(text)
+    staging.publish_tree(tmp_path / "old", target)
+    monkeypatch.setattr(
+        staging, "flush_disk", lambda _: seen.append((target / "a").read_text())
+    )
+
+    staging.publish_tree(tmp_path / "new", target)
+
+    assert seen == ["old"]
+    assert (target / "a").read_text() == "new"
 
 
 def test_nothing_is_left_in_the_staging_area(tmp_path):
