@@ -111,7 +111,7 @@ def test_answers_need_no_image(session, tmp_path):
     assert attached.files == (f"beh/{KEY}_task-recall_beh.tsv",)
 
 
-SAMPLES = gzip.compress(b"12\t0\n13\t1\n")
+SAMPLES = gzip.compress(b"12\t0\n13\t1\n", mtime=0)
 SIDECAR = {
     "Columns": ["cardiac", "trigger"],
     "SamplingFrequency": 50.0,
@@ -166,7 +166,7 @@ def test_of_samples_a_column_that_may_tell_of_a_person_stays_out(tmp_path):
         (SAMPLES, SIDECAR | {"SamplingFrequency": 0}, "no number of Hz"),
         (SAMPLES[:-5], SIDECAR, "no complete gzip"),
         (b"12\t0\n", SIDECAR, "no complete gzip"),
-        (gzip.compress(b"Ann\tx\n"), SIDECAR, "no column"),
+        (gzip.compress(b"Ann\tx\n", mtime=0), SIDECAR, "no column"),
     ],
 )
 def test_samples_that_cannot_be_read_stay_out(samples, sidecar, why, tmp_path):
