@@ -8,8 +8,10 @@ them: nothing is decoded, so memory is bounded and no value is ever looked at.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import logging
+import operator
 import os
 import socket
 import ssl
@@ -29,7 +31,10 @@ PART_PREFIX = ".part-"
 """How the name of a file begins that is not whole."""
 
 _SUCCESS, _OUT_OF_RESOURCES = 0x0000, 0xA700
-_NO_SUCH_INSTANCE = 0x0112
+_PROCESSING_FAILURE, _NO_SUCH_INSTANCE, _INVALID_ARGUMENT = 0x0110, 0x0112, 0x0115
+_REFERENCE = frozenset({0x00081150, 0x00081155})
+"""ReferencedSOPClassUID and ReferencedSOPInstanceUID, which each reference has."""
+
 _COMMITTED, _FAILURES = 1, 2
 _VERIFICATION = "1.2.840.10008.1.1"
 _COMMITMENT = "1.2.840.10008.1.20.1"
@@ -286,6 +291,19 @@ class _Service:
             lambda part, sop_uid: self.keep(assoc, part, sop_uid),
         )
         assoc.dul._is_transport_event = reader.read
+        serve = assoc._serve_request
+
+        def serve_and_report(message: Any, context_id: int) -> None:
+            if message.is_valid_response:
+                return  # The peer heard the event.
+            serve(message, context_id)
+            wanted = assoc.__dict__.pop("commitment", None)
+            if wanted is not None and assoc.is_established:
+                report = _report_commitment(assoc, self.storage, context_id, wanted)
+                reader.send_whole(lambda: assoc.dimse.send_msg(report, context_id))
+
+        # pynetdicom would send the event while it answers the request, and mix them.
+        assoc._serve_request = serve_and_report
 
     def request(self, event: Any) -> None:
         """Refuse whom the storage does not know; prepare a folder for others."""
@@ -318,11 +336,12 @@ class _Service:
     def commit(self, event: Any) -> tuple[int, None]:
         """Take a request for storage commitment; the answer is an event of its own."""
         wanted = event.action_information
-        threading.Thread(
-            target=_report_commitment,
-            args=(event.assoc, self.storage, wanted),
-            daemon=True,
-        ).start()
+        items = wanted.get("ReferencedSOPSequence") or []
+        if "TransactionUID" not in wanted or not all(
+            i.keys() >= _REFERENCE for i in items
+        ):
+            return _INVALID_ARGUMENT, None
+        event.assoc.commitment = wanted
         return _SUCCESS, None
 
     def close(self, event: Any) -> None:
@@ -333,28 +352,40 @@ class _Service:
             self.storage.end(*_titles(event.assoc))
 
 
-def _report_commitment(assoc: Any, storage: Storage, wanted: Any) -> None:
-    """Tell the peer which instances are safe (PS3.4 section J.3.3)."""
+def _report_commitment(
+    assoc: Any, storage: Storage, context_id: int, wanted: Any
+) -> Any:
+    """Return the event that says which instances are safe (PS3.4 section J.3.3)."""
     from pydicom.dataset import Dataset
+    from pynetdicom.dimse_primitives import N_EVENT_REPORT
+    from pynetdicom.dsutils import encode
 
-    asked = list(wanted.get("ReferencedSOPSequence", []))
+    asked = list(wanted.get("ReferencedSOPSequence") or [])
     called, _ = _titles(assoc)
-    safe = storage.safe(called, [str(item.ReferencedSOPInstanceUID) for item in asked])
-    failed = [item for item in asked if str(item.ReferencedSOPInstanceUID) not in safe]
-    report = Dataset()
-    report.TransactionUID = wanted.TransactionUID
-    report.ReferencedSOPSequence = [item for item in asked if item not in failed]
+    try:
+        uids = [str(item.ReferencedSOPInstanceUID) for item in asked]
+        safe, reason = storage.safe(called, uids), _NO_SUCH_INSTANCE
+    except OSError:
+        safe, reason = frozenset(), _PROCESSING_FAILURE
+    said = Dataset()
+    said.TransactionUID = wanted.TransactionUID
+    parts = [item.ReferencedSOPInstanceUID in safe for item in asked]
+    failed = list(itertools.compress(asked, map(operator.not_, parts)))
+    said.ReferencedSOPSequence = list(itertools.compress(asked, parts))
     if failed:
         for item in failed:
-            item.FailureReason = _NO_SUCH_INSTANCE
-        report.FailedSOPSequence = failed
-    if assoc.is_established:
-        assoc.send_n_event_report(
-            report,
-            _FAILURES if failed else _COMMITTED,
-            _COMMITMENT,
-            _COMMITMENT_INSTANCE,
-        )
+            item.FailureReason = reason
+        said.FailedSOPSequence = failed
+    syntax = assoc._accepted_cx[context_id].transfer_syntax[0]
+    report = N_EVENT_REPORT()
+    report.MessageID = 1
+    report.AffectedSOPClassUID = _COMMITMENT
+    report.AffectedSOPInstanceUID = _COMMITMENT_INSTANCE
+    report.EventTypeID = _FAILURES if failed else _COMMITTED
+    report.EventInformation = io.BytesIO(
+        encode(said, syntax.is_implicit_VR, syntax.is_little_endian) or b""
+    )
+    return report
 
 
 def _titles(assoc: Any) -> tuple[str, str]:

@@ -14,6 +14,7 @@ import functools
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -163,6 +164,16 @@ class StoreReader:
         self._fragments: list[memoryview] = []
         self._is_others = False
         self._n_waiting = 0
+        self._sending = threading.Lock()
+
+    def send_whole(self, send: Callable[[], object]) -> None:
+        """
+        Let another thread queue a message of several fragments.
+
+        No answer of this one comes between them (PS3.8 annex E).
+        """
+        with self._sending:
+            send()
 
     def read(self) -> bool:
         """Take the place of the method that looks for what the peer sent."""
@@ -277,9 +288,16 @@ class StoreReader:
             )
         )
         command = _element(0, struct.pack("<I", len(command))) + command
-        fragment = struct.pack(">IBB", len(command) + 2, context_id, _COMMAND | _LAST)
-        body = fragment + command
-        self._dul.socket.send(struct.pack(">BBI", _P_DATA, 0, len(body)) + body)
+        self._send(context_id, bytes([_COMMAND | _LAST]) + command)
+
+    def _send(self, context_id: int, fragment: bytes) -> None:
+        """Send a message of one fragment, after what is queued already."""
+        with self._sending:
+            if self._dul.to_provider_queue.empty():
+                body = struct.pack(">IB", len(fragment) + 1, context_id) + fragment
+                self._dul.socket.send(struct.pack(">BBI", _P_DATA, 0, len(body)) + body)
+            else:
+                self._dul.to_provider_queue.put(_p_data(context_id, fragment))
 
     def _forward(self, pdus: list[bytes]) -> bool:
         """Give PDUs to pynetdicom, as if it had read them."""
@@ -319,6 +337,14 @@ def _parse_command(data: bytes) -> dict[int, bytes]:
         found[group << 16 | element] = data[position + 8 : position + 8 + length]
         position += 8 + length
     return found
+
+
+def _p_data(context_id: int, fragment: bytes) -> Any:  # a primitive of pynetdicom
+    from pynetdicom.pdu_primitives import P_DATA
+
+    primitive = P_DATA()
+    primitive.presentation_data_value_list = [(context_id, fragment)]
+    return primitive
 
 
 def _number(fields: Mapping[int, bytes], tag: int) -> int:

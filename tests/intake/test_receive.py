@@ -256,6 +256,7 @@ def associate(port: int, *contexts: str, handlers: Any = ()) -> Any:
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 COMMITMENT = "1.2.840.10008.1.20.1"
+COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 
 
 def dataset(*, instance: int, n_bytes: int = 32) -> Any:
@@ -328,8 +329,22 @@ def test_what_a_killed_service_had_acknowledged_reaches_the_inbox(
     assert not list((running.site.inbox / "received").glob(".part-*"))
 
 
-def ask_for_commitment(port: int, *uids: str) -> tuple[int, Any]:
+def commitment_request(*uids: str) -> Any:
     from pydicom.dataset import Dataset
+
+    request = Dataset()
+    request.TransactionUID = "1.2.3.99"
+    request.ReferencedSOPSequence = []
+    for uid in uids:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = MR, uid
+        request.ReferencedSOPSequence.append(item)
+    return request
+
+
+def ask_for_commitment(
+    port: int, *uids: str, n_times: int = 1
+) -> list[tuple[int, Any]]:
     from pynetdicom import evt
 
     answers: list[tuple[int, Any]] = []
@@ -339,18 +354,14 @@ def ask_for_commitment(port: int, *uids: str) -> tuple[int, Any]:
         return 0, None
 
     assoc = associate(port, COMMITMENT, handlers=[(evt.EVT_N_EVENT_REPORT, hear)])
-    request = Dataset()
-    request.TransactionUID = "1.2.3.99"
-    request.ReferencedSOPSequence = []
-    for uid in uids:
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = MR, uid
-        request.ReferencedSOPSequence.append(item)
-    status, _ = assoc.send_n_action(request, 1, COMMITMENT, "1.2.840.10008.1.20.1.1")
-    assert status.Status == 0
-    wait_until(lambda: bool(answers))
+    for n_before in range(n_times):
+        status, _ = assoc.send_n_action(
+            commitment_request(*uids), 1, COMMITMENT, COMMITMENT_INSTANCE
+        )
+        assert status.Status == 0
+        wait_until(lambda known=n_before: len(answers) > known)
     assoc.release()
-    return answers[0]
+    return answers
 
 
 def uids_of(sequence: Any) -> set[str]:
@@ -362,11 +373,11 @@ def test_commitment_is_given_for_what_is_safe_at_every_step_of_its_way(
 ):
     uids = [f"1.2.3.1.1.{n}" for n in range(1, 4)]
     running.send(*files)
-    growing = ask_for_commitment(running.port, *uids)
+    (growing,) = ask_for_commitment(running.port, *uids)
     running.settle()
-    waiting = ask_for_commitment(running.port, *uids)
+    (waiting,) = ask_for_commitment(running.port, *uids)
     running.site.index(running.site.drop_id_of(running.site.inbox / "received"))
-    indexed = ask_for_commitment(running.port, *uids)
+    (indexed,) = ask_for_commitment(running.port, *uids)
 
     for event_type, answer in (growing, waiting, indexed):
         assert event_type == 1
@@ -380,12 +391,39 @@ def test_commitment_is_refused_for_what_never_arrived(
 ):
     running.send(files[0])
 
-    event_type, answer = ask_for_commitment(running.port, "1.2.3.1.1.1", "1.2.3.9")
+    ((event_type, answer),) = ask_for_commitment(running.port, "1.2.3.1.1.1", "1.2.3.9")
 
     assert event_type == 2
     assert uids_of(answer.ReferencedSOPSequence) == {"1.2.3.1.1.1"}
     assert uids_of(answer.FailedSOPSequence) == {"1.2.3.9"}
     assert answer.FailedSOPSequence[0].FailureReason == 0x0112
+
+
+def test_a_commitment_comes_whole_and_after_its_request_is_answered(running: Running):
+    uids = [f"1.2.3.{n}" for n in range(400)]  # several fragments of 16 KiB
+
+    answers = ask_for_commitment(running.port, *uids, n_times=20)
+
+    assert {event_type for event_type, _ in answers} == {2}
+    assert all(uids_of(said.FailedSOPSequence) == set(uids) for _, said in answers)
+
+
+def test_a_commitment_that_names_nothing_is_no_commitment(running: Running):
+    assoc = associate(running.port, COMMITMENT)
+    without_transaction = commitment_request("1.2.3")
+    del without_transaction.TransactionUID
+    without_uid = commitment_request("1.2.3")
+    del without_uid.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+
+    statuses = [
+        assoc.send_n_action(request, 1, COMMITMENT, COMMITMENT_INSTANCE)[0].Status
+        for request in (without_transaction, without_uid)
+    ]
+    echoed = assoc.is_established
+    assoc.release()
+
+    assert statuses == [0x0115, 0x0115]
+    assert echoed
 
 
 def test_a_large_file_is_never_held_in_memory(site: Site, tmp_path: Path):
