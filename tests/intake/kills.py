@@ -43,6 +43,16 @@ def take_all_in(site: Site) -> None:
         site.index(drop_id)
 
 
+def start_taking_in(site: Site) -> int:
+    """Return the number of a process, of its own group, that takes all in."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        take_all_in(site)
+        os._exit(0)
+    return child
+
+
 def main(folder: Path, n_kills: int) -> None:
     """Send a drop, start taking it in, kill that; again and again; then let it end."""
     # Before the forks: each child would import it anew.
@@ -51,17 +61,14 @@ def main(folder: Path, n_kills: int) -> None:
     site, chance = Site(folder / "inbox", folder / "zone"), random.Random(20261128)
     send(site, 0)
     started = time.monotonic()
-    take_all_in(site)
-    longest_s = time.monotonic() - started
+    os.waitpid(start_taking_in(site), 0)
+    usual_s = time.monotonic() - started
     n_killed = 0
     for number in range(1, n_kills + 1):
         send(site, number)
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            take_all_in(site)
-            os._exit(0)
-        time.sleep(chance.uniform(0, longest_s))
+        child = start_taking_in(site)
+        # Twice: some shall come to their end, with what was interrupted before.
+        time.sleep(chance.uniform(0, 2 * usual_s))
         if os.waitpid(child, os.WNOHANG) == (0, 0):
             # Before it has a group of its own, there is nothing else to kill.
             try:
