@@ -47,7 +47,7 @@ PYTHON
 
 reports="http://localhost:$((port + 1))/reports/demo"
 session="$(find "$IMAGING_HOME/reports/demo/sessions" -maxdepth 1 -name 'sub-*' -printf '%f\n' | sort | head -n 1)"
-take asset_graph 1600,1400 2 500,785,3160,1930 \
+take asset_graph 1600,1400 2 500,370,3160,2350 \
     "http://localhost:$port/locations/imaging_platform/asset-groups/demo"
 take session_report 1200,1500 1 0,0,1200,1120 "$reports/sessions/$session/report.html"
 take study_report 1200,1500 1 0,0,1200,1400 "$reports/study/report.html"
