@@ -67,8 +67,7 @@ def main(folder: Path, n_kills: int) -> None:
     for number in range(1, n_kills + 1):
         send(site, number)
         child = start_taking_in(site)
-        # Twice: some shall come to their end, with what was interrupted before.
-        time.sleep(chance.uniform(0, 2 * usual_s))
+        time.sleep(chance.uniform(0, usual_s))
         if os.waitpid(child, os.WNOHANG) == (0, 0):
             # Before it has a group of its own, there is nothing else to kill.
             try:
@@ -77,6 +76,10 @@ def main(folder: Path, n_kills: int) -> None:
                 os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             n_killed += 1
+            usual_s *= 1.1
+        else:
+            # Some shall come to their end, but fewer than are killed.
+            usual_s *= 0.8
     take_all_in(site)
     sys.stdout.write(f"{n_killed}\n")
 

@@ -710,10 +710,11 @@ def test_a_command_that_never_ends_is_cut_off(running: Running, files: list[Path
     assoc = associate(running.port, MR)
     fragment = struct.pack(">IBB", 1_000_002, 1, 0x01) + bytes(1_000_000)
     pdu = struct.pack(">BBI", 4, 0, len(fragment)) + fragment
+    connection = assoc.dul.socket.socket
 
     with contextlib.suppress(OSError):
         for _ in range(40):
-            assoc.dul.socket.socket.sendall(pdu)
+            connection.sendall(pdu)
 
     wait_until(lambda: not assoc.is_established)
     assert running.send(files[0]) == 0
