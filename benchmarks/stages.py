@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -72,25 +73,24 @@ def bids(session: PreparedSession) -> Benchmark:
         )
         return {"series": len(report.series)}
 
-    def convert_plainly(folder: Path) -> None:
-        argv = [dcm2niix.program(), "-z", "y", "-d", "9", "-o", str(folder)]
-        subprocess.run(
-            [*argv, str(session.many_files)], check=True, capture_output=True
-        )
+    def alone(*options: str) -> Callable[[Path], None]:
+        def convert_alone(folder: Path) -> None:
+            argv = [dcm2niix.program(), *options, "-d", "9", "-o", str(folder)]
+            subprocess.run(
+                [*argv, str(session.many_files)], check=True, capture_output=True
+            )
 
-    def convert_alone(folder: Path) -> None:
-        options = ["-b", "y", "-ba", "n", "-z", "i", "-3", "-f", "%s_%j", "-w", "1"]
-        argv = [dcm2niix.program(), *options, "-d", "9", "-o", str(folder)]
-        subprocess.run(
-            [*argv, str(session.many_files)], check=True, capture_output=True
-        )
+        return convert_alone
 
+    own = ["-b", "y", "-ba", "n", "-f", "%s_%j", "-w", "2"]
+    packer = "pigz" if shutil.which("pigz") else "no pigz"
     return Benchmark(
         "bids",
         Way("convert_session", convert, lambda _: session.many_files),
         [
-            Way("dcm2niix -z i -3", convert_alone),
-            Way("dcm2niix -z y", convert_plainly),
+            Way("dcm2niix -z i -3", alone(*own, "-z", "i", "-3")),
+            Way(f"dcm2niix -z y ({packer})", alone("-z", "y")),
+            Way("dcm2niix -z n", alone(*own, "-z", "n")),
         ],
     )
 

@@ -104,11 +104,11 @@ def _opposes_run(image: Evidence, session: Surroundings) -> bool:
     if volumes is None:
         return False
     return any(
-        other.is_epi
-        and not other.is_spin_echo
-        and volumes <= _SHARE_OF_RUN * (other.output.volumes or 0)
+        volumes <= _SHARE_OF_RUN * (other.output.volumes or 0)
         and other.output.shape[:3] == image.output.shape[:3]
         and _are_opposite(image, other)
+        and other.is_epi
+        and not other.is_spin_echo
         for other in session.others(image)
     )
 
