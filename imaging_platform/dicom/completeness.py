@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from imaging_platform.dicom.frames import count_positions
-
-if TYPE_CHECKING:
-    from imaging_platform.dicom.instances import Instance
+from imaging_platform.dicom.stacks import (
+    SourceFile,
+    Stack,
+    group_stacks,
+    measure_along_normal,
+    read_place,
+    split_series,
+)
 
 CUT_SHORT = "The run was interrupted: its last volume lacks slices."
 HOLE = (
@@ -29,45 +33,11 @@ CUT_FRAMES = (
     "The frames of a file do not make whole volumes: the run was interrupted, and "
     "the file is not converted."
 )
+SHORT_SERIES = "The series lacks slices that others of its run have."
 FEW_FRAMES = "A file of the run holds fewer frames than the others."
 
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_POSITION_DECIMALS = 2
-_COSINE_DECIMALS = 3
 _FEWEST_MOVING_VOLUMES = 5
 
-
-class SourceFile(NamedTuple):
-    """
-    One DICOM file of the session.
-
-    Parameters
-    ----------
-    path
-        Where it lies; never part of a report.
-    header
-        Its facts.
-    """
-
-    path: str
-    header: Instance
-
-    @property
-    def run(self) -> tuple[str, int, str]:
-        """What files of one run share, even where each volume is its own series."""
-        header = self.header
-        return (header.study_uid, header.series_number or 0, header.series_description)
-
-    @property
-    def is_image(self) -> bool:
-        """True for pixels of a body; False for reports, spectra, screenshots."""
-        header = self.header
-        return header.has_pixels and not header.sop_class_uid.startswith(
-            _SECONDARY_CAPTURE
-        )
-
-
-Stack = Sequence[SourceFile]
 Volumes = Mapping[int, Stack]
 
 
@@ -123,15 +93,6 @@ def find_surpluses(files: Sequence[SourceFile]) -> Iterator[Surplus]:
             yield surplus
 
 
-def group_stacks(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
-    """Return the images of each run, by orientation, echo and image type."""
-    stacks: dict[tuple[object, ...], list[SourceFile]] = defaultdict(list)
-    for file in files:
-        if file.is_image:
-            stacks[(*file.run, *_stack(file.header))].append(file)
-    return list(stacks.values())
-
-
 def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
     """Return the enhanced files whose frames do not make whole volumes."""
     left_out: dict[str, str] = {}
@@ -143,37 +104,13 @@ def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
     return left_out
 
 
-def _stack(header: Instance) -> tuple[object, ...]:
-    return (
-        _numbers(header.image_orientation, _COSINE_DECIMALS),
-        header.echo_number,
-        header.echo_time_ms,
-        header.image_type,
-        header.rows,
-        header.columns,
-        header.n_frames > 1,
-    )
-
-
-@functools.lru_cache(maxsize=4096)
-def _numbers(text: str, decimals: int) -> tuple[float, ...]:
-    try:
-        return tuple(round(float(part), decimals) + 0.0 for part in text.split("\\"))
-    except ValueError:
-        return ()
-
-
-def _place(file: SourceFile) -> tuple[float, ...]:
-    return _numbers(file.header.image_position, _POSITION_DECIMALS)
-
-
 def _find_surplus(stack: Stack) -> Surplus:
     """Return the files of a stack that are in no whole volume, and why."""
     if stack[0].header.n_frames > 1:
         return _find_short_files(stack)
     if not stack[0].header.image_position:
         return WHOLE
-    counts = Counter(map(_place, stack))
+    counts = Counter(map(read_place, stack))
     times = set(counts.values())
     numbered = [v for v in _number_volumes(stack) if len(v) > 1]
     if any(len(set(map(len, volumes.values()))) == 1 for volumes in numbered):
@@ -184,9 +121,15 @@ def _find_surplus(stack: Stack) -> Surplus:
         return _split_volumes(moving) if moving else _find_gap(stack)
     if len(times) == 1:
         return WHOLE
-    for volumes in (*numbered, *_infer_volumes(stack, len(counts))):
+    for volumes in (
+        *numbered,
+        *_infer_volumes(stack, len(counts)),
+        *_interleave_volumes(stack, max(times)),
+    ):
         if max(map(len, volumes.values())) == len(counts) and _has_no_twins(volumes):
             return _split_volumes(volumes)
+    if surplus := _find_short_series(stack, len(counts)):
+        return surplus
     most = max(times)
     ordered = _order_places(stack)
     lacking = [
@@ -206,6 +149,16 @@ def _find_short_files(stack: Stack) -> Surplus:
     short = [file for file in stack if file.header.n_frames < usual]
     lacking = [f"a file of {f.header.n_frames} of {usual} frames" for f in short]
     return Surplus(short, FEW_FRAMES, tuple(lacking))
+
+
+def _find_short_series(stack: Stack, n_slices: int) -> Surplus | None:
+    """Find series that lack slices, where each series is one volume."""
+    members = split_series(stack)
+    short = [one for one in members if len(one) < n_slices]
+    if len(short) == len(members) or max(map(len, members)) > n_slices:
+        return None
+    lacking = [f"a series of {len(one)} of {n_slices} slices" for one in short]
+    return Surplus([f for one in short for f in one], SHORT_SERIES, tuple(lacking))
 
 
 def _number_volumes(stack: Stack) -> Iterator[Volumes]:
@@ -233,12 +186,33 @@ def _infer_volumes(stack: Stack, n_slices: int) -> Iterator[Volumes]:
             yield volumes
 
 
+def _interleave_volumes(stack: Stack, n_volumes: int) -> Iterator[Volumes]:
+    """
+    Yield the volumes by instance number, slice after slice, as Philips counts.
+
+    Then each stretch of as many numbers as there are volumes must be at one place,
+    which a wrong beginning would contradict. A last place that lacks volumes proves
+    nothing: more places may have been lost behind it.
+    """
+    numbers = [file.header.instance_number for file in stack]
+    if None in numbers or len(set(numbers)) < len(stack):
+        return
+    first = min(1, *(n or 0 for n in numbers))
+    steps = [divmod((n or 0) - first, n_volumes) for n in numbers]
+    stretches = [stretch for stretch, _ in steps]
+    pairs = set(zip(stretches, map(read_place, stack), strict=True))
+    is_whole_at_end = stretches.count(max(stretches)) == n_volumes
+    n_places = len({place for _, place in pairs})
+    if is_whole_at_end and len(pairs) == len(set(stretches)) == n_places:
+        yield _group(stack, [volume for _, volume in steps])
+
+
 def _is_along_normal(volumes: Volumes) -> bool:
     """Tell whether the slices of all volumes are numbered in one direction."""
     directions: set[bool] = set()
     for volume in volumes.values():
         ordered = sorted(volume, key=lambda file: file.header.instance_number or 0)
-        places = _along_normal(ordered)
+        places = measure_along_normal(ordered)
         directions.update(b > a for a, b in itertools.pairwise(places))
     return len(directions) == 1
 
@@ -252,7 +226,7 @@ def _group(stack: Stack, numbers: Sequence[int]) -> Volumes:
 
 def _has_no_twins(volumes: Volumes) -> bool:
     """Tell whether no volume has two slices at one place."""
-    return all(len(set(map(_place, v))) == len(v) for v in volumes.values())
+    return all(len(set(map(read_place, v))) == len(v) for v in volumes.values())
 
 
 def _is_mostly_whole(volumes: Volumes) -> bool:
@@ -291,7 +265,7 @@ def _list_lacking(volumes: Volumes, whole: int) -> Iterator[str]:
         if len(volume) == whole:
             continue
         number = place - min(volumes) + 1
-        there = set(map(_place, volume))
+        there = set(map(read_place, volume))
         lacking = [n for n, at in enumerate(ordered, start=1) if at not in there]
         if len(ordered) > whole:
             # Slices that follow a moving head stand elsewhere in each volume.
@@ -313,8 +287,8 @@ def _say_slices(numbers: Sequence[int]) -> str:
 
 def _order_places(stack: Stack) -> list[tuple[float, ...]]:
     """Return the slice positions of a stack along their normal, each once."""
-    along = _along_normal(stack)
-    places = list(map(_place, stack))
+    along = measure_along_normal(stack)
+    places = list(map(read_place, stack))
     if not along:
         return sorted(set(places))
     return sorted(set(places), key=dict(zip(places, along, strict=True)).__getitem__)
@@ -327,7 +301,7 @@ def _find_gap(stack: Stack) -> Surplus:
     Two witnesses are needed, since a protocol may leave a space between slices: the
     instance numbers must jump by as much as the places do.
     """
-    places = _along_normal(stack)
+    places = measure_along_normal(stack)
     numbers = [file.header.instance_number for file in stack]
     if len(places) < 3 or None in numbers:
         return WHOLE
@@ -346,14 +320,3 @@ def _find_gap(stack: Stack) -> Surplus:
         lacking = sorted({*range(1, ends[-1] + 1)} - {*ends})
         return Surplus(stack, GAP, (f"{_say_slices(lacking)} of {ends[-1]}",))
     return WHOLE
-
-
-def _along_normal(stack: Stack) -> list[float]:
-    """Return the places of slices along their normal, in mm; empty when unknown."""
-    cosines = _numbers(stack[0].header.image_orientation, 6)
-    places = [_place(file) for file in stack]
-    if len(cosines) != 6 or any(len(place) != 3 for place in places):
-        return []
-    (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
-    return [sum(x * n for x, n in zip(place, normal, strict=True)) for place in places]

@@ -49,7 +49,7 @@ class FakeHeader:
     def __init__(self, uid: str, slice_mm: float, number: int, **more: object) -> None:
         self.sop_uid = uid
         self.sop_class_uid = "1.2.840.10008.5.1.4.1.1.4"
-        self.study_uid, self.series_number = "1", 1
+        self.study_uid, self.series_number, self.series_uid = "1", 1, "1.1"
         self.series_description = "x"
         self.image_position = f"0\\0\\{slice_mm}"
         self.image_orientation = "1\\0\\0\\0\\1\\0"
@@ -92,6 +92,72 @@ def test_a_hole_leaves_the_longest_stretch_of_whole_volumes():
     left = find_incomplete(files)
 
     assert set(left) == {"0.0", "0.1", "0.2", "1.0", "1.2"}
+
+
+def in_series(uid: str, files: list[SourceFile]) -> list[SourceFile]:
+    for file in files:
+        vars(file.header)["series_uid"] = uid
+        vars(file.header)["sop_uid"] = f"{uid}/{file.header.sop_uid}"
+    return files
+
+
+def test_an_interrupted_run_costs_no_other_run_of_its_number_and_name():
+    files = [*in_series("a", run(4, 3)), *in_series("b", run(4, 3)[:-1])]
+
+    assert set(find_incomplete(files)) == {"b/3.0", "b/3.1"}
+
+
+def test_a_volume_that_lacks_slices_costs_no_other_of_its_number_and_name():
+    files = [*in_series("a", run(1, 5)), *in_series("b", run(1, 5)[:-1])]
+
+    assert set(find_incomplete(files)) == {f"b/0.{n}" for n in range(4)}
+
+
+def test_volumes_that_are_series_of_their_own_are_one_run():
+    files = [
+        file
+        for volume in range(4)
+        for file in in_series(f"s{volume}", run(4, 3)[3 * volume : 3 * volume + 3])
+    ]
+    for number, file in enumerate(files):
+        vars(file.header)["acquisition_number"] = number // 3 + 1
+
+    assert set(find_incomplete(files[:-1])) == {"s3/3.0", "s3/3.1"}
+
+
+def by_slice(volumes: int, slices: int) -> list[SourceFile]:
+    """Return a run whose instances are numbered from 1, slice after slice."""
+    files = run(volumes, slices)
+    for file in files:
+        volume, place = map(int, file.header.sop_uid.split("."))
+        vars(file.header)["instance_number"] = place * volumes + volume + 1
+    return files
+
+
+@given(st.integers(2, 6), st.integers(3, 6), st.data())
+def test_a_run_counted_slice_after_slice_keeps_its_whole_volumes(volumes, slices, data):
+    files = by_slice(volumes, slices)
+    lost_volume = data.draw(st.integers(0, volumes - 1))
+    lost_slice = data.draw(st.integers(0, slices - 2))
+    lost = f"{lost_volume}.{lost_slice}"
+
+    left = find_incomplete([f for f in files if f.header.sop_uid != lost])
+
+    after, before = volumes - 1 - lost_volume, lost_volume
+    stays = range(lost_volume) if before >= after else range(lost_volume + 1, volumes)
+    kept = {f.header.sop_uid for f in files} - {lost} - set(left)
+    assert kept == {f"{v}.{s}" for v in stays for s in range(slices)}
+
+
+@given(st.integers(3, 6), st.integers(3, 6), st.data())
+def test_a_run_counted_slice_after_slice_and_cut_has_no_volume(volumes, slices, data):
+    files = sorted(by_slice(volumes, slices), key=lambda f: f.header.instance_number)
+    came = data.draw(st.integers(volumes + 1, volumes * slices - 1))
+    if came % volumes == 0:
+        came -= 1
+    cut = files[:came]
+
+    assert set(find_incomplete(cut)) == {file.header.sop_uid for file in cut}
 
 
 def test_slices_that_follow_the_head_are_no_hole():
