@@ -188,6 +188,10 @@ def _series_row(
     if left:
         why = f"{' '.join(reasons)} {left} of {len(files)} instances are left out."
         outcome = "incomplete"
+    skipped = conversion.intake.skipped
+    if gap := next((skipped[one.uid] for one in group if one.uid in skipped), ""):
+        why = f"{why} {gap}"
+        outcome = "incomplete" if outcome == "converted" else outcome
     shown = sum(file.is_image for file in files) - left
     taken = sum(image.used for image in found)
     if 0 < taken < shown:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from imaging_platform.dicom.frames import count_positions
 from imaging_platform.dicom.stacks import (
     SourceFile,
     Stack,
+    Surplus,
     group_stacks,
     measure_along_normal,
     read_place,
     split_series,
 )
+from imaging_platform.dicom.volumes import find_short_echoes
 
 CUT_SHORT = "The run was interrupted: its last volume lacks slices."
 HOLE = (
@@ -37,27 +39,10 @@ SHORT_SERIES = "The series lacks slices that others of its run have."
 FEW_FRAMES = "A file of the run holds fewer frames than the others."
 
 _FEWEST_MOVING_VOLUMES = 5
+_FEWEST_FRAMES = 6
+_ON_LINE_MM = 0.05
 
 Volumes = Mapping[int, Stack]
-
-
-class Surplus(NamedTuple):
-    """
-    Files of a stack that are in no whole volume.
-
-    Parameters
-    ----------
-    files
-        The files; empty when all volumes are whole.
-    why
-        The reason, as a sentence.
-    missing
-        Which slices there are not, in words; empty when that cannot be told.
-    """
-
-    files: Stack
-    why: str
-    missing: tuple[str, ...] = ()
 
 
 WHOLE = Surplus((), "")
@@ -69,7 +54,8 @@ def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
 
     A stack is what shares run, orientation, echo and image type; each of its slice
     positions must occur equally often. Of a stack with volumes that lack slices the
-    longest stretch of whole volumes stays, the first of equally long ones.
+    longest stretch of whole volumes stays, the first of equally long ones. Then the
+    echoes of an acquisition must have the same slices and volumes.
 
     Parameters
     ----------
@@ -85,12 +71,16 @@ def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
 
 def find_surpluses(files: Sequence[SourceFile]) -> Iterator[Surplus]:
     """Yield what `find_incomplete` finds, with the slices that are missing."""
+    whole: list[Stack] = []
     for stack in group_stacks(files):
-        if "MOSAIC" in stack[0].header.image_type:
-            continue
-        surplus = _find_surplus(stack)
+        is_mosaic = "MOSAIC" in stack[0].header.image_type
+        surplus = WHOLE if is_mosaic else _find_surplus(stack)
         if surplus.files:
             yield surplus
+        dropped = {file.header.sop_uid for file in surplus.files}
+        if rest := [file for file in stack if file.header.sop_uid not in dropped]:
+            whole.append(rest)
+    yield from find_short_echoes(whole)
 
 
 def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
@@ -101,7 +91,24 @@ def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
             counts = count_positions(Path(file.path), file.header.n_frames)
             if len(set(counts.values())) > 1:
                 left_out[file.header.sop_uid] = CUT_FRAMES
+            elif _has_gap(sorted(counts)):
+                left_out[file.header.sop_uid] = GAP
     return left_out
+
+
+def _has_gap(places: Sequence[tuple[float, ...]]) -> bool:
+    """Tell whether slices on one line lie one spacing apart, but for a wider gap."""
+    if len(places) < _FEWEST_FRAMES:
+        return False
+    start, end = places[0], places[-1]
+    length = math.dist(start, end)
+    along = sorted(math.dist(start, place) for place in places)
+    on_line = all(
+        abs(math.dist(start, place) + math.dist(place, end) - length) < _ON_LINE_MM
+        for place in places
+    )
+    steps = [b - a for a, b in itertools.pairwise(along)]
+    return on_line and max(_count_spacings(steps), default=1) > 1
 
 
 def _find_surplus(stack: Stack) -> Surplus:
@@ -115,12 +122,12 @@ def _find_surplus(stack: Stack) -> Surplus:
     numbered = [v for v in _number_volumes(stack) if len(v) > 1]
     if any(len(set(map(len, volumes.values()))) == 1 for volumes in numbered):
         # The scanner's own count of volumes: slices may follow a moving head.
-        return WHOLE
+        return WHOLE if times == {1} or len(times) > 1 else _find_gap(stack)
     if times == {1}:
         moving = next(filter(_is_mostly_whole, numbered), None)
         return _split_volumes(moving) if moving else _find_gap(stack)
     if len(times) == 1:
-        return WHOLE
+        return _find_gap(stack)
     for volumes in (
         *numbered,
         *_infer_volumes(stack, len(counts)),
@@ -299,24 +306,34 @@ def _find_gap(stack: Stack) -> Surplus:
     Find a volume that lacks slices in its middle.
 
     Two witnesses are needed, since a protocol may leave a space between slices: the
-    instance numbers must jump by as much as the places do.
+    instance numbers must jump by as much as the places do. Of a run the first
+    volume is looked at.
     """
-    places = measure_along_normal(stack)
-    numbers = [file.header.instance_number for file in stack]
+    first: dict[tuple[float, ...], SourceFile] = {}
+    for file in sorted(stack, key=lambda file: file.header.instance_number or 0):
+        first.setdefault(read_place(file), file)
+    volume = list(first.values())
+    places = measure_along_normal(volume)
+    numbers = [file.header.instance_number for file in volume]
     if len(places) < 3 or None in numbers:
         return WHOLE
     order = sorted(zip(places, [n or 0 for n in numbers], strict=True))
     steps = [(b[0] - a[0], abs(b[1] - a[1])) for a, b in itertools.pairwise(order)]
-    spacing = statistics.median(step for step, _ in steps)
-    if spacing <= 0:
-        return WHOLE
-    multiples = [step / spacing for step, _ in steps]
-    is_regular = all(abs(m - round(m)) < 0.05 and m > 0.5 for m in multiples)
-    has_jumps = all(
-        jump == round(m) for (_, jump), m in zip(steps, multiples, strict=True)
-    )
-    if is_regular and has_jumps and max(map(round, multiples)) > 1:
-        ends = list(itertools.accumulate(map(round, multiples), initial=1))
+    multiples = _count_spacings([step for step, _ in steps])
+    jump = min(jump for _, jump in steps)
+    has_jumps = [own for _, own in steps] == [jump * m for m in multiples]
+    if has_jumps and max(multiples) > 1:
+        ends = list(itertools.accumulate(multiples, initial=1))
         lacking = sorted({*range(1, ends[-1] + 1)} - {*ends})
         return Surplus(stack, GAP, (f"{_say_slices(lacking)} of {ends[-1]}",))
     return WHOLE
+
+
+def _count_spacings(steps_mm: Sequence[float]) -> list[int]:
+    """Return each step between slices in spacings; none when they are irregular."""
+    spacing = statistics.median(steps_mm)
+    if spacing <= 0:
+        return []
+    multiples = [step / spacing for step in steps_mm]
+    is_regular = all(abs(m - round(m)) < 0.05 and m > 0.5 for m in multiples)
+    return list(map(round, multiples)) if is_regular else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _POSITION_DECIMALS = 2
 _COSINE_DECIMALS = 3
+_ECHO_TYPE = re.compile(r"\\TE\d+")
 
 
 class SourceFile(NamedTuple):
@@ -48,6 +50,25 @@ class SourceFile(NamedTuple):
 Stack = Sequence[SourceFile]
 
 
+class Surplus(NamedTuple):
+    """
+    Files of a stack that are in no whole volume.
+
+    Parameters
+    ----------
+    files
+        The files; empty when all volumes are whole.
+    why
+        The reason, as a sentence.
+    missing
+        Which slices there are not, in words; empty when that cannot be told.
+    """
+
+    files: Stack
+    why: str
+    missing: tuple[str, ...] = ()
+
+
 def group_stacks(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
     """
     Return the images of each run, by orientation, echo and image type.
@@ -58,7 +79,7 @@ def group_stacks(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
     stacks: dict[tuple[object, ...], list[SourceFile]] = defaultdict(list)
     for file in files:
         if file.is_image:
-            stacks[(*file.run, *_kind(file.header))].append(file)
+            stacks[(*file.run, *describe_kind(file.header))].append(file)
     return [part for stack in stacks.values() for part in _part_series(stack)]
 
 
@@ -82,12 +103,15 @@ def _has_volumes(files: Stack) -> bool:
     return max(Counter(map(read_place, files)).values()) > 1
 
 
-def _kind(header: Instance) -> tuple[object, ...]:
+def describe_kind(header: Instance, *, with_echo: bool = True) -> tuple[object, ...]:
+    """Return what the slices of one image share, its echo among it or not."""
+    echo = (header.echo_number, header.echo_time_ms) if with_echo else ()
+    # Siemens names the echo in the type, too.
+    kind = header.image_type if with_echo else _ECHO_TYPE.sub("", header.image_type)
     return (
         read_numbers(header.image_orientation, _COSINE_DECIMALS),
-        header.echo_number,
-        header.echo_time_ms,
-        header.image_type,
+        *echo,
+        kind,
         header.rows,
         header.columns,
         header.n_frames > 1,

@@ -10,6 +10,7 @@ from imaging_platform.bids.evidence import read_direction
 from imaging_platform.bids.reproin import read_reproin_name
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.dicom.completeness import SourceFile, find_incomplete
+from imaging_platform.dicom.volumes import find_skipped
 
 
 def series(uid: str, number: int = 7, description: str = "bold") -> SeriesFacts:
@@ -158,6 +159,62 @@ def test_a_run_counted_slice_after_slice_and_cut_has_no_volume(volumes, slices, 
     cut = files[:came]
 
     assert set(find_incomplete(cut)) == {file.header.sop_uid for file in cut}
+
+
+def two_echoes(volumes: int, slices: int) -> list[SourceFile]:
+    files: list[SourceFile] = []
+    for echo in (1, 2):
+        for file in run(volumes, slices):
+            header = vars(file.header)
+            header["echo_number"], header["echo_time_ms"] = echo, str(20 * echo)
+            header["image_type"] = f"ORIGINAL\\PRIMARY\\M\\TE{echo}\\ND"
+            header["acquisition_number"] = int(header["sop_uid"].split(".")[0]) + 1
+            header["sop_uid"] = f"{echo}/{header['sop_uid']}"
+            files.append(file)
+    return files
+
+
+def test_an_echo_without_the_last_slice_of_the_other_is_left_out():
+    files = two_echoes(1, 5)
+
+    assert set(find_incomplete(files[:-1])) == {f"2/0.{n}" for n in range(4)}
+    assert find_incomplete(files) == {}
+
+
+def test_a_volume_that_lacks_an_echo_is_left_out():
+    files = two_echoes(4, 3)
+
+    assert set(find_incomplete(files[:-3])) == {f"1/3.{n}" for n in range(3)}
+
+
+def test_a_slice_that_no_volume_has_leaves_the_run_out():
+    files = run(4, 5)
+    lost = [file for file in files if not file.header.sop_uid.endswith(".2")]
+
+    assert len(find_incomplete(lost)) == len(lost)
+
+
+@given(st.integers(6, 9), st.integers(1, 3), st.integers(1, 4))
+def test_volumes_lost_inside_a_run_are_told_by_its_numbers(volumes, slices, lost):
+    files = run(volumes, slices)
+    gone = slices * lost
+
+    (sentence,) = set(find_skipped(files[:gone] + files[gone + slices :]).values())
+
+    assert "1 volume is missing" in sentence
+
+
+def test_whole_runs_and_their_tails_lack_no_volume_inside():
+    files = run(6, 3)
+
+    assert find_skipped(files) == find_skipped(files[:-6]) == {}
+
+
+def test_numbers_that_another_image_of_the_run_has_are_not_missing():
+    files = run(6, 1)
+    vars(files[3].header)["image_type"] = "DERIVED"
+
+    assert find_skipped(files) == {}
 
 
 def test_slices_that_follow_the_head_are_no_hole():

@@ -172,3 +172,34 @@ def test_an_enhanced_file_of_several_volumes_that_lacks_frames_is_left_out(
     assert report.outcomes == {"incomplete": 1}
     assert "interrupted" in report.series[0].why
     assert not list(target.rglob("*.nii.gz"))
+
+
+def test_frames_lost_inside_a_volume_of_one_file_leave_it_out(
+    shared_data: Path, tmp_path: Path
+):
+    import pydicom
+
+    (source,) = sorted_files(shared_data / "dicom/dcm_qa_xa30/In/5_anat-T1w_acq-tfl")
+    data = pydicom.dcmread(source)
+    n_bytes = len(data.PixelData) // data.NumberOfFrames
+    groups = data.PerFrameFunctionalGroupsSequence
+    data.PerFrameFunctionalGroupsSequence = groups[:40] + groups[43:]
+    data.NumberOfFrames = data.NumberOfFrames - 3
+    data.PixelData = data.PixelData[: 40 * n_bytes] + data.PixelData[43 * n_bytes :]
+    data.save_as(tmp_path / "hole.dcm")
+
+    report, target = convert([tmp_path / "hole.dcm"], tmp_path)
+
+    assert [row.outcome for row in report.series] == ["incomplete"]
+    assert "inside the volume" in report.series[0].why
+    assert not list(target.rglob("*.nii.gz"))
+
+
+def test_a_volume_lost_inside_a_run_is_in_the_report(shared_data: Path, tmp_path: Path):
+    run = read_runs(shared_data / "dicom/dcm_qa_nih/In/20180918GE")[4]
+
+    report, _ = convert(run[:45] + run[60:], tmp_path)
+
+    (row,) = report.series
+    assert row.outcome == "incomplete"
+    assert "1 volume is missing" in row.why
