@@ -30,6 +30,10 @@ NO_ORDER = (
     "Some slices of the run are missing, and nothing tells its volumes apart: "
     "nothing is converted."
 )
+SAME_NUMBERS = (
+    "Instances of several volumes have the same number, by which the converter tells "
+    "its slices apart: nothing is converted."
+)
 GAP = "Slices inside the volume are missing: nothing is converted."
 CUT_FRAMES = (
     "The frames of a file do not make whole volumes: the run was interrupted, and "
@@ -119,6 +123,8 @@ def _find_surplus(stack: Stack) -> Surplus:
         return WHOLE
     counts = Counter(map(read_place, stack))
     times = set(counts.values())
+    if max(times) > 1 and not _has_own_numbers(stack):
+        return Surplus(stack, SAME_NUMBERS)
     numbered = [v for v in _number_volumes(stack) if len(v) > 1]
     if any(len(set(map(len, volumes.values()))) == 1 for volumes in numbered):
         # The scanner's own count of volumes: slices may follow a moving head.
@@ -145,6 +151,23 @@ def _find_surplus(stack: Stack) -> Surplus:
         if counts[place] < most
     ]
     return Surplus(stack, NO_ORDER, tuple(lacking))
+
+
+def _has_own_numbers(stack: Stack) -> bool:
+    """
+    Tell whether each instance has a number that no other of its series has.
+
+    dcm2niix sorts by it: of numbers that begin again in each volume it makes volumes
+    with slices of several, whatever the acquisition numbers say. Only of Philips it
+    asks the temporal position.
+    """
+    headers = [file.header for file in stack]
+    numbers = {(h.series_uid, h.instance_number) for h in headers}
+    if len(numbers) == len(stack) and all(n is not None for _, n in numbers):
+        return True
+    moments = {(h.temporal_position, h.image_position) for h in headers}
+    is_philips = headers[0].manufacturer.startswith("Philips")
+    return is_philips and len(moments) == len(stack)
 
 
 def _find_short_files(stack: Stack) -> Surplus:

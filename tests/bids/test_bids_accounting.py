@@ -57,6 +57,7 @@ class FakeHeader:
         self.image_type, self.echo_time_ms, self.acquired = "ORIGINAL", "30", ""
         self.echo_number, self.rows, self.columns, self.n_frames = 1, 8, 8, 1
         self.acquisition_number, self.temporal_position = 1, None
+        self.manufacturer = "GE"
         self.instance_number = number
         self.has_pixels = True
         for name, value in more.items():
@@ -124,6 +125,22 @@ def test_volumes_that_are_series_of_their_own_are_one_run():
         vars(file.header)["acquisition_number"] = number // 3 + 1
 
     assert set(find_incomplete(files[:-1])) == {"s3/3.0", "s3/3.1"}
+
+
+def test_volumes_whose_instances_share_numbers_are_not_converted():
+    files = run(4, 3)
+    for file in files:
+        volume, place = map(int, file.header.sop_uid.split("."))
+        vars(file.header)["instance_number"] = place + 1
+        vars(file.header)["acquisition_number"] = volume + 1
+
+    assert len(find_incomplete(files)) == len(files)
+
+    for file in files:
+        vars(file.header)["manufacturer"] = "Philips Medical Systems"
+        vars(file.header)["temporal_position"] = file.header.acquisition_number
+
+    assert find_incomplete(files) == {}
 
 
 def by_slice(volumes: int, slices: int) -> list[SourceFile]:

@@ -203,3 +203,23 @@ def test_a_volume_lost_inside_a_run_is_in_the_report(shared_data: Path, tmp_path
     (row,) = report.series
     assert row.outcome == "incomplete"
     assert "1 volume is missing" in row.why
+
+
+def test_numbers_that_begin_again_in_each_volume_mix_no_slices(
+    shared_data: Path, tmp_path: Path
+):
+    import pydicom
+
+    run = read_runs(shared_data / "dicom/dcm_qa_nih/In/20180918GE")[4]
+    (tmp_path / "renumbered").mkdir()
+    renumbered = [tmp_path / f"renumbered/{n:03}" for n in range(30)]
+    for number, (source, target) in enumerate(zip(run[:30], renumbered, strict=True)):
+        data = pydicom.dcmread(source)
+        data.AcquisitionNumber, data.InstanceNumber = divmod(number, 15)
+        data.save_as(target)
+    _, whole = convert(run, tmp_path / "whole")
+
+    report, target = convert(renumbered, tmp_path / "cut")
+
+    assert volumes_of(target) <= volumes_of(whole)
+    assert [row.outcome for row in report.series] == ["incomplete"]
