@@ -133,7 +133,7 @@ def read_source(source: Path) -> Intake:
     return Intake(
         files=(*files, *map(_as_file, pairs.pairs)),
         left_out=find_incomplete(files) | find_cut_frames(files) | faults,
-        duplicates=sum(map(len, found.values())) - len(found),
+        duplicates=sum(map(len, found.values())) - len(found) + pairs.duplicates,
         unreadable=dict(sorted(unreadable.items())),
         others=others,
         pairs=pairs.pairs,
