@@ -19,7 +19,9 @@ from benchmarks.hollow import SCOPE
 from benchmarks.measuring import Benchmark, Numbers, Way
 from imaging_platform.definitions import define_home
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import find_session_orders
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.sessions import make_sessions_sensor
 from imaging_platform.storage.local import LocalStore
@@ -155,10 +157,11 @@ def outstanding(place: Workplace) -> Benchmark:
     n_sessions = place.count(MANY_SESSIONS)
     fill_history(instance, graph, n_sessions=n_sessions)
     identified = IdentifiedZone(home=str(home.root))
+    outline = outline_study(SCOPE.study, home.notebooks(SCOPE.name))
 
     def find(_: Path) -> Numbers:
         store = LocalStore(home.root)
-        orders = find_session_orders(SCOPE, instance, graph, identified, store)
+        orders = find_session_orders(outline, instance, identified, store)
         return {"sessions": n_sessions, "orders": len(orders)}
 
     return Benchmark(
@@ -175,7 +178,8 @@ def plan(place: Workplace) -> Benchmark:
     graph = define_home(home).resolve_asset_graph()
     n_sessions = place.count(PLANNED_SESSIONS)
     fill_history(instance, graph, n_sessions=n_sessions)
-    site = Site(SCOPE, graph, instance, LocalStore(home.root), {})
+    outline = outline_study(SCOPE.study, home.notebooks(SCOPE.name))
+    site = Site(outline, find_database(instance), LocalStore(home.root), {})
 
     def survey(_: Path) -> Numbers:
         found = survey_study(site).plan
