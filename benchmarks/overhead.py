@@ -87,15 +87,9 @@ def definitions(place: Workplace) -> Benchmark:
 def worker_start(place: Workplace) -> Benchmark:
     """Return the start of a worker process, until it could run its first order."""
     _, home = place.open()
-    environment = {
-        **os.environ,
-        "IMAGING_HOME": str(home.root),
-        "DAGSTER_HOME": str(home.dagster),
-    }
 
     def start(code: str) -> None:
-        argv = [sys.executable, "-c", code]
-        subprocess.run(argv, check=True, env=environment, cwd=home.root)
+        _start(home, "-c", code)
 
     ready = (
         "import dagster as dg; import imaging_platform.processing.worker;"
@@ -111,6 +105,22 @@ def worker_start(place: Workplace) -> Benchmark:
             Way("python, import dagster", lambda _: start("import dagster")),
             Way("python alone", lambda _: start("")),
         ],
+    )
+
+
+def _start(home: Home, *argv: str) -> None:
+    """Run Python on a home in a process of its own."""
+    environment = {
+        **os.environ,
+        "IMAGING_HOME": str(home.root),
+        "DAGSTER_HOME": str(home.dagster),
+    }
+    subprocess.run(
+        [sys.executable, *argv],
+        check=True,
+        env=environment,
+        cwd=home.root,
+        stdout=subprocess.DEVNULL,
     )
 
 
@@ -185,14 +195,20 @@ def plan(place: Workplace) -> Benchmark:
         found = survey_study(site).plan
         return {"sessions": n_sessions, "results": len(found.cells)}
 
+    last = hollow.session_label(n_sessions - 1)
+    why = ("-m", "imaging_platform.cli.main", "why", "motion", last)
+    least = ("-c", "import click, pydantic, yaml")
+
     def explain(_: Path) -> None:
-        survey_study(site, hollow.session_label(n_sessions - 1))
+        survey_study(site, last)
 
     return Benchmark(
         "plan",
         Way("plan of a study", survey),
         [
             Way("why, one session", explain),
+            Way("why, as a command", lambda _: _start(home, *why)),
+            Way("python, what any command imports", lambda _: _start(home, *least)),
             Way("sqlite, the same rows", lambda _: _read_rows(home)),
         ],
         repeats=3,

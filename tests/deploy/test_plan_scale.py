@@ -35,6 +35,9 @@ MOST_MB = 300
 MOST_CPU_S = 10
 """5 s on two idle cores; twice that beside other tests."""
 
+MOST_WHY_CPU_S = 1
+"""Half of it on an idle machine; Dagster alone takes that long to be imported."""
+
 MOST_COMMAND_MB = 350
 COMMAND = Path(sys.executable).with_name("imaging-platform")
 
@@ -165,5 +168,4 @@ def test_the_commands_are_quick_and_small_with_most_of_a_study_out_of_date(site)
     assert plan_s < MOST_CPU_S
     assert plan_mb < MOST_COMMAND_MB
     assert json.loads(told)["state"] == "stale"
-    # Dagster itself takes most of a second to be imported.
-    assert why_s < MOST_CPU_S / 2
+    assert why_s < MOST_WHY_CPU_S
