@@ -171,17 +171,17 @@ def _find_address(storage: object) -> dict[str, object] | None:
     """Return where a Postgres is; None when it is said in a way not known here."""
     if not isinstance(storage, Mapping) or set(storage) != {"postgres"}:
         return None
-    told = storage["postgres"]
-    if set(told) == {"postgres_url"}:
-        url = fill_in(told["postgres_url"])
-        is_plain = str(url).startswith(("postgresql://", "postgres://"))
-        return {"dsn": url} if is_plain else None
-    if set(told) != {"postgres_db"} or not set(told["postgres_db"]) <= {*_OF_POSTGRES}:
-        return None
-    address = {
-        _OF_POSTGRES[name]: fill_in(value)
-        for name, value in told["postgres_db"].items()
-    }
+    match storage["postgres"]:
+        case {"postgres_url": told, **others} if not others:
+            url = fill_in(told)
+            is_plain = str(url).startswith(("postgresql://", "postgres://"))
+            return {"dsn": url} if is_plain else None
+        case {"postgres_db": {**parts}, **others} if not others:
+            if not {*parts} <= {*_OF_POSTGRES}:
+                return None
+        case _:
+            return None
+    address = {_OF_POSTGRES[name]: fill_in(value) for name, value in parts.items()}
     return None if None in address.values() else {"port": POSTGRES_PORT, **address}
 
 

@@ -107,6 +107,7 @@ ELSEWHERE = {
     "a way of signing in": {
         "storage": {"postgres": {"postgres_db": {}, "auth_provider": {}}}
     },
+    "nothing that can be used": {"storage": {"postgres": None}},
     "a driver": {"storage": {"postgres": {"postgres_url": "postgresql+other://host"}}},
 }
 
