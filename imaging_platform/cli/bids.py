@@ -185,7 +185,7 @@ def _read_sessions(
     study: str, wanted: Sequence[str]
 ) -> Iterator[tuple[SessionKey, StoredSession]]:
     """Yield the facts of the converted sessions of a study, or of those named."""
-    from imaging_platform.assets.evidence import list_stored, read_stored
+    from imaging_platform.pipeline.evidence import list_stored, read_stored
 
     store = LocalStore(find_home().root)
     known = list_stored(store, study)
