@@ -155,14 +155,14 @@ def _list_summaries(study: Study) -> Iterator[Stage]:
     yield Stage(
         "session_report",
         Per.SESSION,
-        _version_report(SESSION_TEMPLATE),
+        _version_report("4", SESSION_TEMPLATE),
         OF_NOTEBOOK,
         needs=(ANONYMIZED_DICOM, BIDS_SESSION, *study.pipelines, "session_quality"),
     )
     yield Stage(
         "study_report",
         Per.STUDY,
-        _version_report(STUDY_TEMPLATE),
+        _version_report("3", STUDY_TEMPLATE),
         OF_NOTEBOOK,
         needs=("catalog", "bids_dataset"),
     )
@@ -183,8 +183,8 @@ def _list_summaries(study: Study) -> Iterator[Stage]:
     )
 
 
-def _version_report(template: str) -> str:
-    return f"3.{digest_file(layout.product_file(template))[:12]}"
+def _version_report(code: str, template: str) -> str:
+    return f"{code}.{digest_file(layout.product_file(template))[:12]}"
 
 
 def _of_app(app: App) -> Stage:
