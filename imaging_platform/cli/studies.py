@@ -12,7 +12,8 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.resources.keys import create_secret, read_secret
-from imaging_platform.settings import Study, describe_study, find_home, load_study
+from imaging_platform.settings import Study, find_home, load_study
+from imaging_platform.study_file import describe_study
 
 
 @click.group()
