@@ -177,11 +177,14 @@ def _find_address(storage: object) -> dict[str, object] | None:
             is_plain = str(url).startswith(("postgresql://", "postgres://"))
             return {"dsn": url} if is_plain else None
         case {"postgres_db": {**parts}, **others} if not others:
-            if not {*parts} <= {*_OF_POSTGRES}:
+            # Such as `sslmode`; Postgres itself has the same names for them.
+            options = parts.pop("params", {})
+            if not {*parts} <= {*_OF_POSTGRES} or not isinstance(options, Mapping):
                 return None
         case _:
             return None
-    address = {_OF_POSTGRES[name]: fill_in(value) for name, value in parts.items()}
+    told = {_OF_POSTGRES[name]: value for name, value in parts.items()}
+    address = {name: fill_in(value) for name, value in {**told, **options}.items()}
     return None if None in address.values() else {"port": POSTGRES_PORT, **address}
 
 

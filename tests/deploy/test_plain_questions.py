@@ -98,6 +98,23 @@ def test_an_address_says_the_same_as_its_parts(home, monkeypatch):
     assert json.loads(told.out)["state"] == "stale"
 
 
+def test_what_else_postgres_is_told_is_told(home):
+    with dg.DagsterInstance.get() as instance:
+        fill(instance, home)
+    file = home.dagster / "dagster.yaml"
+    settings = yaml.safe_load(file.read_text())
+    parts = settings["storage"]["postgres"]["postgres_db"]
+    parts["params"] = {"application_name": "somebody", "connect_timeout": 5}
+    write_text(file, yaml.safe_dump(settings))
+
+    with open_known(home) as database:
+        assert database is not None
+        with database.events() as connection:
+            ((name,),) = connection.ask("SHOW application_name")
+
+    assert name == "somebody"
+
+
 def test_a_postgres_that_does_not_answer_is_a_lost_database(home, monkeypatch):
     monkeypatch.setenv("DAGSTER_POSTGRES_PORT", str(free_port()))
 
