@@ -19,7 +19,9 @@ from benchmarks.hollow import SCOPE
 from benchmarks.measuring import Benchmark, Numbers, Way
 from imaging_platform.definitions import define_home
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import find_session_orders
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.sessions import make_sessions_sensor
 from imaging_platform.storage.local import LocalStore
@@ -85,15 +87,9 @@ def definitions(place: Workplace) -> Benchmark:
 def worker_start(place: Workplace) -> Benchmark:
     """Return the start of a worker process, until it could run its first order."""
     _, home = place.open()
-    environment = {
-        **os.environ,
-        "IMAGING_HOME": str(home.root),
-        "DAGSTER_HOME": str(home.dagster),
-    }
 
     def start(code: str) -> None:
-        argv = [sys.executable, "-c", code]
-        subprocess.run(argv, check=True, env=environment, cwd=home.root)
+        _start(home, "-c", code)
 
     ready = (
         "import dagster as dg; import imaging_platform.processing.worker;"
@@ -109,6 +105,22 @@ def worker_start(place: Workplace) -> Benchmark:
             Way("python, import dagster", lambda _: start("import dagster")),
             Way("python alone", lambda _: start("")),
         ],
+    )
+
+
+def _start(home: Home, *argv: str) -> None:
+    """Run Python on a home in a process of its own."""
+    environment = {
+        **os.environ,
+        "IMAGING_HOME": str(home.root),
+        "DAGSTER_HOME": str(home.dagster),
+    }
+    subprocess.run(
+        [sys.executable, *argv],
+        check=True,
+        env=environment,
+        cwd=home.root,
+        stdout=subprocess.DEVNULL,
     )
 
 
@@ -155,10 +167,11 @@ def outstanding(place: Workplace) -> Benchmark:
     n_sessions = place.count(MANY_SESSIONS)
     fill_history(instance, graph, n_sessions=n_sessions)
     identified = IdentifiedZone(home=str(home.root))
+    outline = outline_study(SCOPE.study, home.notebooks(SCOPE.name))
 
     def find(_: Path) -> Numbers:
         store = LocalStore(home.root)
-        orders = find_session_orders(SCOPE, instance, graph, identified, store)
+        orders = find_session_orders(outline, instance, identified, store)
         return {"sessions": n_sessions, "orders": len(orders)}
 
     return Benchmark(
@@ -175,20 +188,27 @@ def plan(place: Workplace) -> Benchmark:
     graph = define_home(home).resolve_asset_graph()
     n_sessions = place.count(PLANNED_SESSIONS)
     fill_history(instance, graph, n_sessions=n_sessions)
-    site = Site(SCOPE, graph, instance, LocalStore(home.root), {})
+    outline = outline_study(SCOPE.study, home.notebooks(SCOPE.name))
+    site = Site(outline, find_database(instance), LocalStore(home.root), {})
 
     def survey(_: Path) -> Numbers:
         found = survey_study(site).plan
         return {"sessions": n_sessions, "results": len(found.cells)}
 
+    last = hollow.session_label(n_sessions - 1)
+    why = ("-m", "imaging_platform.cli.main", "why", "motion", last)
+    least = ("-c", "import click, pydantic, yaml")
+
     def explain(_: Path) -> None:
-        survey_study(site, hollow.session_label(n_sessions - 1))
+        survey_study(site, last)
 
     return Benchmark(
         "plan",
         Way("plan of a study", survey),
         [
             Way("why, one session", explain),
+            Way("why, as a command", lambda _: _start(home, *why)),
+            Way("python, what any command imports", lambda _: _start(home, *least)),
             Way("sqlite, the same rows", lambda _: _read_rows(home)),
         ],
         repeats=3,

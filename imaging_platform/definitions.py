@@ -23,7 +23,10 @@ from imaging_platform.assets.quality import make_quality_assets
 from imaging_platform.assets.reports import make_report_assets
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model.layout import TO_BIDS, Home
+from imaging_platform.pipeline.outline import outline_study
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.planning.plan import Plan
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.sensors.apps import make_apps_sensor
 from imaging_platform.sensors.buckets import make_bucket_sensor
@@ -59,20 +62,20 @@ def define_study(study: Study, notebooks: Sequence[Path] = ()) -> dg.Definitions
     notebooks
         Folders of the notebooks that become assets.
     """
-    scope = Scope(study)
-    read_plan = functools.partial(_read_plan, study, notebooks)
+    scope, outline = Scope(study), outline_study(study, notebooks)
+    read_plan = functools.partial(_read_plan, outline)
     assets = [
-        *make_intake_assets(scope),
-        *make_dicom_assets(scope),
-        *make_bids_assets(scope),
-        *make_derivative_assets(scope),
-        *make_quality_assets(scope),
-        *make_report_assets(scope),
-        *make_catalog_assets(scope),
-        *make_plan_assets(scope, read_plan),
+        *make_intake_assets(scope, outline),
+        *make_dicom_assets(scope, outline),
+        *make_bids_assets(scope, outline),
+        *make_derivative_assets(scope, outline),
+        *make_quality_assets(scope, outline),
+        *make_report_assets(scope, outline),
+        *make_catalog_assets(scope, outline),
+        *make_plan_assets(scope, outline, read_plan),
     ]
-    apps = {asset.key.path[-1]: asset for asset in make_app_assets(scope)}
-    pages = make_notebook_assets(scope, notebooks, [*assets, *apps.values()])
+    apps = {asset.key.path[-1]: asset for asset in make_app_assets(scope, outline)}
+    pages = make_notebook_assets(scope, outline)
     followers = _find_followers(pages, [*assets, *apps.values()], scope.apps)
     assets += pages
     of_apps = [
@@ -98,10 +101,10 @@ def define_study(study: Study, notebooks: Sequence[Path] = ()) -> dg.Definitions
             make_sessions_sensor(scope, _choose(assets, scope.sessions, followers)),
             make_imports_sensor(scope, _after_bids(assets, scope, followers)),
             make_cohort_sensor(scope, _choose(assets, None, followers)),
-            make_reprocess_sensor(scope, [sessions, cohort, *of_apps]),
+            make_reprocess_sensor(scope, outline, [sessions, cohort, *of_apps]),
             *([make_apps_sensor(scope, of_apps)] if of_apps else []),
             *(
-                [make_followers_sensor(scope, followers, [sessions, cohort])]
+                [make_followers_sensor(scope, outline, followers, [sessions, cohort])]
                 if followers
                 else []
             ),
@@ -110,23 +113,14 @@ def define_study(study: Study, notebooks: Sequence[Path] = ()) -> dg.Definitions
 
 
 def _read_plan(
-    study: Study,
-    notebooks: Sequence[Path],
-    instance: dg.DagsterInstance,
-    store: LocalStore,
+    outline: Outline, instance: dg.DagsterInstance, store: LocalStore
 ) -> Plan:
     """Return the plan of a study, for the asset that shows it."""
-    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-
     from imaging_platform.survey.describing import describe_some
     from imaging_platform.survey.site import Site
     from imaging_platform.survey.study import add_costs, survey_study
 
-    assets = define_study(study, notebooks).assets or ()
-    graph = AssetGraph.from_assets(
-        [a for a in assets if isinstance(a, dg.AssetsDefinition)]
-    )
-    site = Site(Scope(study), graph, instance, store)
+    site = Site(outline, find_database(instance), store)
     return add_costs(site, describe_some(site, survey_study(site).plan))
 
 

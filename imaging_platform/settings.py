@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -26,7 +25,7 @@ from imaging_platform.intake.settings import (
     ReceiveSettings,
     S3InboxSettings,
 )
-from imaging_platform.model.config import Section, say_place
+from imaging_platform.model.config import Section, say_place, section_of
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import (
@@ -199,6 +198,13 @@ def find_binds() -> dict[str, str]:
     return {here: there for here, _, there in pairs}
 
 
+def fill_in(value: object) -> object:
+    """Return a value of ``dagster.yaml``: ``{env: NAME}`` is a variable, or None."""
+    if isinstance(value, Mapping):
+        return os.environ.get(str(value.get("env")))
+    return value
+
+
 def load_study(home: Home, name: str) -> Study:
     """
     Read and check the study file of `name`.
@@ -265,7 +271,7 @@ def read_study(file: Path) -> Study:
         There is no such file.
     """
     try:
-        content = _read_yaml(file.read_text("utf-8"))
+        content = read_yaml(file.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = _where(error) if isinstance(error, yaml.YAMLError) else "not UTF-8"
         raise BadConfig(
@@ -275,7 +281,8 @@ def read_study(file: Path) -> Study:
     return parse_study(content)
 
 
-def _read_yaml(text: str) -> object:
+def read_yaml(text: str) -> object:
+    """Return what a YAML text says, as fast as this machine can."""
     try:
         return yaml.load(text, Loader=_LOADER)
     except yaml.YAMLError:
@@ -328,69 +335,6 @@ def _merge(
     return merged
 
 
-def describe_study(name: str) -> str:
-    """Return a commented study file that holds each setting with its default."""
-    head = (
-        f"# Study {name}. Every line with a default is commented out: remove the #\n"
-        "# to change it. `imaging-platform study check` proves the file.\n"
-    )
-    lines = [head, f"name: {name}"]
-    defaults = Study(name=name)
-    for field, info in Study.model_fields.items():
-        if field != "name":
-            default = getattr(defaults, field)
-            lines += ["", *_describe_field(field, info, default, depth=0)]
-    return "\n".join(lines) + "\n"
-
-
-def _describe_field(
-    name: str,
-    info: Any,  # pydantic's own
-    default: object,
-    *,
-    depth: int,
-) -> list[str]:
-    pad = "  " * depth
-    text = [f"{pad}# {line}" for line in textwrap.wrap(info.description or "", 76)]
-    if not isinstance(default, BaseModel):
-        text += [f"{pad}#   {line}" for line in _describe_items(info.annotation)]
-        plain = _plain(default)
-        value = yaml.safe_dump(plain, default_flow_style=True, width=10_000)
-        return [*text, f"{pad}# {name}: {value.removesuffix('...' + chr(10)).strip()}"]
-    inner = [
-        line
-        for field, field_info in type(default).model_fields.items()
-        for line in _describe_field(
-            field, field_info, getattr(default, field), depth=depth + 1
-        )
-    ]
-    return [*text, f"{pad}# {name}:", *inner]
-
-
-def _describe_items(annotation: Any) -> list[str]:  # a type expression
-    """Return a line for each key of the items of a list of sections."""
-    item = _section_of(annotation)
-    return [
-        line
-        for name, info in (item.model_fields if item else {}).items()
-        for line in textwrap.wrap(
-            f"{info.alias or name} - {info.description}", 72, subsequent_indent="  "
-        )
-    ]
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, tuple | list | frozenset | set):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, bool | int | float | str) or value is None:
-        return value
-    return str(value)
-
-
 def _explain(problem: Any) -> tuple[str, str]:  # pydantic's ErrorDetails
     place = say_place(problem["loc"])
     path = place.split(".")
@@ -405,18 +349,11 @@ def _known_keys(path: list[str]) -> list[str]:
     model: type[BaseModel] = Study
     for part in path:
         info = model.model_fields.get(part)
-        section = _section_of(info.annotation) if info else None
+        section = section_of(info.annotation) if info else None
         if section is None and not part.isdigit():
             return []
         model = section or model
     return [info.alias or name for name, info in model.model_fields.items()]
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:  # a type expression
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_section_of(argument) for argument in get_args(annotation))
-    return next((section for section in found if section is not None), None)
 
 
 def _where(error: yaml.YAMLError) -> str:

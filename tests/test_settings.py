@@ -7,11 +7,11 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from imaging_platform.settings import (
     Study,
-    describe_study,
     find_home,
     load_study,
     parse_study,
 )
+from imaging_platform.study_file import describe_study
 
 
 def test_the_described_study_is_valid_and_holds_the_defaults():

@@ -116,7 +116,7 @@ def _study_file() -> str:
     from imaging_platform.bids.settings import Condition
     from imaging_platform.deid.mask_recipes import MaskMatch, Region
     from imaging_platform.qc.settings import Limit
-    from imaging_platform.settings import describe_study
+    from imaging_platform.study_file import describe_study
 
     return "\n".join(
         [

@@ -4,37 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from imaging_platform.apps.settings import App
 from imaging_platform.apps.template import PARAMS, PLACEHOLDERS, find_placeholders
+from imaging_platform.model.findings import Finding
 
 _LEVELS = {"session": ("session",), "subject": ("session", "subject")}
 """Levels at which a label has a value, by its placeholder."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """
-    Something that a person should know of an entry.
-
-    Parameters
-    ----------
-    level
-        ``error``: the app is not started; ``risk``: it may be right.
-    field
-        Place in the study file, such as ``apps.mriqc.image``.
-    message
-        What is so.
-    fix
-        What to do.
-    """
-
-    level: Literal["error", "risk"]
-    field: str
-    message: str
-    fix: str
 
 
 def lint_app(app: App) -> tuple[Finding, ...]:

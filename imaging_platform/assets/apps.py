@@ -13,13 +13,19 @@ import dagster as dg
 from imaging_platform.apps.edits import EDITS_INPUT, edits_version
 from imaging_platform.apps.settings import App
 from imaging_platform.assets import app_shown
-from imaging_platform.assets.app_trees import STUDY_PARTITION, read_app_version
 from imaging_platform.assets.explaining import cancelled_told, explained
 from imaging_platform.assets.scope import Scope, publish, read_code_version, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak, MissingInput, PlatformError
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.app_trees import (
+    STUDY_PARTITION,
+    cohort_inputs,
+    read_app_version,
+)
+from imaging_platform.pipeline.names import BIDS_SESSION
+from imaging_platform.pipeline.stages import Outline, Stage
 from imaging_platform.resources.zones import EchoGuard, PublishedZone
 from imaging_platform.settings import find_binds
 from imaging_platform.storage.local import LocalStore
@@ -28,8 +34,6 @@ if TYPE_CHECKING:
     from imaging_platform.apps.run import AppReport
     from imaging_platform.apps.runners import AppJob
 
-CODE = "1"
-INPUT = "bids_session"
 CHECK = "expected_outputs_present"
 
 
@@ -54,9 +58,11 @@ class Part:
 
     def inputs(self, home: Home, study: str, app: App) -> dict[str, str]:
         """Return the data version of each input of this part."""
-        named = {f"{INPUT}[{key}]": version for key, version in self.sessions.items()}
+        named = {
+            f"{BIDS_SESSION}[{key}]": version for key, version in self.sessions.items()
+        }
         if app.level == "session":
-            named = dict.fromkeys([INPUT], next(iter(self.sessions.values())))
+            named = dict.fromkeys([BIDS_SESSION], next(iter(self.sessions.values())))
         edited = edits_version(home.edits(study, app.name, self.label))
         return {**named, **({EDITS_INPUT: edited} if edited else {})}
 
@@ -80,17 +86,13 @@ class _Site:
         return Home(Path(self.published.home))
 
 
-def make_app_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+def make_app_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """Return an asset for each app of a study file."""
     return [
-        _of_session(scope, app) if app.level == "session" else _of_study(scope, app)
+        make(scope, app, outline[app.name])
         for app in scope.study.apps
+        for make in [_of_session if app.level == "session" else _of_study]
     ]
-
-
-def app_code_version(app: App) -> str:
-    """Return the version of code, settings and program; what `VERSION_PARTS` names."""
-    return f"{CODE}.{app.parameters_digest}.{app.tool_version}"
 
 
 def app_tags(app: App) -> dict[str, str]:
@@ -102,8 +104,8 @@ def app_tags(app: App) -> dict[str, str]:
     }
 
 
-def _of_session(scope: Scope, app: App) -> dg.AssetsDefinition:
-    @_declare(scope, app, partitions=scope.sessions)
+def _of_session(scope: Scope, app: App, stage: Stage) -> dg.AssetsDefinition:
+    @_declare(scope, app, stage)
     def app_session(
         context: dg.AssetExecutionContext,
         published: PublishedZone,
@@ -120,8 +122,8 @@ def _of_session(scope: Scope, app: App) -> dg.AssetsDefinition:
     return app_session
 
 
-def _of_study(scope: Scope, app: App) -> dg.AssetsDefinition:
-    @_declare(scope, app, partitions=None)
+def _of_study(scope: Scope, app: App, stage: Stage) -> dg.AssetsDefinition:
+    @_declare(scope, app, stage)
     def app_study(
         context: dg.AssetExecutionContext,
         published: PublishedZone,
@@ -137,17 +139,11 @@ def _of_study(scope: Scope, app: App) -> dg.AssetsDefinition:
     return app_study
 
 
-def _declare(
-    scope: Scope, app: App, *, partitions: dg.PartitionsDefinition | None
-) -> Any:  # a decorator of dagster
+def _declare(scope: Scope, app: App, stage: Stage) -> Any:  # a decorator of dagster
     about = {"session": "each session", "subject": "each subject", "study": "all"}
     return scope.asset(
-        name=app.name,
+        stage,
         kinds={"bids", app.runner},
-        code_version=app_code_version(app),
-        version_parts=["code", f"parameter apps.{app.name}", f"tool {app.name}"],
-        partitions=partitions,
-        deps=[INPUT],
         checks=[CHECK],
         description=f"BIDS App {app.name} {app.version} on {about[app.level]}.",
         pool=app.pool,
@@ -327,29 +323,8 @@ def _summarize(
     study, app, home = site.scope.name, site.app, site.home
     sessions = {str(key): v for p in parts for key, v in p.sessions.items()}
     return app_shown.summary(
-        read_app_version(site.store, site.scope, app.name),
+        read_app_version(site.store, site.scope.study, app.name),
         inputs=cohort_inputs(home, study, app, sessions),
         reports=reports,
         place=layout.app_dataset(study, app.name, app.version),
     )
-
-
-def cohort_inputs(
-    home: Home, study: str, app: App, sessions: Mapping[str, str]
-) -> dict[str, str]:
-    """
-    Return the inputs of an app that spans sessions, as they are now.
-
-    Parameters
-    ----------
-    home, study, app
-        Where people put their edits.
-    sessions
-        Data version of the BIDS tree of each session.
-    """
-    edited = {
-        f"{EDITS_INPUT}[{label}]": version
-        for label in home.edited(study, app.name)
-        if (version := edits_version(home.edits(study, app.name, label)))
-    }
-    return {**{f"{INPUT}[{key}]": v for key, v in sessions.items()}, **edited}

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from imaging_platform import __version__
 from imaging_platform.assets import shown
 from imaging_platform.assets.attachments import left_out_of
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
-from imaging_platform.files.digests import digest_json
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import Held, IdentityLeak, InvalidOutput
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.pipeline.names import BIDS_SESSION, RULES_INPUT
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.provenance.record import ATTACHMENTS
 from imaging_platform.resources.zones import EchoGuard, PublishedZone
 from imaging_platform.tools import dcm2niix
@@ -30,22 +30,14 @@ if TYPE_CHECKING:
     from imaging_platform.provenance.record import Record
     from imaging_platform.storage.store import Store
 
-BIDS_SESSION = "bids_session"
-RULES_INPUT = "rules"
-"""Input that stands for what the rules make of this session (`bids.stored`)."""
 
-
-def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+def make_bids_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """Return ``bids_session`` and ``bids_dataset`` of a study."""
     settings = scope.study.bids
 
     @scope.asset(
-        name=BIDS_SESSION,
+        outline[BIDS_SESSION],
         kinds={"bids", "nifti"},
-        code_version=_session_version(),
-        version_parts=["code", "code", "tool dcm2niix"],
-        partitions=scope.sessions,
-        deps=["anonymized_dicom"],
         checks=[
             "every_series_named",
             "every_instance_accounted_for",
@@ -123,11 +115,8 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         return shown.add(result, metadata, checks)
 
     @scope.asset(
-        name="bids_dataset",
+        outline["bids_dataset"],
         kinds={"bids"},
-        code_version=_dataset_version(scope),
-        version_parts=["code", "parameter bids and title", "code"],
-        deps=["bids_session", *scope.study.pipelines],
         checks=["valid_bids", "valid_derivatives"],
     )
     def bids_dataset(
@@ -144,20 +133,6 @@ def make_bids_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         )
 
     return [bids_session, bids_dataset]
-
-
-def _session_version() -> str:
-    """Return the version of conversion; the rules are an input of each session."""
-    from imaging_platform.bids.stored import stored_keys_digest
-
-    return f"3.{stored_keys_digest()}.{dcm2niix.version()}"
-
-
-def _dataset_version(scope: Scope) -> str:
-    from imaging_platform.bids.settings import DATASET_FIELDS
-
-    told = scope.study.bids.model_dump(mode="json", include={*DATASET_FIELDS})
-    return f"4.{digest_json([told, scope.study.title])[:12]}.{__version__}"
 
 
 def _publish_evidence(

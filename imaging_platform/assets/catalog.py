@@ -5,35 +5,27 @@ from collections.abc import Set as AbstractSet
 import dagster as dg
 
 from imaging_platform.assets import result_shown, shown
-from imaging_platform.assets.app_trees import read_wide_apps
-from imaging_platform.assets.evidence import read_converted
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish
 from imaging_platform.catalog.app_metrics import AppColumn, gather_columns
 from imaging_platform.catalog.collecting import collect_app_results, collect_records
 from imaging_platform.model import layout
+from imaging_platform.pipeline.app_trees import measuring_apps, read_wide_apps
+from imaging_platform.pipeline.evidence import read_converted
+from imaging_platform.pipeline.names import RATINGS
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.planning.ratings import digest_ratings, read_ratings
 from imaging_platform.provenance.record import told_apps
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.storage.local import LocalStore
 
-RATINGS = "ratings"
-"""Input that stands for the verdicts of people."""
 
-
-def make_catalog_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+def make_catalog_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """Return ``catalog`` of a study."""
 
     @scope.asset(
-        name="catalog",
+        outline["catalog"],
         kinds={"parquet"},
-        code_version=f"3.{scope.study.digest('protocol', 'cohort')}",
-        version_parts=["code", "parameter protocol and cohort"],
-        deps=[
-            *("bids_session", "session_quality", "session_report"),
-            # One of the whole study may take a day, or fail: nothing waits for it.
-            *(app.name for app in scope.measuring_apps if app.level == "session"),
-        ],
         checks=["no_outliers", "ratings_current"],
     )
     def catalog(
@@ -99,11 +91,13 @@ def _gather_apps(
     store: LocalStore, scope: Scope, sessions: AbstractSet[str]
 ) -> tuple[list[AppColumn], dict[str, str]]:
     """Return what apps measured, and the version of each result that it is from."""
-    versions = {app.name: app.version for app in scope.measuring_apps}
+    versions = {app.name: app.version for app in measuring_apps(scope.study)}
     results = collect_app_results(store.root, scope.name, versions)
     inputs = {
         f"{each.app}[{each.label}]": each.record.data_version
         for each in results
         if each.label in sessions
     }
-    return gather_columns(results, sessions), inputs | read_wide_apps(store, scope)
+    return gather_columns(results, sessions), inputs | read_wide_apps(
+        store, scope.study
+    )

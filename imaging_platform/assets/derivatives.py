@@ -9,6 +9,7 @@ from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.pipeline.stages import Outline, Stage
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.tools.isolated import call_isolated
 
@@ -31,18 +32,10 @@ DESCRIPTIONS = {
 }
 """What each of `layout.PIPELINES` is."""
 
-CODE_VERSIONS = {
-    "defaced_t1w": "2",
-    "diffusion_maps": "3",
-    "motion": "2",
-    "tissues": "2",
-}
-"""Of derivatives whose results have changed; the others are at 1."""
 
-
-def make_derivative_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+def make_derivative_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """Return the derivative assets that a study has, in the order of their inputs."""
-    return [_derivative(scope, name) for name in scope.study.pipelines]
+    return [_derivative(scope, outline[name]) for name in scope.study.pipelines]
 
 
 def tree_key(scope: Scope, asset: str, key: SessionKey) -> str:
@@ -57,15 +50,12 @@ def as_argument(asset: str) -> str:
     return asset if asset == "bids_session" else f"{asset}_session"
 
 
-def _derivative(scope: Scope, name: str) -> dg.AssetsDefinition:
-    inputs = layout.PIPELINES[name]
+def _derivative(scope: Scope, stage: Stage) -> dg.AssetsDefinition:
+    name, inputs = stage.name, stage.needs
 
     @scope.asset(
-        name=name,
+        stage,
         kinds={"nifti", "bids"},
-        code_version=CODE_VERSIONS.get(name, "1"),
-        partitions=scope.sessions,
-        deps=inputs,
         checks=["expected_outputs_present"],
         description=DESCRIPTIONS[name],
     )

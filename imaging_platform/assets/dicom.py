@@ -12,28 +12,27 @@ from imaging_platform.assets.explaining import sealed
 from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak
+from imaging_platform.pipeline.names import (
+    ANONYMIZED_DICOM,
+    POLICY_INPUT,
+    RELEASED_INPUT,
+)
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.storage.proof import attempted
 
 if TYPE_CHECKING:
     from imaging_platform.deid.session import DeidReport
 
-ANONYMIZED_DICOM = "anonymized_dicom"
 NO_IDENTITY = "no_residual_identity"
-POLICY_INPUT = "policy"
-"""Input that stands for what the policy makes of this session (`deid.outcome`)."""
 
 
-def make_dicom_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+def make_dicom_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """Return ``anonymized_dicom`` of a study."""
-    from imaging_platform.deid.codes import ENGINE_VERSION
 
     @scope.asset(
-        name=ANONYMIZED_DICOM,
+        outline[ANONYMIZED_DICOM],
         kinds={"dicom"},
-        code_version=ENGINE_VERSION,
-        partitions=scope.sessions,
-        deps=["raw_session"],
         checks=["every_file_accounted_for"],
         blocking=[NO_IDENTITY],
     )
@@ -101,7 +100,7 @@ def _anonymize(
         inputs = {"raw_session": gathered.data_version} if gathered else {}
         inputs[POLICY_INPUT] = digest_report(report, scope.study.deid)
         if released:
-            inputs["released"] = identified.released_versions(study)[str(key)]
+            inputs[RELEASED_INPUT] = identified.released_versions(study)[str(key)]
         write_deid_report(report, told, str(key))
         publish(
             context,

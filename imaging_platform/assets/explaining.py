@@ -13,12 +13,7 @@ import dagster as dg
 from imaging_platform.assets.metering import metered
 from imaging_platform.assets.scope import read_code_version
 from imaging_platform.model.errors import Cancelled, PlatformError
-
-FAILED_TAG = "imaging/failed/"
-"""Before the name of an asset: tag of a run, with the class of the asset's error."""
-
-FAILED_CODE_TAG = "imaging/failed_code/"
-"""The same with the version of code and settings that failed."""
+from imaging_platform.pipeline.names import FAILED_CODE_TAG, FAILED_TAG
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ from imaging_platform.assets.scope import Scope, publish, session_key
 from imaging_platform.model import layout
 from imaging_platform.model.errors import MissingInput
 from imaging_platform.model.ids import SessionKey, parse_drop_id
+from imaging_platform.pipeline.names import DROP_INDEX, RAW_SESSION
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 
@@ -29,15 +31,12 @@ JOBS = 2
 """Processes that read headers side by side, when a drop is large."""
 
 
-def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+def make_intake_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """Return ``drop_index`` and ``raw_session`` of a study."""
 
     @scope.asset(
-        name="drop_index",
+        outline[DROP_INDEX],
         kinds={"dicom", "parquet"},
-        code_version=f"2.{scope.study.digest('intake', 'labels', 'routing')}",
-        version_parts=["code", "parameter intake, labels and routing"],
-        partitions=scope.drops,
         checks=["every_file_accounted_for"],
     )
     def drop_index(
@@ -77,18 +76,8 @@ def make_intake_assets(scope: Scope) -> list[dg.AssetsDefinition]:
                 tell_held(context.instance, scope, zone)
 
     @scope.asset(
-        name="raw_session",
+        outline[RAW_SESSION],
         kinds={"dicom"},
-        code_version="1",
-        partitions=scope.sessions,
-        # An edge for the eye: a session does not go out of date with each
-        # drop of the study. Which drops it came from is in its members.
-        deps=[
-            dg.AssetDep(
-                scope.key("drop_index"),
-                partition_mapping=dg.SpecificPartitionsPartitionMapping([]),
-            )
-        ],
         checks=["one_content_an_instance", "everything_arrived"],
     )
     def raw_session(

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CPU_S = "CPU seconds"
-BYTES = "bytes published"
+from imaging_platform.pipeline.names import BYTES, CPU_S
 
 _began_s: contextvars.ContextVar[float | None] = contextvars.ContextVar(
     "began_s", default=None

@@ -6,13 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_platform.assets.app_trees import list_app_trees, read_app_version
-from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.notebook_runs import Sources
 from imaging_platform.assets.scope import Scope, read_versions
 from imaging_platform.model import layout
 from imaging_platform.model.errors import Held
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.pipeline.app_trees import (
+    list_app_trees,
+    read_app_version,
+    tree_name,
+)
+from imaging_platform.pipeline.names import BIDS_SESSION
 from imaging_platform.provenance.trees import list_sessions
 from imaging_platform.storage.local import LocalStore
 
@@ -58,7 +62,7 @@ class Needs:
             for key in list_trees(store, self.scope, name)
         }
         for name in self.of_apps:
-            labels = list_app_trees(store, self.scope, name)
+            labels = list_app_trees(store, self.scope.study, name)
             found |= {x.removeprefix("sub-") for x in labels if x.startswith("sub-")}
         return sorted(found)
 
@@ -72,7 +76,7 @@ class Needs:
         places |= {n: layout.tree_key(self.scope.name, n, "") for n in self.of_study}
         versions = read_versions(store, places)
         for name in self.of_apps:
-            if version := read_app_version(store, self.scope, name, subject):
+            if version := read_app_version(store, self.scope.study, name, subject):
                 versions[name] = version
         return versions
 
@@ -99,7 +103,7 @@ class Needs:
         self, store: LocalStore, app: str, subject: str
     ) -> str | dict[str, str | Path]:
         """Return the tree of an app of the study, or those of subjects."""
-        trees = list_app_trees(store, self.scope, app, subject)
+        trees = list_app_trees(store, self.scope.study, app, subject)
         whole = [place for label, place in trees.items() if not label.startswith("sub")]
         if whole:
             return whole[0]
@@ -121,7 +125,7 @@ def _is_readable(store: LocalStore, scope: Scope, subject: str) -> bool:
 
 def list_dataset_files(store: LocalStore, scope: Scope, asset: str) -> dict[str, Path]:
     """Return the files at the top of the dataset in which an asset is published."""
-    top = store.path(layout.dataset_of(scope.name, scope.tree_name(asset)))
+    top = store.path(layout.dataset_of(scope.name, tree_name(scope.study, asset)))
     return {
         file.name: file
         for file in sorted(top.glob("*"))
@@ -149,7 +153,7 @@ def list_trees(
 ) -> dict[SessionKey, str]:
     """Return the keys of the published trees of an asset, of one subject or of all."""
     places = {
-        key: layout.session_tree(scope.name, scope.tree_name(asset), key)
+        key: layout.session_tree(scope.name, tree_name(scope.study, asset), key)
         for key in list_sessions(store.root, scope.name)
         if subject in ("", key.subject)
     }

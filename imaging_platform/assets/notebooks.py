@@ -1,8 +1,7 @@
 """Notebooks of people as assets: one a session, a subject or the study; no Python."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,62 +17,43 @@ from imaging_platform.assets.scope import (
     read_versions,
     session_key,
 )
-from imaging_platform.files.digests import digest_file
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import InvalidOutput, PlatformError
+from imaging_platform.pipeline.app_trees import tree_name
+from imaging_platform.pipeline.outline import name_notebook
+from imaging_platform.pipeline.stages import Outline, Per, Stage, select_names
 from imaging_platform.provenance.record import told_apps
 from imaging_platform.reporting.front_matter import (
-    AnyTemplate,
     BrokenTemplate,
     FrontMatter,
     Template,
     UnmetTemplate,
-    find_templates,
     judge_results,
 )
 from imaging_platform.resources.zones import PublishedZone
 
-IDENTIFIED = ("drop_index", "raw_session")
-"""Assets that no notebook may need."""
-
 RESULTS = "results.json"
 
 
-def make_notebook_assets(
-    scope: Scope, folders: Sequence[Path], assets: Sequence[dg.AssetsDefinition]
-) -> list[dg.AssetsDefinition]:
+def make_notebook_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """
-    Return an asset for each notebook of some folders.
+    Return an asset for each notebook that is a stage of a study.
 
-    One whose front matter cannot be used becomes an asset of the whole study that
-    fails with the reason: it is seen, and nothing else is kept from loading. One of
-    every study that needs what this study does not have is no asset of it.
-
-    Parameters
-    ----------
-    scope
-        The study.
-    folders
-        A notebook of a later folder takes the place of one of the same name.
-    assets
-        What a notebook may need.
+    One whose front matter cannot be used fails with the reason.
     """
     makers = {"session": _of_session, "subject": _of_subjects, "study": _of_study}
     made = []
-    for template in list_templates(scope, folders, assets):
+    for template in outline.templates:
+        if isinstance(template, UnmetTemplate):
+            continue
+        stage = outline[name_notebook(template)]
         if isinstance(template, BrokenTemplate):
-            made.append(_broken(scope, template))
-        elif not isinstance(template, UnmetTemplate):
-            made.append(makers[template.front.level](Notebook(scope, template, assets)))
+            made.append(_broken(scope, template, stage))
+        else:
+            make = makers[template.front.level]
+            made.append(make(Notebook(scope, template, stage, outline)))
     return made
-
-
-def list_templates(
-    scope: Scope, folders: Sequence[Path], assets: Sequence[dg.AssetsDefinition]
-) -> list[AnyTemplate]:
-    """Return the notebooks of some folders; parameters as `make_notebook_assets`."""
-    return find_templates(folders, *_sort_assets(scope, assets))
 
 
 @dataclass(frozen=True)
@@ -85,15 +65,16 @@ class Notebook:
     ----------
     scope
         The study.
-    template
+    template, stage
         The notebook.
-    assets
-        What it may need.
+    outline
+        Has what it may need.
     """
 
     scope: Scope
     template: Template
-    assets: Sequence[dg.AssetsDefinition]
+    stage: Stage
+    outline: Outline
 
     @property
     def front(self) -> FrontMatter:
@@ -103,12 +84,12 @@ class Notebook:
     @property
     def asset_name(self) -> str:
         """Name of its asset."""
-        return f"{self.template.name}{layout.NOTEBOOK}"
+        return self.stage.name
 
     @property
     def needs(self) -> Needs:
         """What it reads of several sessions."""
-        of_sessions, _ = _sort_assets(self.scope, self.assets)
+        of_sessions = select_names(self.outline.stages, Per.SESSION)
         return Needs.sort(self.scope, self.front.needs, of_sessions)
 
     @property
@@ -121,15 +102,11 @@ class Notebook:
         """Return where it is published."""
         return layout.notebook(self.scope.name, self.asset_name, partition)
 
-    def asset(self, partitions: dg.PartitionsDefinition | None = None) -> Any:
+    def asset(self) -> Any:
         """Return `Scope.asset` for it."""
         return self.scope.asset(
-            name=self.asset_name,
+            self.stage,
             kinds={"jupyter"},
-            code_version=_code_version(self.template.path),
-            version_parts=["code", "notebook"],
-            partitions=partitions,
-            deps=self.front.needs,
             checks=["results_within_limits"],
             description=self.front.title or f"Executed notebook {self.template.name}.",
         )
@@ -179,9 +156,9 @@ class Notebook:
 
 def _of_session(notebook: Notebook) -> dg.AssetsDefinition:
     scope, front = notebook.scope, notebook.front
-    names = {name: scope.tree_name(name) for name in front.needs}
+    names = {name: tree_name(scope.study, name) for name in front.needs}
 
-    @notebook.asset(scope.sessions)
+    @notebook.asset()
     def executed(
         context: dg.AssetExecutionContext, published: PublishedZone
     ) -> dg.MaterializeResult:
@@ -291,17 +268,14 @@ def _renew(
     return execute_run(context, published, run, left)[1].results
 
 
-def _broken(scope: Scope, template: BrokenTemplate) -> dg.AssetsDefinition:
-    problem, version = template.problem, _code_version(template.path)
-    stem = template.path.stem
-    # Several may have no name that an asset can have.
-    name = stem if stem.isidentifier() else f"misnamed_{version[2:10]}"
+def _broken(
+    scope: Scope, template: BrokenTemplate, stage: Stage
+) -> dg.AssetsDefinition:
+    problem = template.problem
 
     @scope.asset(
-        name=f"{name}{layout.NOTEBOOK}",
+        stage,
         kinds={"jupyter"},
-        code_version=version,
-        version_parts=["code", "notebook"],
         description=f"Cannot be made. {problem} {problem.fix}",
     )
     def executed(context: dg.AssetExecutionContext) -> None:
@@ -309,17 +283,3 @@ def _broken(scope: Scope, template: BrokenTemplate) -> dg.AssetsDefinition:
             raise problem
 
     return executed
-
-
-def _sort_assets(
-    scope: Scope, assets: Sequence[dg.AssetsDefinition]
-) -> tuple[list[str], list[str]]:
-    """Return the names of what a notebook may need: of sessions, of the whole study."""
-    partitions = {a.key.path[-1]: a.partitions_def for a in assets}
-    known = [name for name in partitions if name not in IDENTIFIED]
-    of_sessions = [name for name in known if partitions[name] == scope.sessions]
-    return of_sessions, [name for name in known if partitions[name] is None]
-
-
-def _code_version(template: Path) -> str:
-    return f"1.{digest_file(template)[:12]}"

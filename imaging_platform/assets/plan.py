@@ -9,6 +9,8 @@ from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish
 from imaging_platform.files.writing import write_text
 from imaging_platform.model import layout
+from imaging_platform.pipeline.names import PROCESSING_PLAN
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.planning.plan import Plan
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.storage.local import LocalStore
@@ -16,23 +18,23 @@ from imaging_platform.storage.local import LocalStore
 ReadPlan = Callable[[dg.DagsterInstance, LocalStore], Plan]
 
 
-def make_plan_assets(scope: Scope, read_plan: ReadPlan) -> list[dg.AssetsDefinition]:
+def make_plan_assets(
+    scope: Scope, outline: Outline, read_plan: ReadPlan
+) -> list[dg.AssetsDefinition]:
     """
     Return ``processing_plan`` of a study.
 
     Parameters
     ----------
-    scope
-        The study.
+    scope, outline
+        The study and its stages.
     read_plan
         Returns the study's plan as it is when it is called.
     """
 
     @scope.asset(
-        name="processing_plan",
+        outline[PROCESSING_PLAN],
         kinds={"table"},
-        code_version="3",
-        deps=["catalog", "bids_dataset", "study_report"],
         checks=["up_to_date"],
     )
     def processing_plan(

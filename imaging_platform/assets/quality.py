@@ -9,32 +9,19 @@ from imaging_platform.assets.derivatives import tree_key
 from imaging_platform.assets.explaining import explained
 from imaging_platform.assets.scope import Scope, publish, read_versions, session_key
 from imaging_platform.model import layout
+from imaging_platform.pipeline.outline import MEASURED
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.tools.isolated import call_isolated
 
-MEASURED = (
-    "bids_session",
-    "brain_mask",
-    "tissues",
-    "motion",
-    "temporal_snr",
-    "diffusion_maps",
-)
-"""What the metrics are measured on."""
 
-
-def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+def make_quality_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """Return ``session_quality`` of a study."""
-    skipped = scope.study.derivatives.skip
-    measured = [name for name in MEASURED if name not in skipped]
+    stage = outline["session_quality"]
 
     @scope.asset(
-        name="session_quality",
+        stage,
         kinds={"table"},
-        code_version=f"3.{scope.study.digest('quality')}",
-        version_parts=["code", "parameter quality"],
-        partitions=scope.sessions,
-        deps=measured,
         checks=["within_thresholds"],
     )
     def session_quality(
@@ -42,7 +29,7 @@ def make_quality_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         """Quality metrics of each scan and the verdict: pass, look or fail, and why."""
         key, store = session_key(context), published.store()
-        keys = {asset: tree_key(scope, asset, key) for asset in measured}
+        keys = {asset: tree_key(scope, asset, key) for asset in stage.needs}
         out_key = layout.session_quality(scope.name, key)
         with explained(), contextlib.ExitStack() as stack:
             sources = {a: stack.enter_context(store.fetch(k)) for a, k in keys.items()}

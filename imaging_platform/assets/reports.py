@@ -14,31 +14,20 @@ from imaging_platform.assets.notebook_sources import (
     list_readable,
 )
 from imaging_platform.assets.scope import Scope, read_versions, session_key
-from imaging_platform.files.digests import digest_file
 from imaging_platform.model import layout
+from imaging_platform.pipeline.outline import SESSION_TEMPLATE, STUDY_TEMPLATE
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.storage.store import Store
 
-SESSION_TEMPLATE = "notebooks/session_report.ipynb"
-STUDY_TEMPLATE = "notebooks/study_report.ipynb"
 
-
-def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
+def make_report_assets(scope: Scope, outline: Outline) -> list[dg.AssetsDefinition]:
     """Return ``session_report`` and ``study_report`` of a study."""
     name = scope.name
 
     @scope.asset(
-        name="session_report",
+        outline["session_report"],
         kinds={"jupyter"},
-        code_version=_code_version(SESSION_TEMPLATE),
-        version_parts=["code", "notebook"],
-        partitions=scope.sessions,
-        deps=[
-            "anonymized_dicom",
-            "bids_session",
-            *scope.study.pipelines,
-            "session_quality",
-        ],
     )
     def session_report(
         context: dg.AssetExecutionContext, published: PublishedZone
@@ -67,11 +56,8 @@ def make_report_assets(scope: Scope) -> list[dg.AssetsDefinition]:
         return shown.add(result, {**_draw(published.store(), keys), **page})
 
     @scope.asset(
-        name="study_report",
+        outline["study_report"],
         kinds={"jupyter"},
-        code_version=_code_version(STUDY_TEMPLATE),
-        version_parts=["code", "notebook"],
-        deps=["catalog", "bids_dataset"],
     )
     def study_report(
         context: dg.AssetExecutionContext, published: PublishedZone
@@ -120,7 +106,3 @@ def _draw(store: Store, keys: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
         return draw_strip(
             {name: stack.enter_context(store.fetch(key)) for name, key in keys.items()}
         )
-
-
-def _code_version(template: str) -> str:
-    return f"3.{digest_file(layout.product_file(template))[:12]}"

@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
-from imaging_platform.apps.settings import App
 from imaging_platform.assets.metering import tell_cost, weigh
-from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.pipeline.names import sessions_of
+from imaging_platform.pipeline.stages import Per, Stage
 from imaging_platform.provenance.record import Record
 from imaging_platform.provenance.stamps import Stamp, digest_origin
 from imaging_platform.settings import Study
@@ -51,7 +51,11 @@ class Scope:
     @property
     def sessions(self) -> dg.DynamicPartitionsDefinition:
         """One partition a session."""
-        return dg.DynamicPartitionsDefinition(name=f"{self.name}_sessions")
+        return dg.DynamicPartitionsDefinition(name=sessions_of(self.name))
+
+    def partitions(self, per: Per) -> dg.DynamicPartitionsDefinition | None:
+        """Return the partitions of stages of this kind; None for the whole study."""
+        return {Per.DROP: self.drops, Per.SESSION: self.sessions}.get(per)
 
     @property
     def drop_job(self) -> str:
@@ -83,19 +87,9 @@ class Scope:
         return [app.name for app in self.study.apps if app.level == "session"]
 
     @property
-    def measuring_apps(self) -> list[App]:
-        """The BIDS Apps that declare an output as metrics."""
-        return [a for a in self.study.apps if any(o.metrics for o in a.outputs)]
-
-    @property
     def app_versions(self) -> dict[str, str]:
         """Version of each BIDS App, by name."""
         return {app.name: app.version for app in self.study.apps}
-
-    def tree_name(self, asset: str) -> str:
-        """Return the name of an asset's trees; that of an app holds its version."""
-        version = self.app_versions.get(asset)
-        return layout.app_dataset_name(asset, version) if version else asset
 
     def job_of(self, asset: str, partition: str) -> str:
         """Return the name of the job that makes an asset of a session, or of all."""
@@ -109,36 +103,23 @@ class Scope:
 
     def asset(
         self,
+        stage: Stage,
         *,
-        name: str,
         kinds: set[str],
-        code_version: str,
-        version_parts: Sequence[str] = ("code",),
-        partitions: dg.PartitionsDefinition | None = None,
-        deps: Sequence[str | dg.AssetDep] = (),
         checks: Sequence[str] = (),
         blocking: Sequence[str] = (),
         description: str | None = None,
         pool: str | None = None,
     ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
         """
-        Return `dagster.asset` with all that the assets of a study have in common.
+        Return `dagster.asset` for a stage, with what all assets of a study have.
 
         Parameters
         ----------
-        name
-            Name of the asset.
+        stage
+            What it makes, of what and by which code.
         kinds
             Badges shown in the graph.
-        code_version
-            Version of code and settings (`Study.digest`).
-        version_parts
-            What its parts between dots stand for: ``code``, ``parameter`` and its name
-            in the study file, ``tool`` and its name, ``notebook``.
-        partitions
-            `drops`, `sessions` or None for the whole study.
-        deps
-            Names of upstream assets of the same study.
         checks, blocking
             Names of the asset's checks; a failed blocking one stops the run.
         description
@@ -147,20 +128,32 @@ class Scope:
             Dagster pool whose limit says how many of its assets run at once.
         """
         specs = [
-            dg.AssetCheckSpec(check, asset=self.key(name), blocking=check in blocking)
+            dg.AssetCheckSpec(
+                check, asset=self.key(stage.name), blocking=check in blocking
+            )
             for check in (*checks, *blocking)
         ]
         return dg.asset(
-            name=name,
+            name=stage.name,
             key_prefix=self.name,
             group_name=self.name,
-            partitions_def=partitions,
+            partitions_def=self.partitions(stage.per),
             kinds=kinds,
             owners=[self.study.owner or DEFAULT_OWNER],
-            code_version=code_version,
-            deps=[d if isinstance(d, dg.AssetDep) else self.key(d) for d in deps],
+            code_version=stage.code_version,
+            deps=[
+                *map(self.key, stage.needs),
+                *(
+                    # An edge for the eye.
+                    dg.AssetDep(
+                        self.key(name),
+                        partition_mapping=dg.SpecificPartitionsPartitionMapping([]),
+                    )
+                    for name in stage.shown_behind
+                ),
+            ],
             check_specs=specs,
-            metadata={VERSION_PARTS: ", ".join(version_parts)},
+            metadata={VERSION_PARTS: ", ".join(stage.version_parts)},
             description=description,
             pool=pool,
         )

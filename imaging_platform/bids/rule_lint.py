@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -22,6 +21,7 @@ from imaging_platform.bids.vocabulary import (
     load_vocabulary,
 )
 from imaging_platform.model.config import say_place
+from imaging_platform.model.findings import Finding
 
 OTHER_SIDECAR_KEYS = frozenset(
     {
@@ -48,30 +48,6 @@ _LARGEST_S = {"EchoTime": 1.0, "RepetitionTime": 100.0, "InversionTime": 100.0}
 _OURS = frozenset({"IntendedFor", "B0FieldIdentifier", "B0FieldSource"})
 _SUPPLIED = frozenset({"task", "echo"})
 _REGEX_SIGNS = re.compile(r"\.\*|\.\+|\\[dws]|^\^|\$$|\(\?")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """
-    Something that a person should know of a rule.
-
-    Parameters
-    ----------
-    level
-        ``error``: it is refused, or can never do what it says; ``risk``: it may be
-        right.
-    field
-        Place in the study file, such as ``bids.rules[0].entities``.
-    message
-        What is so.
-    fix
-        What to do.
-    """
-
-    level: Literal["error", "risk"]
-    field: str
-    message: str
-    fix: str
 
 
 def lint_rules(rules: object) -> tuple[Finding, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.settings import find_home, load_study, read_study
 
 if TYPE_CHECKING:
-    from imaging_platform.apps.lint import Finding
     from imaging_platform.settings import Study
 
 ERRORS = 2
@@ -53,8 +51,8 @@ def lint(study: str, as_json: bool) -> int:
     if as_json:
         print_json([dataclasses.asdict(one) for one in found])
     else:
-        for line in _say(found):
-            click.echo(line)
+        for one in found:
+            click.echo(one)
         n_errors = sum(one.level == "error" for one in found)
         click.echo(f"{n_errors} error(s), {len(found) - n_errors} risk(s).")
     return ERRORS if any(one.level == "error" for one in found) else 0
@@ -114,14 +112,10 @@ def import_file(file: Path, as_json: bool) -> None:
         print_json({"apps": values, "lint": lint})
     else:
         click.echo("\n".join(each.to_yaml() for each in imported), nl=False)
-        for line in _say(found):
-            click.echo(line, err=True)
+        for one in found:
+            click.echo(one, err=True)
 
 
 def _read(named: str) -> Study:
     file = Path(named)
     return read_study(file) if file.is_file() else load_study(find_home(), named)
-
-
-def _say(found: Sequence[Finding]) -> list[str]:
-    return [f"{one.level}: {one.field}: {one.message}\n  {one.fix}" for one in found]

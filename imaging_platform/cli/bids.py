@@ -19,10 +19,10 @@ from imaging_platform.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from imaging_platform.bids.preview import PreviewedImage, PreviewedSession
-    from imaging_platform.bids.rule_lint import Finding
     from imaging_platform.bids.rule_overlap import Meeting
     from imaging_platform.bids.settings import BidsSettings
     from imaging_platform.bids.stored import StoredSession
+    from imaging_platform.model.findings import Finding
 
 ERRORS = 2
 
@@ -117,7 +117,7 @@ def import_rules(file: Path, as_json: bool) -> int:
     else:
         click.echo(imported.to_yaml(), nl=False)
         for one in findings:
-            click.echo(f"{_said(one)}\n  {one.fix}", err=True)
+            click.echo(one, err=True)
     return ERRORS if any(one.level == "error" for one in findings) else 0
 
 
@@ -185,7 +185,7 @@ def _read_sessions(
     study: str, wanted: Sequence[str]
 ) -> Iterator[tuple[SessionKey, StoredSession]]:
     """Yield the facts of the converted sessions of a study, or of those named."""
-    from imaging_platform.assets.evidence import list_stored, read_stored
+    from imaging_platform.pipeline.evidence import list_stored, read_stored
 
     store = LocalStore(find_home().root)
     known = list_stored(store, study)
@@ -212,7 +212,7 @@ def _find_meetings(study: str, settings: BidsSettings) -> Iterator[Meeting]:
 
 def _print_findings(found: Sequence[Finding], meetings: Sequence[Meeting]) -> None:
     for one in found:
-        click.echo(f"{_said(one)}\n  {one.fix}")
+        click.echo(one)
     for name, met in _gather_meetings(meetings).items():
         series = ", ".join(map(str, met[0].series))
         more = f" and {len(met) - 1} more session(s)" if len(met) > 1 else ""
@@ -231,10 +231,6 @@ def _gather_meetings(meetings: Sequence[Meeting]) -> dict[str, list[Meeting]]:
     for one in meetings:
         gathered.setdefault(one.name, []).append(one)
     return gathered
-
-
-def _said(one: Finding) -> str:
-    return f"{one.level}: {one.field}: {one.message}"
 
 
 def _print_preview(

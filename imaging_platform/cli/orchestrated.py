@@ -90,7 +90,6 @@ def process_home(home: Home, names: list[str], *, jobs: int, quiet: bool) -> Out
             settle_resolutions(home, scope, instance, graph)
         loop = Loop(
             instance,
-            definitions,
             scopes,
             identified=IdentifiedZone(home=str(home.root)),
             jobs=jobs,

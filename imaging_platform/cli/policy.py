@@ -67,7 +67,7 @@ def lint(study: str, as_json: bool) -> int:
         print_json([dataclasses.asdict(one) for one in found])
     else:
         for one in found:
-            click.echo(f"{one.level}: deid.{one.field}: {one.message}\n  {one.fix}")
+            click.echo(one)
         n_errors = sum(one.level == "error" for one in found)
         click.echo(f"{n_errors} error(s), {len(found) - n_errors} risk(s).")
     return ERRORS if any(one.level == "error" for one in found) else 0

@@ -118,19 +118,19 @@ def reprocess_home(
 ) -> Reprocessed:
     """Make what is wanted of a study again and return what was done."""
     from imaging_platform.processing.daemon import run_daemon
+    from imaging_platform.processing.live import open_live
     from imaging_platform.processing.loop import only_one
-    from imaging_platform.processing.plans import open_site
     from imaging_platform.processing.reprocessing import Reprocessing
 
     with (
         only_one(home.dagster),
         # A code server takes settings from an `.env` of the folder that it starts in.
         contextlib.chdir(home.dagster),
-        open_site(home, study) as site,
-        run_daemon(site.instance, home.daemon_log) as daemon,
+        open_live(home, study) as live,
+        run_daemon(live.instance, home.daemon_log) as daemon,
         shown_progress(is_wanted=not quiet) as bars,
     ):
-        return Reprocessing(site, daemon, bars.add("results")).run(choice)
+        return Reprocessing(live, daemon, bars.add("results")).run(choice)
 
 
 def _parse_result(text: str) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import ZONES, Home
 from imaging_platform.resources.keys import create_secret, read_secret
-from imaging_platform.settings import Study, describe_study, find_home, load_study
+from imaging_platform.settings import Study, find_home, load_study
+from imaging_platform.study_file import describe_study
 
 
 @click.group()
@@ -95,17 +96,10 @@ def _prove_writable(folder: Path) -> str:
 
 def _prove_notebooks(home: Home, study: Study) -> str:
     """Return which notebooks are assets; refuse the first that cannot be one."""
-    from dagster import AssetsDefinition
-
-    from imaging_platform.assets.notebooks import list_templates
-    from imaging_platform.assets.scope import Scope
-    from imaging_platform.definitions import define_study
+    from imaging_platform.pipeline.outline import outline_study
     from imaging_platform.reporting.front_matter import BrokenTemplate, UnmetTemplate
 
-    assets = [
-        a for a in define_study(study).assets or () if isinstance(a, AssetsDefinition)
-    ]
-    found = list_templates(Scope(study), home.notebooks(study.name), assets)
+    found = outline_study(study, home.notebooks(study.name)).templates
     for template in found:
         if isinstance(template, BrokenTemplate):
             raise template.problem

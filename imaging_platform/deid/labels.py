@@ -15,21 +15,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from imaging_platform.deid.mapping import MappingRow
 from imaging_platform.deid.pseudonyms import (
     keyed_digest,
     normal_patient_id,
     repeats_original,
     subject_label,
 )
-from imaging_platform.dicom.headers import Header
 from imaging_platform.dicom.naming import NamingField, naming_value
 from imaging_platform.model.config import Section
 from imaging_platform.model.ids import is_label
 from imaging_platform.model.labels import LabelProblem, WantedLabels
+
+if TYPE_CHECKING:
+    from imaging_platform.deid.mapping import MappingRow
+    from imaging_platform.dicom.headers import Header
 
 _MOST_REPEATS = 3
 

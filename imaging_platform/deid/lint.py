@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from imaging_platform.deid.additions import (
     ElementName,
@@ -18,35 +16,13 @@ from imaging_platform.deid.patterns import OWN_RULE, matches_own
 from imaging_platform.deid.policy import decide_public
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.tables import known_creators, technique_rules
+from imaging_platform.model.findings import Finding
 
 MIN_RANGE_DAYS = 90
 """A smaller range of moved dates leaves the season, and often the week, to guess."""
 
 _PROBES = ("Doe", "DOEJANE", "Doe Jane", "Doe^Jane", "MRN12345", "A1234567", "4711888")
 _RARE = frozenset({"ethnic_group", "allergies", "patient_state", "special_needs"})
-
-
-@dataclass(frozen=True)
-class Finding:
-    """
-    Something that a person should know of a policy.
-
-    Parameters
-    ----------
-    level
-        ``error``: it contradicts itself or does nothing; ``risk``: it may be right.
-    field
-        Field of the study file, under ``deid``.
-    message
-        What is so, and what follows.
-    fix
-        What to do.
-    """
-
-    level: Literal["error", "risk"]
-    field: str
-    message: str
-    fix: str
 
 
 def lint_policy(settings: DeidSettings) -> tuple[Finding, ...]:
@@ -243,8 +219,8 @@ def _check_remove(settings: DeidSettings) -> Iterator[Finding]:
 
 
 def _risk(field: str, message: str, fix: str) -> Finding:
-    return Finding("risk", field, message, fix)
+    return Finding("risk", f"deid.{field}", message, fix)
 
 
 def _error(field: str, message: str, fix: str) -> Finding:
-    return Finding("error", field, message, fix)
+    return Finding("error", f"deid.{field}", message, fix)

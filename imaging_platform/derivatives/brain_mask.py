@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from imaging_platform.derivatives.head_registration import RegisteredHead, register_head
 from imaging_platform.derivatives.images import Image, read_image, write_image
 from imaging_platform.derivatives.scans import (
+    DerivativeReport,
     Scan,
     Skipped,
     derived_path,
@@ -61,26 +62,6 @@ class MaskedBrain:
     is_plausible: bool
 
 
-@dataclass(frozen=True)
-class BrainMaskReport:
-    """
-    What `write_brain_mask` did.
-
-    Parameters
-    ----------
-    scans
-        One entry a usable T1w.
-    skipped
-        Scans that could not be used, with the reason.
-    note
-        ``no T1w`` when the session has none, otherwise empty.
-    """
-
-    scans: tuple[MaskedBrain, ...]
-    skipped: tuple[Skipped, ...]
-    note: str
-
-
 def write_brain_mask(
     bids_session: str, target: str, subject: str, session: str
 ) -> dict[str, object]:
@@ -99,7 +80,8 @@ def write_brain_mask(
     Returns
     -------
     dict
-        A `BrainMaskReport`. A session without T1w leaves the target empty.
+        A `DerivativeReport` of `MaskedBrain`; its note may be ``no T1w``.
+        A session without T1w leaves the target empty.
 
     Raises
     ------
@@ -120,7 +102,7 @@ def write_brain_mask(
         else:
             masks.append(_write_mask(scan, image, Path(target), key))
     note = "" if found else "no T1w"
-    return asdict(BrainMaskReport(tuple(masks), tuple(skipped), note))
+    return asdict(DerivativeReport(tuple(masks), tuple(skipped), note))
 
 
 def mask_brain(image: Image) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

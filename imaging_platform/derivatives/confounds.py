@@ -22,6 +22,7 @@ from imaging_platform.derivatives.nuisance import (
     mean_course,
 )
 from imaging_platform.derivatives.scans import (
+    DerivativeReport,
     Scan,
     Skipped,
     derived_path,
@@ -76,26 +77,6 @@ class RunConfounds:
     moved_to_t1w_mm: float
 
 
-@dataclass(frozen=True)
-class ConfoundsReport:
-    """
-    What `write_confounds` did.
-
-    Parameters
-    ----------
-    scans
-        One entry a realigned run.
-    skipped
-        Runs without tissue signals, with the reason; they have all other columns.
-    note
-        ``no realigned BOLD`` when there is none, otherwise empty.
-    """
-
-    scans: tuple[RunConfounds, ...]
-    skipped: tuple[Skipped, ...]
-    note: str
-
-
 def write_confounds(
     motion_session: str, tissues_session: str, target: str, subject: str, session: str
 ) -> dict[str, object]:
@@ -121,7 +102,8 @@ def write_confounds(
     Returns
     -------
     dict
-        A `ConfoundsReport`.
+        A `DerivativeReport` of `RunConfounds`; its note may be ``no realigned BOLD``.
+        What it skips has all columns but those of tissues.
 
     Raises
     ------
@@ -141,7 +123,7 @@ def write_confounds(
             reason = "no segmented T1w: its table has no signals of tissues"
             skipped.append(Skipped(scan.name, reason))
     note = "" if found else "no realigned BOLD"
-    return asdict(ConfoundsReport(tuple(runs), tuple(skipped), note))
+    return asdict(DerivativeReport(tuple(runs), tuple(skipped), note))
 
 
 def read_motion(path: Path) -> dict[str, Course]:

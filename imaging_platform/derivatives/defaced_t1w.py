@@ -19,6 +19,7 @@ from imaging_platform.derivatives.faces import (
 )
 from imaging_platform.derivatives.images import Image, read_image, write_image
 from imaging_platform.derivatives.scans import (
+    DerivativeReport,
     Scan,
     Skipped,
     derived_path,
@@ -77,26 +78,6 @@ class DefacedScan:
     moved_to_t1w_mm: float
 
 
-@dataclass(frozen=True)
-class DefacingReport:
-    """
-    What `write_defaced_t1w` did.
-
-    Parameters
-    ----------
-    scans
-        One entry a defaced scan: T1w with a brain mask, then T2w, FLAIR, PDw, PET.
-    skipped
-        Scans that were not defaced and must not be shared, with the reason.
-    note
-        ``no T1w`` when the session has none, otherwise empty.
-    """
-
-    scans: tuple[DefacedScan, ...]
-    skipped: tuple[Skipped, ...]
-    note: str
-
-
 def write_defaced_t1w(
     bids_session: str, brain_mask_session: str, target: str, subject: str, session: str
 ) -> dict[str, object]:
@@ -120,7 +101,8 @@ def write_defaced_t1w(
     Returns
     -------
     dict
-        A `DefacingReport`.
+        A `DerivativeReport` of `DefacedScan`; its note may be ``no T1w``.
+        What it skips must not be shared.
 
     Raises
     ------
@@ -152,7 +134,7 @@ def write_defaced_t1w(
         else:
             done.append(_write_defaced(scan, image, aligned, Path(target), key))
     note = "" if found else "no T1w"
-    return asdict(DefacingReport(tuple(done), tuple(skipped), note))
+    return asdict(DerivativeReport(tuple(done), tuple(skipped), note))
 
 
 @dataclass(frozen=True, eq=False)

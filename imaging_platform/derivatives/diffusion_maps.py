@@ -25,6 +25,7 @@ from imaging_platform.derivatives.realignment import (
     framewise_displacement,
 )
 from imaging_platform.derivatives.scans import (
+    DerivativeReport,
     Scan,
     Skipped,
     derived_path,
@@ -89,26 +90,6 @@ class DiffusionSeries:
     remarks: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class DiffusionReport:
-    """
-    What `write_diffusion_maps` did.
-
-    Parameters
-    ----------
-    scans
-        One entry a usable DWI series.
-    skipped
-        Series without maps, with the reason.
-    note
-        ``no DWI`` when the session has none, otherwise empty.
-    """
-
-    scans: tuple[DiffusionSeries, ...]
-    skipped: tuple[Skipped, ...]
-    note: str
-
-
 def write_diffusion_maps(
     bids_session: str, target: str, subject: str, session: str
 ) -> dict[str, object]:
@@ -130,7 +111,8 @@ def write_diffusion_maps(
     Returns
     -------
     dict
-        A `DiffusionReport`. A table with b-values of 0 only is listed in `skipped`.
+        A `DerivativeReport` of `DiffusionSeries`; its note may be ``no DWI``.
+        A table with b-values of 0 only is listed in `skipped`.
 
     Raises
     ------
@@ -151,7 +133,7 @@ def write_diffusion_maps(
         else:
             done.append(_write_series(scan, image, table, Path(target), key))
     note = "" if found else "no DWI"
-    return asdict(DiffusionReport(tuple(done), tuple(skipped), note))
+    return asdict(DerivativeReport(tuple(done), tuple(skipped), note))
 
 
 def choose_volumes(table: GradientTable) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from imaging_platform.derivatives.images import Image, read_image, write_image
 from imaging_platform.derivatives.opposed import find_displacement
 from imaging_platform.derivatives.phase import TURN, to_radians, unwrap
 from imaging_platform.derivatives.scans import (
+    DerivativeReport,
     Scan,
     Skipped,
     derived_path,
@@ -58,26 +59,6 @@ class FieldMap:
     mask_ml: float
 
 
-@dataclass(frozen=True)
-class FieldMapReport:
-    """
-    What `write_field_map` did.
-
-    Parameters
-    ----------
-    scans
-        One entry a map.
-    skipped
-        Scans from which no map could be made, with the reason.
-    note
-        ``no field map`` when the session has none, otherwise empty.
-    """
-
-    scans: tuple[FieldMap, ...]
-    skipped: tuple[Skipped, ...]
-    note: str
-
-
 @dataclass(frozen=True, eq=False)
 class _Found:
     """A map before it is written."""
@@ -112,7 +93,7 @@ def write_field_map(
     Returns
     -------
     dict
-        A `FieldMapReport`.
+        A `DerivativeReport` of `FieldMap`; its note may be ``no field map``.
 
     Raises
     ------
@@ -130,7 +111,7 @@ def write_field_map(
         else:
             done.append(_write_map(found, Path(target), key))
     note = "" if done or skipped else "no field map"
-    return asdict(FieldMapReport(tuple(done), tuple(skipped), note))
+    return asdict(DerivativeReport(tuple(done), tuple(skipped), note))
 
 
 def _find_maps(session: Path) -> Iterator[_Found | Skipped]:

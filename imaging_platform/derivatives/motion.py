@@ -16,6 +16,7 @@ from imaging_platform.derivatives.realignment import (
     realign,
 )
 from imaging_platform.derivatives.scans import (
+    DerivativeReport,
     Scan,
     Skipped,
     derived_path,
@@ -67,26 +68,6 @@ class RunMotion:
     max_rotation_deg: float
 
 
-@dataclass(frozen=True)
-class MotionReport:
-    """
-    What `write_motion` did.
-
-    Parameters
-    ----------
-    scans
-        One entry a usable BOLD run.
-    skipped
-        Runs that could not be used, with the reason.
-    note
-        ``no BOLD`` when the session has none, otherwise empty.
-    """
-
-    scans: tuple[RunMotion, ...]
-    skipped: tuple[Skipped, ...]
-    note: str
-
-
 def write_motion(
     bids_session: str, target: str, subject: str, session: str
 ) -> dict[str, object]:
@@ -110,7 +91,7 @@ def write_motion(
     Returns
     -------
     dict
-        A `MotionReport`.
+        A `DerivativeReport` of `RunMotion`; its note may be ``no BOLD``.
 
     Raises
     ------
@@ -131,7 +112,7 @@ def write_motion(
         else:
             runs.append(_write_run(scan, image, Path(target), key))
     note = "" if found else "no BOLD"
-    return asdict(MotionReport(tuple(runs), tuple(skipped), note))
+    return asdict(DerivativeReport(tuple(runs), tuple(skipped), note))
 
 
 def why_unusable(image: Image) -> str:

@@ -15,6 +15,7 @@ from imaging_platform.derivatives.brain import read_brain
 from imaging_platform.derivatives.images import Image, read_image, write_image
 from imaging_platform.derivatives.nuisance import mean_course
 from imaging_platform.derivatives.scans import (
+    DerivativeReport,
     Scan,
     Skipped,
     derived_path,
@@ -84,26 +85,6 @@ class PetScan:
     moved_to_t1w_mm: float
 
 
-@dataclass(frozen=True)
-class PetReport:
-    """
-    What `write_pet` did.
-
-    Parameters
-    ----------
-    scans
-        One entry a scan with a segmented T1w beside it.
-    skipped
-        Scans without a result, or without an SUV, with what to set.
-    note
-        ``no PET`` when the session has none, otherwise empty.
-    """
-
-    scans: tuple[PetScan, ...]
-    skipped: tuple[Skipped, ...]
-    note: str
-
-
 def write_pet(
     bids_session: str,
     brain_mask_session: str,
@@ -133,7 +114,8 @@ def write_pet(
     Returns
     -------
     dict
-        A `PetReport`.
+        A `DerivativeReport` of `PetScan`; its note may be ``no PET``.
+        What it skips has no result, or no SUV.
 
     Raises
     ------
@@ -168,7 +150,7 @@ def write_pet(
             measured = dose if isinstance(dose, Dose) else None
             done.append(_write_scan(series, regions, measured, Path(target), key))
     note = "" if found else "no PET"
-    return asdict(PetReport(tuple(done), tuple(skipped), note))
+    return asdict(DerivativeReport(tuple(done), tuple(skipped), note))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from imaging_platform.model.errors import BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey
+
+Item = TypeVar("Item")
 
 _DROPPED_ENTITIES = frozenset({"sub", "ses", "part", "desc", "space", "res"})
 
@@ -63,6 +66,26 @@ class Skipped:
 
     scan: str
     reason: str
+
+
+@dataclass(frozen=True)
+class DerivativeReport(Generic[Item]):
+    """
+    What was derived from the scans of one session.
+
+    Parameters
+    ----------
+    scans
+        One entry a result.
+    skipped
+        Scans without a result, or with a part of it, with the reason.
+    note
+        What the session has none of, as ``no T1w``; empty when there are scans.
+    """
+
+    scans: tuple[Item, ...]
+    skipped: tuple[Skipped, ...]
+    note: str
 
 
 def find_scans(session: Path, datatype: str, suffix: str) -> list[Scan]:

@@ -18,6 +18,7 @@ from imaging_platform.derivatives.images import (
     write_packed,
 )
 from imaging_platform.derivatives.scans import (
+    DerivativeReport,
     Scan,
     Skipped,
     derived_path,
@@ -74,26 +75,6 @@ class SegmentedBrain:
     bias_range_percent: float
 
 
-@dataclass(frozen=True)
-class TissueReport:
-    """
-    What `write_tissues` did.
-
-    Parameters
-    ----------
-    scans
-        One entry a T1w with a brain mask.
-    skipped
-        Scans that could not be used, with the reason.
-    note
-        ``no T1w`` when the session has none, otherwise empty.
-    """
-
-    scans: tuple[SegmentedBrain, ...]
-    skipped: tuple[Skipped, ...]
-    note: str
-
-
 def write_tissues(
     bids_session: str, brain_mask_session: str, target: str, subject: str, session: str
 ) -> dict[str, object]:
@@ -120,7 +101,7 @@ def write_tissues(
     Returns
     -------
     dict
-        A `TissueReport`.
+        A `DerivativeReport` of `SegmentedBrain`; its note may be ``no T1w``.
 
     Raises
     ------
@@ -141,7 +122,7 @@ def write_tissues(
         else:
             done.append(_write_brain(scan, image, brain, Path(target), key))
     note = "" if found else "no T1w"
-    return asdict(TissueReport(tuple(done), tuple(skipped), note))
+    return asdict(DerivativeReport(tuple(done), tuple(skipped), note))
 
 
 def segment_brain(image: Image, brain: Brain) -> Volume:

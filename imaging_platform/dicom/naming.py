@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from imaging_platform.dicom.headers import Header
+if TYPE_CHECKING:
+    from imaging_platform.dicom.headers import Header
 
 NamingField = Literal[
     "PatientID",

@@ -16,10 +16,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from imaging_platform.dicom.headers import Header
 from imaging_platform.dicom.naming import NamingField, naming_value
 from imaging_platform.files.digests import digest_json
 from imaging_platform.intake.arrivals import MARKER_NAME, rename_to_free_name
@@ -27,6 +27,9 @@ from imaging_platform.intake.store import NO_LINK
 from imaging_platform.model.config import Section
 from imaging_platform.model.labels import LabelProblem
 from imaging_platform.model.patterns import count_ways
+
+if TYPE_CHECKING:
+    from imaging_platform.dicom.headers import Header
 
 _PROJECT = re.compile(r"\bproject\s*[:=]\s*([\w.-]+)", re.IGNORECASE | re.ASCII)
 _PROJECT_FIELDS: tuple[NamingField, ...] = ("PatientComments", "StudyDescription")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,3 +29,11 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:  # a type expression
+    """Return the section that a type names, or holds in a list; None without one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (section_of(argument) for argument in get_args(annotation))
+    return next((section for section in found if section is not None), None)

@@ -168,6 +168,20 @@ class Home:
         return self.root / "dagster"
 
     @property
+    def run_index(self) -> Path:
+        """Where Dagster's SQLite keeps its runs."""
+        return self.dagster / "history" / "runs.db"
+
+    @property
+    def event_index(self) -> Path:
+        """Where Dagster's SQLite keeps the events of assets, of all runs."""
+        return self.run_log("index")
+
+    def run_log(self, run_id: str) -> Path:
+        """Return where Dagster's SQLite keeps all events of one run."""
+        return self.dagster / "history" / "runs" / f"{run_id}.db"
+
+    @property
     def daemon_log(self) -> Path:
         """What Dagster said in the latest `reprocess`, and its code server."""
         return self.dagster / "reprocess.log"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,6 +61,8 @@ def measure(cpu_s: Sequence[float], n_bytes: Sequence[int]) -> Cost:
     """
     if not cpu_s:
         return Cost()
+    import statistics
+
     return Cost(
         len(cpu_s), statistics.median(cpu_s), round(statistics.median(n_bytes or [0]))
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imaging_platform.model.errors import BadConfig, MissingInput
+from imaging_platform.pipeline.stages import Per
 from imaging_platform.planning.state import Made
 from imaging_platform.survey.site import Site
 from imaging_platform.survey.study import read_facts
@@ -49,7 +50,7 @@ def read_present(site: Site, *, asset: str, session: str) -> Present:
     MissingInput
         It was never made.
     """
-    nodes = {node.asset: node for node in site.nodes(site.scope.sessions)}
+    nodes = {node.asset: node for node in site.nodes(Per.SESSION)}
     if asset not in nodes:
         raise BadConfig(
             f"Sessions have no asset {asset}.",
@@ -60,6 +61,6 @@ def read_present(site: Site, *, asset: str, session: str) -> Present:
     if facts is None or made is None:
         raise MissingInput(
             f"{asset} of {session} was never made, so there is nothing to accept.",
-            fix=f"imaging-platform process --study {site.scope.name}",
+            fix=f"imaging-platform process --study {site.study.name}",
         )
     return Present(made, nodes[asset].code_version, facts.inputs.get(asset, {}))

@@ -17,9 +17,10 @@ from dagster._core.utils import make_new_backfill_id
 
 from imaging_platform.assets.apps import app_tags
 from imaging_platform.assets.scope import STUDY_TAG
+from imaging_platform.pipeline.names import PROCESSING_PLAN
 from imaging_platform.planning.cells import Cell
+from imaging_platform.processing.live import LiveSite
 from imaging_platform.processing.worker import LAUNCHED_BY, QUIET
-from imaging_platform.survey.site import PROCESSING_PLAN, Site
 
 REPROCESS = "reprocess"
 UNFINISHED = (
@@ -53,7 +54,7 @@ class Progress:
     error: str
 
 
-def launch_backfill(site: Site, cells: Sequence[Cell]) -> str:
+def launch_backfill(live: LiveSite, cells: Sequence[Cell]) -> str:
     """
     Ask Dagster's daemon for exactly these results and return the backfill's id.
 
@@ -61,57 +62,57 @@ def launch_backfill(site: Site, cells: Sequence[Cell]) -> str:
     """
     sessions = sorted({cell.partition for cell in cells if cell.partition})
     if sessions:
-        site.instance.add_dynamic_partitions(site.scope.sessions.name or "", sessions)
+        live.instance.add_dynamic_partitions(live.scope.sessions.name or "", sessions)
     wanted = {
-        AssetKeyPartitionKey(site.scope.key(cell.asset), cell.partition or None)
+        AssetKeyPartitionKey(live.scope.key(cell.asset), cell.partition or None)
         for cell in cells
     }
-    tags = {LAUNCHED_BY: REPROCESS, STUDY_TAG: site.scope.name}
-    tags |= _tags_of_app(site, cells)
+    tags = {LAUNCHED_BY: REPROCESS, STUDY_TAG: live.scope.name}
+    tags |= _tags_of_app(live, cells)
     if not sessions:
-        wanted.add(AssetKeyPartitionKey(site.scope.key(PROCESSING_PLAN)))
+        wanted.add(AssetKeyPartitionKey(live.scope.key(PROCESSING_PLAN)))
         # As in the job: what spans all sessions is written by one run at a time.
-        tags["imaging/study_level"] = site.scope.cohort_job
+        tags["imaging/study_level"] = live.scope.cohort_job
     backfill = PartitionBackfill.from_asset_graph_subset(
         backfill_id=make_new_backfill_id(),
         backfill_timestamp=time.time(),
         tags=tags,
-        dynamic_partitions_store=site.instance,
+        dynamic_partitions_store=live.instance,
         asset_graph_subset=AssetGraphSubset.from_asset_partition_set(
-            wanted, site.graph
+            wanted, live.graph
         ),
-        title=f"reprocess {site.scope.name}",
+        title=f"reprocess {live.scope.name}",
         description=f"{len(cells)} result(s) of {len(sessions)} session(s)",
         run_config=QUIET,
     )
-    site.instance.add_backfill(backfill)
+    live.instance.add_backfill(backfill)
     return backfill.backfill_id
 
 
-def _tags_of_app(site: Site, cells: Sequence[Cell]) -> dict[str, str]:
+def _tags_of_app(live: LiveSite, cells: Sequence[Cell]) -> dict[str, str]:
     """Return the tags of an app's own job, when the backfill is of one app only."""
     assets = {cell.asset for cell in cells}
-    apps = [app for app in site.scope.study.apps if app.name in assets]
+    apps = [app for app in live.scope.study.apps if app.name in assets]
     return app_tags(apps[0]) if len(assets) == len(apps) == 1 else {}
 
 
-def find_unfinished(site: Site) -> list[str]:
+def find_unfinished(live: LiveSite) -> list[str]:
     """Return the backfills of this study that `reprocess` began and that go on."""
     filters = BulkActionsFilter(statuses=UNFINISHED)
     return [
         backfill.backfill_id
-        for backfill in site.instance.get_backfills(filters=filters)
+        for backfill in live.instance.get_backfills(filters=filters)
         if backfill.tags.get(LAUNCHED_BY) == REPROCESS
-        and backfill.tags.get(STUDY_TAG) == site.scope.name
+        and backfill.tags.get(STUDY_TAG) == live.scope.name
     ]
 
 
-def read_progress(site: Site, backfill_id: str) -> Progress:
+def read_progress(live: LiveSite, backfill_id: str) -> Progress:
     """Return how far a backfill is."""
-    backfill = site.instance.get_backfill(backfill_id)
+    backfill = live.instance.get_backfill(backfill_id)
     if backfill is None:
         return Progress(0, 0, True, False, "It was removed from Dagster's database.")
-    data = backfill.get_asset_backfill_data(site.graph)
+    data = backfill.get_asset_backfill_data(live.graph)
     done = data.materialized_subset | data.failed_and_downstream_subset
     is_broken = backfill.status is BulkActionStatus.FAILED
     return Progress(

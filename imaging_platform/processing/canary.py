@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from imaging_platform.assets.dicom import ANONYMIZED_DICOM
-from imaging_platform.assets.metering import CPU_S
+from imaging_platform.assets.scope import Scope
 from imaging_platform.comparison.trees import compare_trees
 from imaging_platform.comparison.trial import (
     DIFFERS,
@@ -21,6 +20,13 @@ from imaging_platform.comparison.trial import (
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, BadInput
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.names import (
+    ANONYMIZED_DICOM,
+    CPU_S,
+    DROP_INDEX,
+    RAW_SESSION,
+)
+from imaging_platform.pipeline.stages import Per
 from imaging_platform.planning.cells import Cell, State, find_ancestors
 from imaging_platform.planning.plan import Choice, choose_frontier
 from imaging_platform.planning.reasons import join_sentences
@@ -28,16 +34,16 @@ from imaging_platform.planning.sampling import choose_sample
 from imaging_platform.processing.events import read_problems
 from imaging_platform.processing.outstanding import Order
 from imaging_platform.processing.plans import find_site, open_site
-from imaging_platform.processing.rebuilding import DROP_INDEX, rebuild_index
+from imaging_platform.processing.rebuilding import rebuild_index
 from imaging_platform.processing.scratch import lend_sessions, scratch_home
 from imaging_platform.processing.worker import QUIET
+from imaging_platform.resources.database import find_database
 from imaging_platform.settings import load_study
 from imaging_platform.survey.describing import describe
 from imaging_platform.survey.history import read_members
 from imaging_platform.survey.site import Site
 from imaging_platform.survey.study import survey_study
 
-RAW_SESSION = "raw_session"
 COMPARED_TOO = {ANONYMIZED_DICOM: ("deid_report",)}
 """Trees that an asset publishes beside its own, and that tell what changed."""
 
@@ -87,7 +93,7 @@ def try_sample(home: Home, study: str, sampling: Sampling, tell: Tell) -> Trial:
         There is no such session.
     """
     with open_site(home, study) as site:
-        members = read_members(site.instance, site.scope)
+        members = read_members(site.database, study)
         family = find_family(site, sampling.assets)
         cells = survey_study(site).plan.cells
         stale = [c for c in cells if c.partition and _is_stale(c, family)]
@@ -119,13 +125,12 @@ def find_family(site: Site, assets: Collection[str]) -> frozenset[str]:
     BadConfig
         Sessions have no such asset.
     """
+    apps = Scope(site.study).apps
     known = [
         node.asset
-        for node in site.nodes(site.scope.sessions)
+        for node in site.nodes(Per.SESSION)
         # A trial takes minutes; an app may take a day, and has its followers wait.
-        if site.scope.apps.isdisjoint(
-            {node.asset, *find_ancestors(site.parents, node.asset)}
-        )
+        if apps.isdisjoint({node.asset, *find_ancestors(site.parents, node.asset)})
     ]
     unknown = sorted(set(assets) - set(known))
     if unknown:
@@ -186,12 +191,13 @@ class _Trying:
         definitions = define_home(self._scratch)
         results: list[TrialResult] = []
         with dg.DagsterInstance.ephemeral(str(self._scratch.dagster)) as instance:
-            site = find_site(self._scratch, self._study, instance)
-            _tell_members(site, members)
+            site = find_site(self._scratch, self._study, find_database(instance))
+            scope = Scope(self._study)
+            _tell_members(instance, scope, members)
             rebuild_index(
-                self._scratch, site.scope, instance, definitions.resolve_asset_graph()
+                self._scratch, scope, instance, definitions.resolve_asset_graph()
             )
-            job = definitions.resolve_job_def(site.scope.session_job)
+            job = definitions.resolve_job_def(scope.session_job)
             tried: set[tuple[str, str]] = set()
             while cells := self._next(site, tried):
                 tried |= {(cell.asset, cell.partition) for cell in cells}
@@ -265,11 +271,13 @@ class _Trying:
         )
 
 
-def _tell_members(site: Site, members: Mapping[str, str]) -> None:
+def _tell_members(
+    instance: dg.DagsterInstance, scope: Scope, members: Mapping[str, str]
+) -> None:
     """Say that the originals of the sample are as the home's event log has them."""
-    site.instance.report_runless_asset_event(
+    instance.report_runless_asset_event(
         dg.AssetMaterialization(
-            asset_key=site.scope.key(DROP_INDEX),
+            asset_key=scope.key(DROP_INDEX),
             partition="drop-0000000000000000",
             metadata={"sessions": dg.MetadataValue.json(dict(members))},
         )
@@ -295,7 +303,7 @@ def _note_stopped(
     made = {each.asset for each in results if each.session == result.session}
     behind = tuple(
         node.asset
-        for node in site.nodes(site.scope.sessions)
+        for node in site.nodes(Per.SESSION)
         if node.asset not in made
         and result.asset in find_ancestors(site.parents, node.asset)
     )

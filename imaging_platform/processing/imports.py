@@ -8,15 +8,16 @@ from pathlib import Path
 import dagster as dg
 
 from imaging_platform.assets import shown
-from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.scope import Scope
 from imaging_platform.bids.conversion_report import ConversionReport
 from imaging_platform.files.digests import digest_tree
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, InvalidOutput
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.pipeline.names import BIDS_SESSION
 from imaging_platform.processing.telling import tell_made
 from imaging_platform.provenance.record import EXISTING_DATASET, Record
+from imaging_platform.resources.database import find_database
 from imaging_platform.storage.store import Store
 from imaging_platform.survey.history import read_made
 from imaging_platform.tools.validator import Validation
@@ -84,7 +85,7 @@ def publish_import(
         report=dataclasses.asdict(report),
     )
     is_same = known is not None and known.data_version == version
-    told = read_made(instance, scope, BIDS_SESSION).get(str(key))
+    told = read_made(find_database(instance), scope.name, BIDS_SESSION).get(str(key))
     if is_same and told is not None and told.data_version == version:
         return "unchanged"
     validation = _validate(tree, key, scope)

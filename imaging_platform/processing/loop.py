@@ -19,6 +19,7 @@ from imaging_platform.assets.leaving import UNFINISHED, clear_emptied
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model.errors import BadConfig, ToolFailed
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.events import Problem, StepDone, read_problems, watch
 from imaging_platform.processing.outstanding import (
     Order,
@@ -66,8 +67,6 @@ class Loop:
     ----------
     instance
         Dagster's instance; its event log says what is made.
-    definitions
-        Definitions of the home.
     scopes
         The studies.
     jobs
@@ -79,7 +78,6 @@ class Loop:
     def __init__(
         self,
         instance: dg.DagsterInstance,
-        definitions: dg.Definitions,
         scopes: Sequence[Scope],
         *,
         identified: IdentifiedZone,
@@ -87,8 +85,11 @@ class Loop:
         tell: Tell,
     ) -> None:
         self._instance = instance
-        self._graph = definitions.resolve_asset_graph()
         self._scopes = scopes
+        home = Home(Path(identified.home))
+        self._outlines = [
+            outline_study(scope.study, home.notebooks(scope.name)) for scope in scopes
+        ]
         self._identified = identified
         self._store = LocalStore(Path(identified.home))
         self._jobs = jobs
@@ -125,9 +126,9 @@ class Loop:
     def _find_sessions(self) -> list[Order]:
         return [
             order
-            for scope in self._scopes
+            for outline in self._outlines
             for order in find_session_orders(
-                scope, self._instance, self._graph, self._identified, self._store
+                outline, self._instance, self._identified, self._store
             )
         ]
 
@@ -137,10 +138,8 @@ class Loop:
             clear_emptied(Home(Path(self._identified.home)), scope, self._instance)
         return [
             order
-            for scope in self._scopes
-            for order in find_cohort_orders(
-                scope, self._instance, self._graph, self._store
-            )
+            for outline in self._outlines
+            for order in find_cohort_orders(outline, self._instance, self._store)
         ]
 
     def _not_given_up(self, orders: list[Order]) -> list[Order]:

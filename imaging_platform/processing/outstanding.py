@@ -7,16 +7,18 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.pipeline.names import PROCESSING_PLAN
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.planning.cells import Cell
 from imaging_platform.planning.plan import without_followers
 from imaging_platform.planning.reasons import join_sentences
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.apps import app_run_key
 from imaging_platform.sensors.buckets import request_bucket_drops
@@ -25,11 +27,8 @@ from imaging_platform.sensors.drops import request_drops
 from imaging_platform.sensors.sessions import session_run_key
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.describing import describe
-from imaging_platform.survey.site import PROCESSING_PLAN, Site
+from imaging_platform.survey.site import Site
 from imaging_platform.survey.study import Survey, survey_study
-
-if TYPE_CHECKING:
-    from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 RUN_APP = "run_"
 """Before the name of a BIDS App: its job without the study."""
@@ -85,9 +84,8 @@ def find_drop_orders(
 
 
 def find_session_orders(
-    scope: Scope,
+    outline: Outline,
     instance: dg.DagsterInstance,
-    graph: BaseAssetGraph,
     identified: IdentifiedZone,
     store: LocalStore,
 ) -> list[Order]:
@@ -99,8 +97,8 @@ def find_session_orders(
 
     Parameters
     ----------
-    scope, graph
-        The study and its assets.
+    outline
+        The study and its stages.
     instance
         Its event log says what is made.
     identified
@@ -108,22 +106,25 @@ def find_session_orders(
     store
         Holds what the sessions consisted of, for the policy and rules of today.
     """
-    released = identified.released_versions(scope.name)
-    site = Site(scope, graph, instance, store, released)
-    return list_orders(site, survey_study(site))[0]
+    released = identified.released_versions(outline.study.name)
+    site = Site(outline, find_database(instance), store, released)
+    return list_orders(site, survey_study(site), instance)[0]
 
 
 def find_cohort_orders(
-    scope: Scope, instance: dg.DagsterInstance, graph: BaseAssetGraph, store: LocalStore
+    outline: Outline, instance: dg.DagsterInstance, store: LocalStore
 ) -> list[Order]:
     """Return the run that brings dataset, catalog and study report up to date."""
-    site = Site(scope, graph, instance, store)
-    return list_orders(site, survey_study(site))[1]
+    site = Site(outline, find_database(instance), store)
+    return list_orders(site, survey_study(site), instance)[1]
 
 
-def list_orders(site: Site, survey: Survey) -> tuple[list[Order], list[Order]]:
+def list_orders(
+    site: Site, survey: Survey, instance: dg.DagsterInstance
+) -> tuple[list[Order], list[Order]]:
     """Return the runs of all that a survey found ready: sessions, whole study."""
-    name, apps = site.scope.name, site.scope.apps
+    scope = Scope(site.study)
+    name, apps = scope.name, scope.apps
     ready = without_followers(
         (cell for cell in survey.plan.cells if cell.is_ready), site.parents, apps
     )
@@ -135,7 +136,7 @@ def list_orders(site: Site, survey: Survey) -> tuple[list[Order], list[Order]]:
             "process_session",
             key,
             _explain(site, cells),
-            session_run_key(site.scope, key, survey.members[key]),
+            session_run_key(scope, key, survey.members[key]),
         )
         for key, cells in itertools.groupby(
             (cell for cell in own if cell.partition), key=lambda cell: cell.partition
@@ -147,7 +148,7 @@ def list_orders(site: Site, survey: Survey) -> tuple[list[Order], list[Order]]:
     if not reasons:
         return sessions, cohort
     reasons[PROCESSING_PLAN] = "follows the others"
-    run_key = cohort_run_key(site.scope, newest_report(site.scope, site.instance) or 0)
+    run_key = cohort_run_key(scope, newest_report(scope, instance) or 0)
     return sessions, [Order(name, "summarize_cohort", "", reasons, run_key), *cohort]
 
 
@@ -156,14 +157,14 @@ def _order_app(site: Site, cell: Cell) -> Order:
     version = ""
     if cell.partition:
         key = SessionKey.parse(cell.partition)
-        record = site.store.read(layout.bids_session(site.scope.name, key))
+        record = site.store.read(layout.bids_session(site.study.name, key))
         version = record.data_version if record else ""
     return Order(
-        site.scope.name,
+        site.study.name,
         f"{RUN_APP}{cell.asset}",
         cell.partition,
         _explain(site, [cell]),
-        app_run_key(site.scope, cell.asset, cell.partition, version),
+        app_run_key(Scope(site.study), cell.asset, cell.partition, version),
     )
 
 

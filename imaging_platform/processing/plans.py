@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import dagster as dg
-
-from imaging_platform.assets.scope import Scope
+from imaging_platform.deid.release_list import read_steps, released_versions
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.planning.cells import WHOLE_STUDY, Cell
 from imaging_platform.planning.plan import Plan
-from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study, load_study
 from imaging_platform.storage.local import LocalStore
+from imaging_platform.survey.database import Database, open_known
 from imaging_platform.survey.describing import describe, describe_some
 from imaging_platform.survey.site import Site
 from imaging_platform.survey.study import add_costs, survey_study
@@ -22,22 +21,36 @@ from imaging_platform.survey.study import add_costs, survey_study
 
 @contextlib.contextmanager
 def open_site(home: Home, name: str) -> Iterator[Site]:
-    """Give a study with all that knows how it stands, in the home's own instance."""
-    with dg.DagsterInstance.get() as instance:
-        yield find_site(home, load_study(home, name), instance)
+    """Give a study with all that knows how it stands."""
+    study = load_study(home, name)
+    with open_database(home) as database:
+        yield find_site(home, study, database)
 
 
-def find_site(home: Home, study: Study, instance: dg.DagsterInstance) -> Site:
+def find_site(home: Home, study: Study, database: Database) -> Site:
     """Return a study of a home with all that knows how it stands."""
-    from imaging_platform.definitions import define_home
-
     return Site(
-        Scope(study),
-        define_home(home, [study.name]).resolve_asset_graph(),
-        instance,
+        outline_study(study, home.notebooks(study.name)),
+        database,
         LocalStore(home.root),
-        IdentifiedZone(home=str(home.root)).released_versions(study.name),
+        released_versions(read_steps(home.released_file(study.name))),
     )
+
+
+@contextlib.contextmanager
+def open_database(home: Home) -> Iterator[Database]:
+    """Give what Dagster keeps of a home; Dagster is imported only if it must be."""
+    with open_known(home) as known:
+        if known is not None:
+            yield known
+            return
+    # It takes a second to be imported.
+    import dagster as dg
+
+    from imaging_platform.resources.database import find_database
+
+    with dg.DagsterInstance.get() as instance:
+        yield find_database(instance)
 
 
 def read_plan(home: Home, name: str) -> Plan:

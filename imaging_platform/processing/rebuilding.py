@@ -21,12 +21,13 @@ from imaging_platform.model.layout import (
     Home,
     app_dataset_name,
 )
+from imaging_platform.pipeline.names import DROP_INDEX
 from imaging_platform.planning.state import Made
 from imaging_platform.processing.telling import is_told, tell_made, told_together
 from imaging_platform.provenance.trees import Tree, read_trees
+from imaging_platform.resources.database import find_database
 from imaging_platform.survey.history import chunks, read_made
 
-DROP_INDEX = "drop_index"
 REBUILT = "Told again from the published tree."
 PORTION = 1000
 """Partitions, or materializations, that are added at once."""
@@ -85,7 +86,7 @@ def rebuild_index(
         sessions |= {s.session_key for report in reports for s in report.sessions}
         _add_partitions(instance, scope.drops, [r.drop_id for r in reports])
         _add_partitions(instance, scope.sessions, sorted(sessions))
-        known = read_made(instance, scope, DROP_INDEX)
+        known = read_made(find_database(instance), scope.name, DROP_INDEX)
         unknown = (r for r in reports if not _is_known(r, known.get(r.drop_id)))
         for portion in chunks(unknown, PORTION):
             with told_together(instance):
@@ -121,9 +122,10 @@ def _untold(
     apps = {app_dataset_name(app.name, app.version) for app in scope.study.apps}
     known = (*SESSION_TREES, *sorted(apps), *STUDY_TREES)
     notebooks = sorted({t.name for t in trees if t.name.endswith(NOTEBOOK)})
+    database = find_database(instance)
     for name in (*known, *notebooks):
         own = [tree for tree in trees if tree.name == name]
-        made = read_made(instance, scope, own[0].record.asset) if own else {}
+        made = read_made(database, scope.name, own[0].record.asset) if own else {}
         for tree in own:
             if not is_told(tree.record, made.get(tree.partition or None)):
                 yield tree

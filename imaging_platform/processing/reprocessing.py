@@ -21,7 +21,7 @@ from imaging_platform.processing.backfills import (
     read_progress,
 )
 from imaging_platform.processing.daemon import Daemon, close_dead_runs
-from imaging_platform.survey.site import Site
+from imaging_platform.processing.live import LiveSite
 from imaging_platform.survey.study import survey_study
 
 POLL_S = 0.5
@@ -68,7 +68,7 @@ class Reprocessing:
 
     Parameters
     ----------
-    site
+    live
         The study.
     daemon
         Goes on with backfills where no other daemon does.
@@ -76,12 +76,12 @@ class Reprocessing:
         Told how many results of the current backfill are made, and of how many.
     """
 
-    def __init__(self, site: Site, daemon: Daemon, tell: Tell) -> None:
-        self._site = site
+    def __init__(self, live: LiveSite, daemon: Daemon, tell: Tell) -> None:
+        self._live, self._site = live, live.site
         self._daemon = daemon
         self._tell = tell
         self._asked: Counter[tuple[str, str]] = Counter()
-        self.done = Reprocessed(site.scope.name)
+        self.done = Reprocessed(live.scope.name)
 
     def run(self, choice: Choice) -> Reprocessed:
         """
@@ -92,21 +92,20 @@ class Reprocessing:
         ToolFailed
             A backfill was cancelled in Dagster's UI, or broke.
         """
-        close_dead_runs(self._site.instance)
-        for begun in find_unfinished(self._site):
+        close_dead_runs(self._live.instance)
+        for begun in find_unfinished(self._live):
             self.done.attached.append(begun)
             self._wait(begun)
         plan = survey_study(self._site).plan
         # What is wanted now is told at the end, in whatever state it then is.
         wanted = {(c.asset, c.partition) for c in plan.cells if choice.wants(c)}
-        site = self._site
         while cells := choose_together(
-            self._next(plan, choice), site.parents, site.scope.apps
+            self._next(plan, choice), self._site.parents, self._live.scope.apps
         ):
             wanted |= {(cell.asset, cell.partition) for cell in cells}
             self._asked.update((cell.asset, cell.partition) for cell in cells)
             self.done.n_asked += len(cells)
-            self.done.backfills.append(launch_backfill(self._site, cells))
+            self.done.backfills.append(launch_backfill(self._live, cells))
             self._wait(self.done.backfills[-1])
             plan = survey_study(self._site).plan
         self.done.left = [
@@ -127,13 +126,13 @@ class Reprocessing:
                 return cells
             self._daemon.tick()
             time.sleep(BUSY_S)
-            close_dead_runs(self._site.instance)
+            close_dead_runs(self._live.instance)
             plan = survey_study(self._site).plan
 
     def _wait(self, backfill_id: str) -> None:
         while True:
             self._daemon.tick()
-            progress = read_progress(self._site, backfill_id)
+            progress = read_progress(self._live, backfill_id)
             self._tell(progress.n_done, progress.n_all)
             if progress.is_finished:
                 break

@@ -26,7 +26,9 @@ from imaging_platform.intake.session import digest_sessions
 from imaging_platform.intake.zone import telling
 from imaging_platform.model.errors import Held
 from imaging_platform.model.layout import Home
-from imaging_platform.processing.rebuilding import DROP_INDEX, tell_drop
+from imaging_platform.pipeline.names import DROP_INDEX
+from imaging_platform.processing.rebuilding import tell_drop
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.survey.history import read_made
 from imaging_platform.survey.history import read_members as read_told
@@ -118,7 +120,7 @@ def _tell_moves(
     zone = home.zone("identified", scope.name)
     keys = {p for m in moves for p in (m.origin, m.to)} - {"", DISCARDED}
     now = digest_sessions(zone, keys)
-    told = read_told(instance, scope)
+    told = read_told(find_database(instance), scope.name)
     changed = {key for key in keys if told.get(key, "") != now[key]}
     drops = {m.drop_id for m in moves if {m.origin, m.to} & changed}
     drops |= _one_drop_each(zone, {key for key in changed if now[key]})
@@ -169,7 +171,7 @@ def _told_otherwise(
     zone: Path, scope: Scope, instance: dg.DagsterInstance, drop_ids: set[str]
 ) -> set[str]:
     """Return the drops of which Dagster knows another state."""
-    made = read_made(instance, scope, DROP_INDEX, sorted(drop_ids)) if drop_ids else {}
+    made = read_made(find_database(instance), scope.name, DROP_INDEX, sorted(drop_ids))
     return {
         drop_id
         for drop_id in drop_ids

@@ -13,7 +13,10 @@ from imaging_platform.intake.session import HeldSummary, list_held
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import ZONES, Home
+from imaging_platform.pipeline.names import DROP_INDEX
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import find_drop_orders, list_orders
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import Study
 from imaging_platform.storage.local import LocalStore
@@ -69,22 +72,21 @@ class Status:
 
 def read_status(home: Home, study: Study) -> Status:
     """Return the status of a study; nothing is changed."""
-    from imaging_platform.definitions import define_home
-
     scope = Scope(study)
     waiting = list_held(home.zone("identified", study.name))
-    graph = define_home(home).resolve_asset_graph()
+    outline = outline_study(study, home.notebooks(study.name))
     with dg.DagsterInstance.get() as instance:
         identified = IdentifiedZone(home=str(home.root))
         drops, settling = find_drop_orders(scope, instance, identified)
         released = identified.released_versions(study.name)
-        site = Site(scope, graph, instance, LocalStore(home.root), released)
+        database = find_database(instance)
+        site = Site(outline, database, LocalStore(home.root), released)
         survey = survey_study(site)
-        sessions, cohort = list_orders(site, survey)
+        sessions, cohort = list_orders(site, survey, instance)
         orders = [*drops, *sessions, *cohort]
         return Status(
             study=study.name,
-            n_drops=len(read_made(instance, scope, "drop_index")),
+            n_drops=len(read_made(database, study.name, DROP_INDEX)),
             n_sessions=len(survey.members),
             n_settling=settling,
             outstanding=tuple(

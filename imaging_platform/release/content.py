@@ -91,7 +91,7 @@ class Defaced:
     """
 
     tree: Path | None = None
-    report: Mapping[str, Any] | None = None  # a `DefacingReport`
+    report: Mapping[str, Any] | None = None  # a `DerivativeReport`
 
     @classmethod
     def of(cls, tree: Path | None, record: Record | None) -> Defaced:

@@ -50,6 +50,15 @@ class SessionInputs:
         found = self.find(tree, pattern)
         return found[0] if found else None
 
+    def find_t1w(self) -> list[Path]:
+        """
+        Return the T1w images, first what the scanner evened out (``rec-norm``).
+
+        Without that, what is near the coils is bright and the middle dark.
+        """
+        found = self.find("bids_session", "anat/*_T1w.nii.gz")
+        return sorted(found, key=lambda path: "_rec-norm_" not in path.name)
+
     def twin(self, tree: str, pattern: str, scan: str) -> Path | None:
         """
         Return the file of `tree` that was made from the scan named `scan`.

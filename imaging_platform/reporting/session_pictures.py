@@ -59,11 +59,11 @@ def show_anatomy(inputs: SessionInputs) -> Html:
 
 def show_viewer(inputs: SessionInputs) -> Html:
     """
-    Return the first T1w with a brain mask as a viewer, with what lies over it.
+    Return a T1w with a brain mask as a viewer, with what lies over it.
 
     Other images are laid over it by their place in the scanner alone.
     """
-    for path in inputs.find("bids_session", "anat/*_T1w.nii.gz"):
+    for path in inputs.find_t1w():
         pattern = "anat/*_desc-brain_mask.nii.gz"
         mask_path = inputs.twin("brain_mask", pattern, entities(path))
         if mask_path is not None:

@@ -96,7 +96,7 @@ def _tiles(inputs: SessionInputs) -> list[NDArray[np.uint8]]:
 
 
 def _brain_tiles(inputs: SessionInputs) -> list[NDArray[np.uint8]]:
-    t1w = inputs.first("bids_session", "anat/*_T1w.nii.gz")
+    t1w = next(iter(inputs.find_t1w()), None)
     defaced = inputs.first("defaced_t1w", "anat/*_desc-defaced_T1w.nii.gz")
     mask_path = None
     if t1w is not None:

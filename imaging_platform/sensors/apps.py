@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from imaging_platform.assets.bids import BIDS_SESSION
 from imaging_platform.assets.scope import Scope
+from imaging_platform.pipeline.names import BIDS_SESSION
 from imaging_platform.resources.zones import PublishedZone
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from imaging_platform.assets.scope import Scope
+from imaging_platform.pipeline.stages import Outline
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import PublishedZone
 
 if TYPE_CHECKING:
@@ -25,7 +27,10 @@ Followers = Mapping[str, Sequence[str]]
 
 
 def make_followers_sensor(
-    scope: Scope, followers: Followers, jobs: Sequence[UnresolvedAssetJobDefinition]
+    scope: Scope,
+    outline: Outline,
+    followers: Followers,
+    jobs: Sequence[UnresolvedAssetJobDefinition],
 ) -> dg.SensorDefinition:
     """
     Return the sensor that follows what notebooks need that need an app.
@@ -34,6 +39,8 @@ def make_followers_sensor(
 
     Parameters
     ----------
+    scope, outline
+        The study and its stages.
     followers
         These notebooks.
     jobs
@@ -54,55 +61,62 @@ def make_followers_sensor(
 
         if frozen := published.frozen(scope.name):
             return dg.SkipReason(f"The study is {frozen}.")
-        if context.repository_def is None:
-            return dg.SkipReason("The definitions are not loaded.")
-        graph = context.repository_def.asset_graph
-        site = Site(scope, graph, context.instance, published.store())
-        requests, cursor = request_followers(site, followers, cursor=context.cursor)
+        instance = context.instance
+        site = Site(outline, find_database(instance), published.store())
+        requests, cursor = request_followers(
+            site, instance, followers, cursor=context.cursor
+        )
         return dg.SensorResult(run_requests=requests, cursor=cursor)
 
     return following
 
 
 def request_followers(
-    site: Site, followers: Followers, *, cursor: str | None
+    site: Site,
+    instance: dg.DagsterInstance,
+    followers: Followers,
+    *,
+    cursor: str | None,
 ) -> tuple[list[dg.RunRequest], str | None]:
     """
     Return runs of the followers that can be made since, and where to go on.
 
     Parameters
     ----------
+    site, instance
+        The study and the Dagster that works on it.
+    followers
+        Notebooks that need an app.
     cursor
         Storage id of the last event that was seen to, None for the beginning.
     """
+    scope = Scope(site.study)
     needs = {need for needed in followers.values() for need in needed}
-    events = _next_events(site, sorted(needs), after=int(cursor or 0))
+    events = _next_events(scope, instance, sorted(needs), after=int(cursor or 0))
     newest = {event.partition_key or "": event.storage_id for event in events}
     requests = [
         dg.RunRequest(
             run_key=f"{job}:{partition or 'cohort'}:followers:{storage_id}",
             job_name=job,
             partition_key=partition or None,
-            asset_selection=[site.scope.key(asset) for asset in ready],
+            asset_selection=[scope.key(asset) for asset in ready],
         )
         for partition, storage_id in newest.items()
         if (ready := _find_ready(site, followers, partition))
-        for job in [site.scope.job_of(ready[0], partition)]
+        for job in [scope.job_of(ready[0], partition)]
     ]
     return requests, str(events[-1].storage_id) if events else cursor
 
 
 def _next_events(
-    site: Site, assets: Sequence[str], *, after: int
+    scope: Scope, instance: dg.DagsterInstance, assets: Sequence[str], *, after: int
 ) -> list[dg.EventLogRecord]:
     """Return the next materializations of some assets, in order, with no gap."""
     events: list[dg.EventLogRecord] = []
     ends: list[int] = []
     for asset in assets:
-        page = site.instance.fetch_materializations(
-            dg.AssetRecordsFilter(
-                asset_key=site.scope.key(asset), after_storage_id=after
-            ),
+        page = instance.fetch_materializations(
+            dg.AssetRecordsFilter(scope.key(asset), after_storage_id=after),
             limit=MOST_EVENTS_A_TICK,
             ascending=True,
         )

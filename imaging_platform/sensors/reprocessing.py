@@ -9,6 +9,8 @@ import dagster as dg
 
 from imaging_platform.assets.scope import Scope
 from imaging_platform.files.digests import digest_json
+from imaging_platform.pipeline.stages import Outline
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import PublishedZone
 
 if TYPE_CHECKING:
@@ -23,13 +25,15 @@ MOST_RUNS_A_TICK = 50
 
 
 def make_reprocess_sensor(
-    scope: Scope, jobs: Sequence[UnresolvedAssetJobDefinition]
+    scope: Scope, outline: Outline, jobs: Sequence[UnresolvedAssetJobDefinition]
 ) -> dg.SensorDefinition:
     """
     Return the sensor that brings a study up to date.
 
     Parameters
     ----------
+    scope, outline
+        The study and its stages.
     jobs
         The one of a session, the one of the whole study, and those of apps.
     """
@@ -51,10 +55,7 @@ def make_reprocess_sensor(
         position = f"{position}:{published.count_decisions(scope.name)}"
         if position == context.cursor:
             return dg.SkipReason("Nothing happened since.")
-        if context.repository_def is None:
-            return dg.SkipReason("The definitions are not loaded.")
-        graph = context.repository_def.asset_graph
-        site = Site(scope, graph, context.instance, published.store())
+        site = Site(outline, find_database(context.instance), published.store())
         requests = request_stale(site, position)
         return dg.SensorResult(run_requests=requests, cursor=position)
 
@@ -87,7 +88,7 @@ def request_stale(site: Site, position: str) -> list[dg.RunRequest]:
     )
     from imaging_platform.survey.study import survey_study
 
-    scope = site.scope
+    scope = Scope(site.study)
     plan = survey_study(site).plan
     chosen: dict[tuple[str, str], list[dg.AssetKey]] = {}
     ready = choose_frontier(plan, Choice(frozenset({State.STALE})))

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import dagster as dg
-import sqlalchemy
-from dagster import DagsterEventType, DagsterRunStatus
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
-
-from imaging_platform.assets.explaining import FAILED_CODE_TAG, FAILED_TAG
-from imaging_platform.assets.scope import Scope
+from imaging_platform.pipeline.names import FAILED_CODE_TAG, FAILED_TAG
 from imaging_platform.planning.cells import Attempt
-from imaging_platform.survey.event_log import EventLog, open_log
-from imaging_platform.survey.history import MADE, chunks
+from imaging_platform.survey.database import Database, marks
+from imaging_platform.survey.event_log import MADE, PLANNED, EventLog, open_log
+from imaging_platform.survey.history import chunks, parse_event
 
-FINISHED = (
-    DagsterRunStatus.SUCCESS,
-    DagsterRunStatus.FAILURE,
-    DagsterRunStatus.CANCELED,
-)
-PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+FAILURE = "FAILURE"
+FINISHED = ("SUCCESS", FAILURE, "CANCELED")
+STEP_FAILED = "STEP_FAILURE"
 INTERRUPTED = "DagsterExecutionInterruptedError"
 """A step that was told to end; it says nothing about the result."""
 Attempts = dict[str, dict[str, Attempt]]
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run: its id, status, and tags that tell of failures."""
+
+    run_id: str
+    status: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+
 def read_attempts(
-    instance: dg.DagsterInstance,
-    scope: Scope,
+    database: Database,
+    study: str,
     assets: Iterable[str],
     partitions: Sequence[str] | None = None,
 ) -> Attempts:
@@ -37,15 +40,17 @@ def read_attempts(
 
     Parameters
     ----------
+    database, study
+        Where Dagster keeps events and runs of which study.
     assets
         Their names.
     partitions
         Only these; all when None, with an empty name for what has none.
     """
-    with open_log(instance, scope) as log:
+    with open_log(database, study) as log:
         run_ids = {asset: _find_unmade(log, asset, partitions) for asset in assets}
     runs = _read_runs(
-        instance, {i for found in run_ids.values() for i in found.values()}
+        database, {i for found in run_ids.values() for i in found.values()}
     )
     failures: dict[str, Mapping[str, str]] = {}
     attempts: Attempts = {}
@@ -56,7 +61,7 @@ def read_attempts(
                 continue
             is_running = run.status not in FINISHED
             if not is_running and run_id not in failures:
-                failures[run_id] = _read_failures(instance, scope, run)
+                failures[run_id] = _read_failures(database, study, run)
             attempts.setdefault(asset, {})[partition] = Attempt(
                 run_id,
                 is_running,
@@ -70,53 +75,63 @@ def _find_unmade(
     log: EventLog, asset: str, partitions: Sequence[str] | None
 ) -> dict[str, str]:
     """Return the run of the latest attempt by partition, where it made nothing."""
-    planned = sqlalchemy.case(
-        (Events.c.dagster_event_type == PLANNED.value, Events.c.id)
+    latest = log.latest(asset, partitions, MADE, PLANNED)
+    rows = log.connection.ask(
+        "SELECT event_logs.partition, event_logs.run_id FROM event_logs "
+        f"JOIN ({latest.text} HAVING max(id) = "
+        "max(CASE WHEN dagster_event_type = ? THEN id END)) AS unmade "
+        "ON event_logs.id = unmade.id",
+        (*latest.values, PLANNED),
     )
-    newest, newest_planned = map(sqlalchemy.func.max, (Events.c.id, planned))
-    unmade = log.latest(asset, partitions, MADE, PLANNED)
-    unmade = unmade.having(newest == newest_planned).subquery()
-    query = sqlalchemy.select(Events.c.partition, Events.c.run_id)
-    rows = log.connection.execute(query.join(unmade, Events.c.id == unmade.c.id))
     return {partition or "": run_id for partition, run_id in rows}
 
 
-def _read_runs(
-    instance: dg.DagsterInstance, run_ids: set[str]
-) -> dict[str, dg.DagsterRun]:
-    records = [
-        record
-        for chunk in chunks(sorted(run_ids))
-        for record in instance.get_run_records(dg.RunsFilter(run_ids=chunk))
-    ]
-    return {record.dagster_run.run_id: record.dagster_run for record in records}
+def _read_runs(database: Database, run_ids: set[str]) -> dict[str, _Run]:
+    runs: dict[str, _Run] = {}
+    if not run_ids:
+        return runs
+    with database.runs() as connection:
+        for chunk in chunks(sorted(run_ids)):
+            among = f"WHERE run_id IN ({marks(chunk)})"
+            rows = connection.ask(f"SELECT run_id, status FROM runs {among}", chunk)
+            runs |= {run_id: _Run(run_id, status) for run_id, status in rows}
+            told = connection.ask(
+                f"SELECT run_id, key, value FROM run_tags {among} "
+                "AND (key LIKE ? OR key LIKE ?)",
+                (*chunk, f"{FAILED_TAG}%", f"{FAILED_CODE_TAG}%"),
+            )
+            for run_id, key, value in told:
+                if run_id in runs:
+                    runs[run_id].tags[key] = value
+    return runs
 
 
-def _read_failures(
-    instance: dg.DagsterInstance, scope: Scope, run: dg.DagsterRun
-) -> dict[str, str]:
+def _read_failures(database: Database, study: str, run: _Run) -> dict[str, str]:
     """Return the class of each step's failure in a run, by asset."""
     told = {
         name.removeprefix(FAILED_TAG): value
         for name, value in run.tags.items()
         if name.startswith(FAILED_TAG)
     }
-    if told or run.status is not DagsterRunStatus.FAILURE:
+    if told or run.status != FAILURE:
         return told
     # Nobody expected this failure, so nothing but the run's own log names it.
-    page = instance.get_records_for_run(
-        run.run_id, of_type=DagsterEventType.STEP_FAILURE
-    )
-    events = [record.event_log_entry.dagster_event for record in page.records]
+    with database.run_log(run.run_id) as log:
+        if log is None:
+            return {}
+        rows = log.ask(
+            "SELECT event FROM event_logs WHERE run_id = ? AND dagster_event_type = ? "
+            "ORDER BY id",
+            (run.run_id, STEP_FAILED),
+        )
+        events = [parse_event(text) for (text,) in rows]
     return {
-        (event.step_key or "").removeprefix(f"{scope.name}__"): _classify(event)
+        (event["step_key"] or "").removeprefix(f"{study}__"): _classify(event)
         for event in events
-        if event is not None
     }
 
 
-def _classify(event: dg.DagsterEvent) -> str:
-    error = event.step_failure_data.error
-    cause = error.cause if error and error.cause else error
-    name = (cause.cls_name if cause else None) or "Unexpected"
+def _classify(event: Mapping[str, Any]) -> str:  # see `parse_event`
+    error = event["event_specific_data"]["error"] or {}
+    name = (error.get("cause") or error).get("cls_name") or "Unexpected"
     return "" if name == INTERRUPTED else name

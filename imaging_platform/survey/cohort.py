@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from imaging_platform.assets.app_trees import read_wide_apps
-from imaging_platform.assets.apps import cohort_inputs
-from imaging_platform.assets.bids import BIDS_SESSION
-from imaging_platform.assets.catalog import RATINGS
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.app_trees import (
+    cohort_inputs,
+    read_wide_apps,
+    tree_name,
+)
+from imaging_platform.pipeline.names import (
+    BIDS_SESSION,
+    RATINGS,
+    RAW_SESSION,
+    sessions_of,
+)
+from imaging_platform.pipeline.stages import Per
 from imaging_platform.planning.cells import (
     MOVING,
     Cell,
@@ -40,16 +48,16 @@ def judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell]
     told = {
         asset: {key: one.data_version for key, one in found.items() if key}
         for asset, found in made.items()
-        if asset != "raw_session"
+        if asset != RAW_SESSION
     }
     if not any(told.values()):
         return []
     versions = _keep_standing(site, told)
-    nodes = site.nodes(None)
+    nodes = site.nodes(Per.STUDY)
     names = [node.asset for node in nodes]
-    makings = read_makings(site.instance, site.scope, names)
+    makings = read_makings(site.database, site.study.name, names)
     current = {a: found[None] for a, found in makings.items() if None in found}
-    attempts = read_attempts(site.instance, site.scope, names)
+    attempts = read_attempts(site.database, site.study.name, names)
     facts = Facts(
         "",
         current,
@@ -62,8 +70,8 @@ def judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell]
 
 def _keep_standing(site: Site, told: Versions) -> Versions:
     """Return the versions of what has a tree on disk."""
-    root, scope = str(site.store.root), site.scope
-    trees = {asset: scope.tree_name(asset) for asset in told}
+    root, study = str(site.store.root), site.study
+    trees = {asset: tree_name(study, asset) for asset in told}
     keys = {key: SessionKey.parse(key) for key in set().union(*told.values())}
     standing = {
         asset: {
@@ -71,7 +79,7 @@ def _keep_standing(site: Site, told: Versions) -> Versions:
             for key, version in found.items()
             # A Path each would take a second of a plan of thousands.
             if os.access(
-                f"{root}/{layout.session_tree(scope.name, trees[asset], keys[key])}",
+                f"{root}/{layout.session_tree(study.name, trees[asset], keys[key])}",
                 os.F_OK,
             )
         }
@@ -81,11 +89,19 @@ def _keep_standing(site: Site, told: Versions) -> Versions:
         return standing
     # No tree of a session is on this disk: a partition that a person removed
     # is gone all the same.
-    there = set(site.instance.get_dynamic_partitions(site.scope.sessions.name or ""))
+    there = _read_partitions(site)
     return {
         asset: {key: version for key, version in found.items() if key in there}
         for asset, found in told.items()
     }
+
+
+def _read_partitions(site: Site) -> set[str]:
+    """Return the sessions that are partitions now."""
+    question = "SELECT partition FROM dynamic_partitions WHERE partitions_def_name = ?"
+    with site.database.events() as connection:
+        rows = connection.ask(question, [sessions_of(site.study.name)])
+        return {partition for (partition,) in rows}
 
 
 def _find_inputs(
@@ -93,15 +109,15 @@ def _find_inputs(
 ) -> dict[str, str]:
     """Return the versions of what an asset of the whole study is made from, as now."""
     sessions = versions.get(BIDS_SESSION, {})
-    apps = {app.name: app for app in site.scope.study.apps if app.level != "session"}
+    apps = {app.name: app for app in site.study.apps if app.level != "session"}
     if asset in apps:
         home = Home(site.store.root)
-        return cohort_inputs(home, site.scope.name, apps[asset], sessions)
+        return cohort_inputs(home, site.study.name, apps[asset], sessions)
     if asset == "catalog":
         of_sessions = find_ancestors(site.parents, asset)
         ratings = digest_ratings(find_ratings(site.decisions, sessions))
         others = {RATINGS: ratings} if ratings else {}
-        others |= read_wide_apps(site.store, site.scope)
+        others |= read_wide_apps(site.store, site.study)
     elif asset == "bids_dataset":
         of_sessions, others = {BIDS_SESSION}, {}
     elif asset == "study_report":

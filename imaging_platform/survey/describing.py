@@ -30,8 +30,8 @@ def describe_some(site: Site, plan: Plan) -> Plan:
 def describe(site: Site, cell: Cell) -> Cell:
     """Return a cell whose reasons say what is decided otherwise, and which files."""
     told = {
-        "policy": PolicyWatch(site.scope, site.store).describe,
-        "rules": RuleWatch(site.scope, site.store).describe,
+        "policy": PolicyWatch(site.study, site.store).describe,
+        "rules": RuleWatch(site.study, site.store).describe,
     }
     reasons = tuple(
         replace(reason, sentence=told[reason.kind](cell.partition))
@@ -66,7 +66,7 @@ def _find_changes(
     session = member or partition
     if asset not in layout.SESSION_TREES or not session or not before:
         return {}
-    key = layout.tree_key(site.scope.name, asset, session)
+    key = layout.tree_key(site.study.name, asset, session)
     return site.store.changes(key, before)
 
 

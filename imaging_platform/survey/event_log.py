@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
-import dagster as dg
-import sqlalchemy
-from dagster import DagsterEventType
-from dagster._core.assets import AssetDetails
-from dagster._core.storage.event_log.schema import AssetKeyTable as Keys
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from imaging_platform.survey.database import Connection, Database, marks
 
-from imaging_platform.assets.scope import Scope
+MADE = "ASSET_MATERIALIZATION"
+PLANNED = "ASSET_MATERIALIZATION_PLANNED"
+
+
+@dataclass(frozen=True)
+class Clause:
+    """
+    A part of a question, and the values that its marks stand for.
+
+    Parameters
+    ----------
+    text
+        SQL.
+    values
+        One for each ``?``.
+    """
+
+    text: str
+    values: tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -31,32 +43,27 @@ class EventLog:
     ----------
     connection
         To the database that holds the events of all runs.
-    scope
-        The study.
+    study
+        Its name.
     wiped
         When a person wiped what is told of an asset, by key; what is older is void.
     """
 
-    connection: sqlalchemy.Connection
-    scope: Scope
-    wiped: Mapping[str, datetime.datetime]
+    connection: Connection
+    study: str
+    wiped: Mapping[str, str]
 
-    def is_told(
-        self, asset: str, *kinds: DagsterEventType
-    ) -> sqlalchemy.ColumnElement[bool]:
+    def is_told(self, asset: str, *kinds: str) -> Clause:
         """Return what holds for the events of these kinds of an asset."""
-        key = self.scope.key(asset).to_string()
-        told = [
-            Events.c.asset_key == key,
-            Events.c.dagster_event_type.in_([kind.value for kind in kinds]),
-        ]
-        if key in self.wiped:
-            told.append(Events.c.timestamp > self.wiped[key])
-        return sqlalchemy.and_(*told)
+        key = asset_key(self.study, asset)
+        text = f"asset_key = ? AND dagster_event_type IN ({marks(kinds)})"
+        if key not in self.wiped:
+            return Clause(text, (key, *kinds))
+        return Clause(f"{text} AND timestamp > ?", (key, *kinds, self.wiped[key]))
 
     def latest(
-        self, asset: str, partitions: Sequence[str] | None, *kinds: DagsterEventType
-    ) -> sqlalchemy.Select[tuple[int]]:
+        self, asset: str, partitions: Sequence[str] | None, *kinds: str
+    ) -> Clause:
         """
         Return the question for the id of the latest event of each partition.
 
@@ -69,30 +76,37 @@ class EventLog:
         kinds
             The latest of all these kinds together.
         """
-        query = sqlalchemy.select(sqlalchemy.func.max(Events.c.id).label("id"))
-        query = query.where(self.is_told(asset, *kinds)).group_by(Events.c.partition)
-        if partitions is None:
-            return query
-        return query.where(Events.c.partition.in_(partitions))
+        told = self.is_told(asset, *kinds)
+        text, values = f"SELECT max(id) AS id FROM event_logs WHERE {told.text}", ()
+        if partitions is not None:
+            text += f" AND partition IN ({marks(partitions)})"
+            values = tuple(partitions)
+        return Clause(f"{text} GROUP BY partition", (*told.values, *values))
+
+
+def asset_key(study: str, asset: str) -> str:
+    """Return the key of an asset as Dagster writes it into its tables."""
+    return json.dumps([study, asset])
 
 
 @contextlib.contextmanager
-def open_log(instance: dg.DagsterInstance, scope: Scope) -> Iterator[EventLog]:
+def open_log(database: Database, study: str) -> Iterator[EventLog]:
     """Give the event log of a study for some questions, one after the other."""
-    storage = cast(SqlEventLogStorage, instance.event_log_storage)
-    with storage.index_connection() as connection:
-        yield EventLog(connection, scope, _read_wiped(connection))
+    with database.events() as connection:
+        yield EventLog(connection, study, _read_wiped(connection))
 
 
-def _read_wiped(connection: sqlalchemy.Connection) -> dict[str, datetime.datetime]:
+def _read_wiped(connection: Connection) -> dict[str, str]:
     """Return when each asset was wiped, as `event_logs` writes times: UTC, no zone."""
-    query = sqlalchemy.select(Keys.c.asset_key, Keys.c.asset_details)
-    rows = connection.execute(query.where(Keys.c.asset_details.is_not(None)))
-    details = {key: AssetDetails.from_db_string(text) for key, text in rows}
+    rows = connection.ask(
+        "SELECT asset_key, asset_details FROM asset_keys "
+        "WHERE asset_details IS NOT NULL"
+    )
+    found = {key: json.loads(text).get("last_wipe_timestamp") for key, text in rows}
     return {
-        key: datetime.datetime.fromtimestamp(
-            one.last_wipe_timestamp, datetime.UTC
-        ).replace(tzinfo=None)
-        for key, one in details.items()
-        if one is not None and one.last_wipe_timestamp
+        key: datetime.datetime.fromtimestamp(wiped_s, datetime.UTC)
+        .replace(tzinfo=None)
+        .isoformat(" ", "microseconds")
+        for key, wiped_s in found.items()
+        if wiped_s
     }

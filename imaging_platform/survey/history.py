@@ -7,29 +7,24 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import dagster as dg
-import sqlalchemy
-from dagster import DagsterEventType
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 from pydantic_core import from_json
 
-from imaging_platform.assets.metering import BYTES, CPU_S
-from imaging_platform.assets.scope import Scope
+from imaging_platform.pipeline.names import BYTES, CPU_S, DROP_INDEX
 from imaging_platform.planning.cost import Cost, measure
 from imaging_platform.planning.state import Made
-from imaging_platform.survey.event_log import EventLog, open_log
+from imaging_platform.survey.database import Database, marks
+from imaging_platform.survey.event_log import MADE, EventLog, asset_key, open_log
 
 CHUNK = 1000
 MEASURED = 50
 """How many of the latest materializations an estimate rests on."""
 
-MADE = DagsterEventType.ASSET_MATERIALIZATION
 Item = TypeVar("Item")
 
 
 def read_made(
-    instance: dg.DagsterInstance,
-    scope: Scope,
+    database: Database,
+    study: str,
     asset: str,
     partitions: Sequence[str] | None = None,
 ) -> dict[str | None, Made]:
@@ -41,55 +36,76 @@ def read_made(
     partitions
         Only these; all when None.
     """
-    return read_makings(instance, scope, [asset], partitions)[asset]
+    return read_makings(database, study, [asset], partitions)[asset]
 
 
 def read_makings(
-    instance: dg.DagsterInstance,
-    scope: Scope,
+    database: Database,
+    study: str,
     assets: Iterable[str],
     partitions: Sequence[str] | None = None,
 ) -> dict[str, dict[str | None, Made]]:
     """Return the same as `read_made` for each of many assets."""
-    with open_log(instance, scope) as log:
+    with open_log(database, study) as log:
         return {asset: _read_latest(log, asset, partitions) for asset in assets}
 
 
-def read_members(instance: dg.DagsterInstance, scope: Scope) -> dict[str, str]:
-    """Return the newest members digest of each session that was ever indexed."""
+def read_members(
+    database: Database, study: str, session: str | None = None
+) -> dict[str, str]:
+    """
+    Return the newest members digest of each session that was ever indexed.
+
+    Parameters
+    ----------
+    session
+        Only of this one; of all when None.
+    """
     members = dict[str, str]()
-    of_drops = sqlalchemy.and_(
-        Events.c.asset_key == scope.key("drop_index").to_string(),
-        Events.c.dagster_event_type == MADE.value,
+    question = (
+        "SELECT id FROM event_logs WHERE asset_key = ? AND dagster_event_type = ?"
     )
-    query = sqlalchemy.select(Events.c.id).where(of_drops)
-    with open_log(instance, scope) as log:
-        ids = log.connection.scalars(query.order_by(Events.c.id.desc())).all()
-        for chunk in chunks(ids):
-            told = sqlalchemy.select(Events.c.event).where(Events.c.id.in_(chunk))
-            newest_first = told.order_by(Events.c.id.desc())
-            for text in log.connection.scalars(newest_first):
+    values = [asset_key(study, DROP_INDEX), MADE]
+    if session is not None:
+        question += " AND event LIKE ?"
+        values.append(f'%"{session}"%')
+    with open_log(database, study) as log:
+        ids = list(log.connection.ask(f"{question} ORDER BY id DESC", values))
+        for chunk in chunks(each for (each,) in ids):
+            newest_first = log.connection.ask(
+                f"SELECT event FROM event_logs WHERE id IN ({marks(chunk)}) "
+                "ORDER BY id DESC",
+                chunk,
+            )
+            for (text,) in newest_first:
                 sessions = _metadata(_parse(text)).get("sessions", {})
                 for key, digest in sessions.items():
                     members.setdefault(key, digest)
     # A session without a digest lost its last file.
-    return {key: digest for key, digest in members.items() if digest}
+    return {
+        key: digest
+        for key, digest in members.items()
+        if digest and session in (None, key)
+    }
 
 
 def read_costs(
-    instance: dg.DagsterInstance, scope: Scope, assets: Iterable[str]
+    database: Database, study: str, assets: Iterable[str]
 ) -> dict[str, Cost]:
     """Return what the latest materializations of each of these assets cost."""
-    with open_log(instance, scope) as log:
+    with open_log(database, study) as log:
         return {asset: _read_cost(log, asset) for asset in assets}
 
 
 def _read_cost(log: EventLog, asset: str) -> Cost:
-    query = sqlalchemy.select(Events.c.event).where(log.is_told(asset, MADE))
-    latest = query.order_by(Events.c.id.desc()).limit(MEASURED)
-    told = [_metadata(_parse(text)) for text in log.connection.scalars(latest)]
-    cpu_s = [float(each[CPU_S]) for each in told if CPU_S in each]
-    n_bytes = [int(each[BYTES]) for each in told if BYTES in each]
+    told = log.is_told(asset, MADE)
+    latest = log.connection.ask(
+        f"SELECT event FROM event_logs WHERE {told.text} ORDER BY id DESC LIMIT ?",
+        (*told.values, MEASURED),
+    )
+    costs = [_metadata(_parse(text)) for (text,) in latest]
+    cpu_s = [float(each[CPU_S]) for each in costs if CPU_S in each]
+    n_bytes = [int(each[BYTES]) for each in costs if BYTES in each]
     return measure(cpu_s, n_bytes)
 
 
@@ -103,9 +119,12 @@ def chunks(items: Iterable[Item], size: int = CHUNK) -> Iterator[list[Item]]:
 def _read_latest(
     log: EventLog, asset: str, partitions: Sequence[str] | None
 ) -> dict[str | None, Made]:
-    latest = log.latest(asset, partitions, MADE).subquery()
-    query = sqlalchemy.select(Events.c.partition, Events.c.event)
-    rows = log.connection.execute(query.join(latest, Events.c.id == latest.c.id))
+    latest = log.latest(asset, partitions, MADE)
+    rows = log.connection.ask(
+        "SELECT event_logs.partition, event_logs.event FROM event_logs "
+        f"JOIN ({latest.text}) AS latest ON event_logs.id = latest.id",
+        latest.values,
+    )
     made = {partition: _read_event(_parse(text)) for partition, text in rows}
     if len(made) > 1:
         # Told without a partition by a person's hand: of no session.
@@ -113,17 +132,22 @@ def _read_latest(
     return made
 
 
-def _parse(text: str) -> dict[str, Any]:  # what Dagster wrote, as JSON
-    """Return what a materialization says; Dagster's own objects take ten times that."""
+def parse_event(text: str) -> dict[str, Any]:  # what Dagster wrote, as JSON
+    """Return an event of Dagster; its own objects take ten times that."""
     try:
         told = from_json(text)
     except ValueError:
         # Half of a surrogate pair: the quicker parser takes none, Dagster writes it.
         told = json.loads(text)
-    return told["dagster_event"]["event_specific_data"]["materialization"]
+    return told["dagster_event"]
 
 
-def _read_event(event: Mapping[str, Any]) -> Made:  # see `_parse`
+def _parse(text: str) -> dict[str, Any]:  # see `parse_event`
+    """Return what a materialization says."""
+    return parse_event(text)["event_specific_data"]["materialization"]
+
+
+def _read_event(event: Mapping[str, Any]) -> Made:  # see `parse_event`
     tags, metadata = event["tags"] or {}, _metadata(event)
     return Made(
         code_version=tags.get("dagster/code_version", ""),
@@ -133,7 +157,7 @@ def _read_event(event: Mapping[str, Any]) -> Made:  # see `_parse`
     )
 
 
-def _metadata(event: Mapping[str, Any]) -> dict[str, Any]:  # see `_parse`
+def _metadata(event: Mapping[str, Any]) -> dict[str, Any]:  # see `parse_event`
     """Return texts, numbers and JSON by label."""
     values = dict[str, Any]()
     for entry in event["metadata_entries"]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from imaging_platform.assets.dicom import POLICY_INPUT
-from imaging_platform.assets.scope import Scope
 from imaging_platform.deid.gate import GateFacts
 from imaging_platform.deid.inventory import Inventory
 from imaging_platform.deid.policy import policy_digest
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.pipeline.names import POLICY_INPUT
 from imaging_platform.planning.state import Made
 from imaging_platform.provenance.record import Record
+from imaging_platform.settings import Study
 from imaging_platform.storage.store import Store
 
 
@@ -25,13 +25,13 @@ class PolicyWatch:
 
     Parameters
     ----------
-    scope
+    study
         The study.
     store
         Holds the records of its de-identified sessions.
     """
 
-    scope: Scope
+    study: Study
     store: Store
 
     def inputs(self, session: str, made: Made | None) -> dict[str, str]:
@@ -60,7 +60,7 @@ class PolicyWatch:
             return {}
         from imaging_platform.deid.outcome import outcome_digest
 
-        settings = self.scope.study.deid
+        settings = self.study.deid
         return {POLICY_INPUT: outcome_digest(*_held(record, settings))}
 
     def describe(self, session: str) -> str:
@@ -70,7 +70,7 @@ class PolicyWatch:
         record = self._read(session)
         if record is None:
             return "policy: there is no record of what the session held"
-        inventory, settings, facts = _held(record, self.scope.study.deid)
+        inventory, settings, facts = _held(record, self.study.deid)
         try:
             before = DeidSettings.model_validate(record.report["options"])
         except ValueError:
@@ -79,10 +79,10 @@ class PolicyWatch:
 
     @functools.cached_property
     def _version(self) -> str:
-        return policy_digest(self.scope.study.deid)
+        return policy_digest(self.study.deid)
 
     def _read(self, session: str) -> Record | None:
-        key = layout.anonymized_dicom(self.scope.name, SessionKey.parse(session))
+        key = layout.anonymized_dicom(self.study.name, SessionKey.parse(session))
         return self.store.read(key)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from imaging_platform.assets.bids import RULES_INPUT
-from imaging_platform.assets.evidence import read_stored
-from imaging_platform.assets.scope import Scope
 from imaging_platform.bids.preview import describe_changes, preview_session
 from imaging_platform.bids.stored import lens_digest, rules_version
 from imaging_platform.model.ids import SessionKey
+from imaging_platform.pipeline.evidence import read_stored
+from imaging_platform.pipeline.names import RULES_INPUT
 from imaging_platform.planning.state import Made
+from imaging_platform.settings import Study
 from imaging_platform.storage.store import Store
 
 
@@ -22,13 +22,13 @@ class RuleWatch:
 
     Parameters
     ----------
-    scope
+    study
         The study.
     store
         Holds the facts of its converted sessions.
     """
 
-    scope: Scope
+    study: Study
     store: Store
 
     def inputs(self, session: str, made: Made | None) -> dict[str, str]:
@@ -53,20 +53,20 @@ class RuleWatch:
         version = made.inputs[RULES_INPUT]
         if version.split(".")[0] == self._lens:
             return {RULES_INPUT: version}
-        stored = read_stored(self.store, self.scope.name, session)
+        stored = read_stored(self.store, self.study.name, session)
         if stored is None:
             return {}
         key = SessionKey.parse(session)
-        return {RULES_INPUT: rules_version(stored, key, self.scope.study.bids)}
+        return {RULES_INPUT: rules_version(stored, key, self.study.bids)}
 
     def describe(self, session: str) -> str:
         """Return in words what the rules of today make otherwise of a session."""
-        stored = read_stored(self.store, self.scope.name, session)
+        stored = read_stored(self.store, self.study.name, session)
         if stored is None:
             return "rules: there is no record of the images of this session"
         key = SessionKey.parse(session)
-        return describe_changes(preview_session(stored, key, self.scope.study.bids))
+        return describe_changes(preview_session(stored, key, self.study.bids))
 
     @functools.cached_property
     def _lens(self) -> str:
-        return lens_digest(self.scope.study.bids)
+        return lens_digest(self.study.bids)

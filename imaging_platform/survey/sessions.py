@@ -6,13 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from imaging_platform.apps.edits import EDITS_INPUT, edits_version
-from imaging_platform.assets.bids import BIDS_SESSION
-from imaging_platform.assets.dicom import ANONYMIZED_DICOM
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.model.rating import Rating
+from imaging_platform.pipeline.names import (
+    ANONYMIZED_DICOM,
+    BIDS_SESSION,
+    DROP_INDEX,
+    RAW_SESSION,
+    RELEASED_INPUT,
+)
+from imaging_platform.pipeline.stages import Per
 from imaging_platform.planning.cells import Facts
 from imaging_platform.planning.ratings import find_ratings
 from imaging_platform.planning.state import Made, Node
@@ -23,8 +29,6 @@ from imaging_platform.survey.history import read_makings, read_members
 from imaging_platform.survey.policies import PolicyWatch
 from imaging_platform.survey.rules import RuleWatch
 from imaging_platform.survey.site import Makings, Site
-
-RELEASED_INPUT = "released"
 
 
 @dataclass(frozen=True)
@@ -55,22 +59,22 @@ class SessionLog:
 
 def read_log(site: Site, session: str | None) -> SessionLog:
     """Return what the event log says of one session, or of all when None."""
-    nodes = site.nodes(site.scope.sessions)
-    _check_gates(site.scope.study.ratings.gates, [node.asset for node in nodes])
-    only = None if session is None else [session]
+    nodes = site.nodes(Per.SESSION)
+    _check_gates(site.study.ratings.gates, [node.asset for node in nodes])
+    study, only = site.study.name, None if session is None else [session]
     names = [node.asset for node in nodes]
-    made = read_makings(site.instance, site.scope, names, only)
-    members = read_members(site.instance, site.scope)
+    made = read_makings(site.database, study, names, only)
+    members = read_members(site.database, study, session)
     known = {**find_imported(made[BIDS_SESSION]), **members}
     if session is not None:
         known = {key: digest for key, digest in known.items() if key == session}
-    attempts = read_attempts(site.instance, site.scope, made, only)
+    attempts = read_attempts(site.database, study, made, only)
     return SessionLog(nodes, made, members, known, attempts)
 
 
 def gather_sessions(site: Site, log: SessionLog) -> Iterator[Facts]:
     """Yield what is known of the results of each session, sorted by session."""
-    watches = (PolicyWatch(site.scope, site.store), RuleWatch(site.scope, site.store))
+    watches = (PolicyWatch(site.study, site.store), RuleWatch(site.study, site.store))
     holds = _read_holds(site)
     versions = {k: m.data_version for k, m in log.made[BIDS_SESSION].items() if k}
     ratings = find_ratings(site.decisions, versions)
@@ -87,7 +91,7 @@ def gather_sessions(site: Site, log: SessionLog) -> Iterator[Facts]:
         held = {asset: found[key] for asset, found in holds.items() if key in found}
         if key in log.members:
             _add_other_inputs(site, key, current, inputs, watches)
-            inputs["raw_session"] = {"drop_index": log.members[key]}
+            inputs[RAW_SESSION] = {DROP_INDEX: log.members[key]}
         _add_edits(site, key, inputs)
         yield Facts(
             key,
@@ -137,7 +141,7 @@ def _find_gates(site: Site, rating: Rating | None) -> dict[str, str]:
     """Return what a person's verdict keeps from being made, with it in words."""
     if rating is None or rating.is_expired or rating.verdict != "fail":
         return {}
-    return dict.fromkeys(site.scope.study.ratings.gates, rating.sentence)
+    return dict.fromkeys(site.study.ratings.gates, rating.sentence)
 
 
 def _add_other_inputs(
@@ -157,7 +161,7 @@ def _add_other_inputs(
         released = {key: gated.inputs.get(RELEASED_INPUT, "")} if gated else {}
     if released.get(key):
         inputs[ANONYMIZED_DICOM][RELEASED_INPUT] = released[key]
-    place = layout.attachments(site.scope.name, SessionKey.parse(key))
+    place = layout.attachments(site.study.name, SessionKey.parse(key))
     brought = site.store.read(place)
     if brought is not None:
         inputs[BIDS_SESSION][ATTACHMENTS] = brought.data_version
@@ -165,8 +169,8 @@ def _add_other_inputs(
 
 def _add_edits(site: Site, key: str, inputs: dict[str, dict[str, str]]) -> None:
     """Add what people corrected by hand for an app of a session."""
-    home, study = Home(site.store.root), site.scope.name
-    for app in site.scope.study.apps:
+    home, study = Home(site.store.root), site.study.name
+    for app in site.study.apps:
         version = edits_version(home.edits(study, app.name, key))
         if version and app.level == "session":
             inputs[app.name][EDITS_INPUT] = version
@@ -174,7 +178,7 @@ def _add_edits(site: Site, key: str, inputs: dict[str, dict[str, str]]) -> None:
 
 def _read_holds(site: Site) -> dict[str, dict[str, str]]:
     """Return why a session is held, by asset and session."""
-    study = site.scope.name
+    study = site.study.name
     dicom, bids = layout.anonymized_dicoms(study), f"{layout.bids_dataset(study)}/"
     return {
         ANONYMIZED_DICOM: {

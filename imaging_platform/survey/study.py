@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from imaging_platform.assets.bids import BIDS_SESSION
-from imaging_platform.assets.dicom import ANONYMIZED_DICOM
 from imaging_platform.model.layout import Home, app_dataset_name
+from imaging_platform.pipeline.names import (
+    ANONYMIZED_DICOM,
+    BIDS_SESSION,
+    RAW_SESSION,
+)
 from imaging_platform.planning.cells import Cell, Facts, judge_partition
 from imaging_platform.planning.pausing import uncollected
 from imaging_platform.planning.plan import Plan
@@ -17,7 +20,7 @@ from imaging_platform.survey.history import read_costs
 from imaging_platform.survey.sessions import gather_sessions, read_log
 from imaging_platform.survey.site import Makings, Site
 
-NOT_RUN = ("raw_session", ANONYMIZED_DICOM, BIDS_SESSION)
+NOT_RUN = (RAW_SESSION, ANONYMIZED_DICOM, BIDS_SESSION)
 """Assets that an imported session does not have, or that the import itself made."""
 
 
@@ -63,7 +66,7 @@ def _survey(site: Site, session: str | None) -> Survey:
     if session is None:
         cells += judge_cohort(site, log.made, cells)
     plan = Plan(
-        site.scope.name,
+        site.study.name,
         tuple(cells),
         frozen=site.decisions.frozen or "",
         releases=_find_releases(site, log.made) if session is None else (),
@@ -72,12 +75,11 @@ def _survey(site: Site, session: str | None) -> Survey:
 
 
 def _find_releases(site: Site, made: Makings) -> tuple[Release, ...]:
-    home, study = site.store.root, site.scope.name
+    home, study = site.store.root, site.study.name
     if not Home(home).release_versions(study):
         return ()
     names = {
-        app.name: app_dataset_name(app.name, app.version)
-        for app in site.scope.study.apps
+        app.name: app_dataset_name(app.name, app.version) for app in site.study.apps
     }
     versions = {
         f"{names.get(asset, asset)}[{key}]": one.data_version
@@ -95,4 +97,4 @@ def read_facts(site: Site, session: str) -> Facts | None:
 def add_costs(site: Site, plan: Plan) -> Plan:
     """Return the plan with what each asset that is not fresh has cost before."""
     assets = dict.fromkeys(cell.asset for cell in plan.unsettled)
-    return replace(plan, costs=read_costs(site.instance, site.scope, assets))
+    return replace(plan, costs=read_costs(site.database, site.study.name, assets))

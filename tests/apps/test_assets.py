@@ -33,6 +33,7 @@ from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.provenance.record import Record, read_record
+from imaging_platform.resources.database import find_database
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made
@@ -259,10 +260,10 @@ def test_after_the_loss_of_the_database_an_app_has_not_to_run_again(site, tmp_pa
     graph = define_home(site.home).resolve_asset_graph()
     with dg.instance_for_test(temp_dir=str(tmp_path / "lost")) as lost:
         told = rebuild_index(site.home, scope, lost, graph).told
-        known = read_made(lost, scope, "tiny")
+        known = read_made(find_database(lost), scope.name, "tiny")
 
     assert told["tiny"] == 1
-    assert known == read_made(site.instance, scope, "tiny")
+    assert known == read_made(find_database(site.instance), scope.name, "tiny")
 
 
 def test_a_file_of_an_app_is_traced_to_the_session_that_it_was_made_of(

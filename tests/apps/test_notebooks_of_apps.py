@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook, new_raw_cell
 
-from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.model import layout
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.provenance.record import read_record
+from imaging_platform.resources.database import find_database
 from imaging_platform.settings import load_study
 from imaging_platform.survey import study
 from imaging_platform.survey.study import survey_study
@@ -184,9 +185,9 @@ def make_catalog(site: Site) -> dg.ExecuteInProcessResult:
 
 def is_fresh(site: Site) -> bool:
     """Return whether nothing that the catalog reads of the app has changed since."""
-    graph = define_home(site.home).resolve_asset_graph()
-    scope = Scope(load_study(site.home, "demo"))
-    plan = survey_study(study.Site(scope, graph, site.instance, site.store, {})).plan
+    outline = outline_study(load_study(site.home, "demo"), site.home.notebooks("demo"))
+    asked = study.Site(outline, find_database(site.instance), site.store, {})
+    plan = survey_study(asked).plan
     cell = plan.find("catalog", "")
     assert cell is not None
     return not any(

@@ -7,7 +7,6 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from imaging_platform.assets.derivatives import CODE_VERSIONS
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
@@ -18,10 +17,12 @@ from imaging_platform.model import layout
 from imaging_platform.model.errors import BadConfig, Held, IdentityLeak, MissingInput
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import DERIVATIVE_VERSIONS
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.decisions import read_decisions
 from imaging_platform.processing.plans import open_site
 from imaging_platform.provenance.record import EXISTING_DATASET, Record
+from imaging_platform.resources.database import find_database
 from imaging_platform.settings import enter_home, load_study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made
@@ -73,9 +74,10 @@ def accept(*words: str, reason: str = "only the header moved") -> str:
 def _said(home: Home, inputs: dict[str, str]) -> str | None:
     scope = Scope(load_study(home, "demo"))
     with dg.DagsterInstance.get() as instance:
-        made = read_made(instance, scope, "motion")[str(KEY)]
+        made = read_made(find_database(instance), scope.name, "motion")[str(KEY)]
     decisions = read_decisions(home.root, "demo")
-    return decisions.accepts("motion", str(KEY), made, CODE_VERSIONS["motion"], inputs)
+    code = DERIVATIVE_VERSIONS["motion"]
+    return decisions.accepts("motion", str(KEY), made, code, inputs)
 
 
 def test_an_acceptance_is_bound_to_the_inputs_of_now(home):

@@ -18,7 +18,6 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.import_bids import move_moment
 from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
-from imaging_platform.definitions import define_home
 from imaging_platform.files.digests import digest_tree
 from imaging_platform.intake.assignment import StudyOfPatient
 from imaging_platform.intake.ledger import place_studies
@@ -27,11 +26,13 @@ from imaging_platform.model.errors import BadConfig, BadInput, MissingInput
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.labels import LabelProblem, WantedLabels
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import (
     find_cohort_orders,
     find_session_orders,
 )
 from imaging_platform.provenance.record import Record
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
@@ -71,16 +72,14 @@ class Lab:
         return self.home.root / layout.bids_dataset("demo")
 
     def outstanding(self) -> dict[str, list[str]]:
-        scope = Scope(load_study(self.home, "demo"))
-        graph = define_home(self.home).resolve_asset_graph()
+        study = load_study(self.home, "demo")
+        outline = outline_study(study, self.home.notebooks("demo"))
         zone = IdentifiedZone(home=str(self.home.root))
         with dg.DagsterInstance.get() as instance:
             orders = find_session_orders(
-                scope, instance, graph, zone, LocalStore(self.home.root)
+                outline, instance, zone, LocalStore(self.home.root)
             )
-            orders += find_cohort_orders(
-                scope, instance, graph, LocalStore(self.home.root)
-            )
+            orders += find_cohort_orders(outline, instance, LocalStore(self.home.root))
         return {order.name: list(order.reasons) for order in orders}
 
 
@@ -251,7 +250,7 @@ def test_a_kill_before_dagster_was_told_is_mended_by_the_next_import(lab, monkey
 
     with dg.DagsterInstance.get() as instance:
         scope = Scope(load_study(lab.home, "demo"))
-        made = read_made(instance, scope, "bids_session")
+        made = read_made(find_database(instance), scope.name, "bids_session")
     assert sorted(made) == KEYS
 
 

@@ -19,6 +19,7 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.catalog.collecting import collect_records
 from imaging_platform.files.writing import write_text
 from imaging_platform.model.layout import Home
+from imaging_platform.resources.database import find_database
 from imaging_platform.settings import load_study
 from imaging_platform.survey.history import read_made
 
@@ -74,7 +75,7 @@ def count_made(root: Path) -> dict[tuple[str, str], int]:
         scope = Scope(load_study(home, "demo"))
         counts = {}
         for asset in ("session_quality", "session_report"):
-            for key in read_made(instance, scope, asset):
+            for key in read_made(find_database(instance), scope.name, asset):
                 wanted = dg.AssetRecordsFilter(
                     scope.key(asset), asset_partitions=[str(key)]
                 )

@@ -7,11 +7,11 @@ import shutil
 import pytest
 import yaml
 
-from imaging_platform.assets.scope import Scope
 from imaging_platform.comparison.trial import SAME
 from imaging_platform.files.digests import digest_file
 from imaging_platform.files.writing import write_text
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import DERIVATIVE_VERSIONS
 from imaging_platform.processing.canary import Sampling, try_sample
 from imaging_platform.reporting.page import external_references
 from imaging_platform.settings import enter_home
@@ -109,11 +109,5 @@ def test_another_policy_is_tried_on_the_originals_without_leaving_a_trace(home):
 
 
 def _bump(monkeypatch: pytest.MonkeyPatch, asset: str) -> None:
-    """Give an asset another code version, as a cosmetic change of its code would."""
-    real = Scope.asset
-
-    def bumped(self: Scope, *, name: str, code_version: str, **told):
-        version = f"{code_version}9" if name == asset else code_version
-        return real(self, name=name, code_version=version, **told)
-
-    monkeypatch.setattr(Scope, "asset", bumped)
+    """Give a derivative another code version, as a cosmetic change would."""
+    monkeypatch.setitem(DERIVATIVE_VERSIONS, asset, f"{DERIVATIVE_VERSIONS[asset]}9")

@@ -16,6 +16,7 @@ import yaml
 from imaging_platform.assets.scope import Scope
 from imaging_platform.files.writing import write_text
 from imaging_platform.model.layout import Home
+from imaging_platform.resources.database import find_database
 from imaging_platform.settings import load_study
 from imaging_platform.survey.history import read_made
 
@@ -75,7 +76,7 @@ def _count_made(home: Home, asset: str) -> dict[str, int]:
     config = str(home.dagster)
     with dg.DagsterInstance.from_config(config) as instance:
         scope = Scope(load_study(home, "demo"))
-        keys = read_made(instance, scope, asset)
+        keys = read_made(find_database(instance), scope.name, asset)
         return {
             str(key): len(
                 instance.fetch_materializations(

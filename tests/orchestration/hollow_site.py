@@ -1,7 +1,7 @@
 """A study's real graph whose assets only say what they were made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dagster as dg
@@ -13,11 +13,16 @@ from imaging_platform.files.digests import digest_json
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import PIPELINES, Home
+from imaging_platform.pipeline.names import PROCESSING_PLAN
+from imaging_platform.pipeline.outline import outline_study
+from imaging_platform.pipeline.stages import Outline
 from imaging_platform.planning.plan import Choice, Plan, choose_frontier
+from imaging_platform.processing.live import LiveSite
+from imaging_platform.resources.database import find_database
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made
-from imaging_platform.survey.site import PROCESSING_PLAN, Site
+from imaging_platform.survey.site import Site
 from imaging_platform.survey.study import survey_study
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -76,8 +81,7 @@ class HollowSite:
     def code_of(self, asset: str) -> str:
         if asset in self.codes:
             return self.codes[asset]
-        graph = define_home(self.home).resolve_asset_graph()
-        return graph.get(dg.AssetKey(["demo", asset])).code_version or ""
+        return self.outline()[asset].code_version
 
     def definitions(self) -> dg.Definitions:
         """Return the assets as they are now; built anew when a code changed."""
@@ -101,9 +105,22 @@ class HollowSite:
             executor=dg.in_process_executor,
         )
 
+    def outline(self) -> Outline:
+        """Return the stages as they are now."""
+        real = outline_study(self.scope.study, self.home.notebooks("demo"))
+        stages = [
+            replace(s, code_version=self.codes.get(s.name, s.code_version))
+            for s in real.stages
+        ]
+        return replace(real, stages=tuple(stages))
+
     def site(self) -> Site:
+        database, store = find_database(self.instance), LocalStore(self.home.root)
+        return Site(self.outline(), database, store, {})
+
+    def live(self) -> LiveSite:
         graph = self.definitions().resolve_asset_graph()
-        return Site(self.scope, graph, self.instance, LocalStore(self.home.root), {})
+        return LiveSite(self.site(), self.instance, graph)
 
     def plan(self) -> Plan:
         return survey_study(self.site()).plan
@@ -114,7 +131,9 @@ class HollowSite:
         return {
             (asset, partition or ""): made.data_version
             for asset in ASSETS
-            for partition, made in read_made(self.instance, scope, asset).items()
+            for partition, made in read_made(
+                find_database(self.instance), scope.name, asset
+            ).items()
         }
 
     def reprocess(self, choice: Choice) -> list[Result]:
@@ -174,9 +193,9 @@ class HollowSite:
         if session:
             scope, parents = self.scope, [dep.asset_key.path[-1] for dep in spec.deps]
             return {
-                parent: read_made(self.instance, scope, parent, [session])[
-                    session
-                ].data_version
+                parent: read_made(
+                    find_database(self.instance), scope.name, parent, [session]
+                )[session].data_version
                 for parent in parents
             }
         versions = self.versions()

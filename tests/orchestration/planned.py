@@ -8,6 +8,7 @@ from imaging_platform.assets.scope import Scope
 from imaging_platform.definitions import define_home
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import find_session_orders
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
@@ -59,9 +60,8 @@ def reasons_of(
             )
         )
     orders = find_session_orders(
-        scope,
+        outline_study(scope.study, home.notebooks(scope.name)),
         instance,
-        graph,
         IdentifiedZone(home=str(home.root)),
         LocalStore(home.root),
     )

@@ -143,7 +143,7 @@ def test_an_app_has_runs_of_its_own_that_wait_for_what_they_need(site):
 
 def _orders(site: HollowSite) -> set[tuple[str, str]]:
     found = site.site()
-    sessions, _ = list_orders(found, survey_study(found))
+    sessions, _ = list_orders(found, survey_study(found), site.instance)
     return {(order.job, order.partition) for order in sessions}
 
 

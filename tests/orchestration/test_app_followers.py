@@ -61,7 +61,7 @@ def site(tmp_path):
 def orders(site: HollowSite) -> list[tuple[str, bool]]:
     """Return each run that is to be started, and whether the notebook is in it."""
     found = site.site()
-    sessions, _ = list_orders(found, survey_study(found))
+    sessions, _ = list_orders(found, survey_study(found), site.instance)
     return [(order.job, "size_notebook" in order.reasons) for order in sessions]
 
 
@@ -77,11 +77,15 @@ def test_process_runs_the_app_and_then_the_notebook(site):
 
 def test_the_sensor_asks_for_the_notebook_once_all_that_it_needs_is_made(site):
     site.run(SESSION, [*TO_BIDS, "tiny"])
-    early, position = request_followers(site.site(), FOLLOWERS, cursor=None)
+    early, position = request_followers(
+        site.site(), site.instance, FOLLOWERS, cursor=None
+    )
     site.run(SESSION, ["motion"])
 
-    requests, after = request_followers(site.site(), FOLLOWERS, cursor=position)
-    again, same = request_followers(site.site(), FOLLOWERS, cursor=after)
+    requests, after = request_followers(
+        site.site(), site.instance, FOLLOWERS, cursor=position
+    )
+    again, same = request_followers(site.site(), site.instance, FOLLOWERS, cursor=after)
 
     assert early == []
     assert [(r.job_name, r.partition_key) for r in requests] == [

@@ -16,10 +16,12 @@ from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
 )
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.sensors.sessions import request_sessions
 from imaging_platform.settings import load_study
@@ -64,15 +66,15 @@ class Site:
         for order in orders:
             self.instance.add_dynamic_partitions("demo_drops", [order.partition])
             self.run("index_drop", order.partition)
-        (key,) = read_members(self.instance, self.scope)
+        (key,) = read_members(find_database(self.instance), self.scope.name)
         self.instance.add_dynamic_partitions("demo_sessions", [key])
         return SessionKey.parse(key)
 
     def reasons(self) -> dict[str, str]:
         """Return why assets up to the BIDS session must run."""
-        graph = define_home(self.home).resolve_asset_graph()
+        outline = outline_study(self.scope.study, self.home.notebooks("demo"))
         orders = find_session_orders(
-            self.scope, self.instance, graph, self.zone, LocalStore(self.home.root)
+            outline, self.instance, self.zone, LocalStore(self.home.root)
         )
         return {
             asset: why

@@ -24,10 +24,12 @@ from imaging_platform.model import layout
 from imaging_platform.model.errors import IdentityLeak
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
 )
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone, PublishedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
@@ -71,7 +73,7 @@ class Site:
         for order in orders:
             self.instance.add_dynamic_partitions("demo_drops", [order.partition])
             assert self.run("index_drop", order.partition).success
-        (key,) = read_members(self.instance, self.scope)
+        (key,) = read_members(find_database(self.instance), self.scope.name)
         self.instance.add_dynamic_partitions("demo_sessions", [key])
         return key
 
@@ -330,11 +332,9 @@ def _release(site: Site, key: str, series: str) -> None:
 
 def _outdated(site: Site) -> dict[str, Mapping[str, str]]:
     """Return why each asset must run, by session; all assets but the first are."""
-    graph = site.graph
+    outline = outline_study(site.scope.study, site.home.notebooks("demo"))
     zone = IdentifiedZone(home=str(site.home.root))
-    orders = find_session_orders(
-        site.scope, site.instance, graph, zone, _published(site)
-    )
+    orders = find_session_orders(outline, site.instance, zone, _published(site))
     return {order.partition: order.reasons for order in orders}
 
 

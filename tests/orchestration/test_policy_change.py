@@ -13,11 +13,13 @@ from imaging_platform.definitions import define_home
 from imaging_platform.files.writing import write_text
 from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.planning.cells import State
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
 )
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
@@ -62,7 +64,7 @@ class Site:
         for order in orders:
             self.instance.add_dynamic_partitions("demo_drops", [order.partition])
             self.run("index_drop", order.partition, None)
-        for key in read_members(self.instance, self.scope):
+        for key in read_members(find_database(self.instance), self.scope.name):
             self.instance.add_dynamic_partitions("demo_sessions", [key])
             self.run("process_session", key, GATED)
 
@@ -71,10 +73,10 @@ class Site:
 
     def reasons(self) -> dict[str, str]:
         """Return why each session must be de-identified again."""
-        graph = define_home(self.home).resolve_asset_graph()
+        outline = outline_study(self.scope.study, self.home.notebooks("demo"))
         zone = IdentifiedZone(home=str(self.home.root))
         orders = find_session_orders(
-            self.scope, self.instance, graph, zone, LocalStore(self.home.root)
+            outline, self.instance, zone, LocalStore(self.home.root)
         )
         return {
             order.partition: order.reasons["anonymized_dicom"]
@@ -83,7 +85,9 @@ class Site:
         }
 
     def versions(self) -> dict[str | None, str]:
-        made = read_made(self.instance, self.scope, "anonymized_dicom")
+        made = read_made(
+            find_database(self.instance), self.scope.name, "anonymized_dicom"
+        )
         return {key: one.data_version for key, one in made.items()}
 
 
@@ -131,9 +135,9 @@ def test_a_change_marks_the_session_that_it_concerns_and_names_the_element(site)
 
 def test_the_plan_says_it_in_the_same_words_and_as_data(site):
     site.configure("remove: [EchoTime]")
-    graph = define_home(site.home).resolve_asset_graph()
+    outline = outline_study(site.scope.study, site.home.notebooks("demo"))
     asked = SurveyedSite(
-        site.scope, graph, site.instance, LocalStore(site.home.root), {}
+        outline, find_database(site.instance), LocalStore(site.home.root), {}
     )
 
     plan = describe_some(asked, survey_study(asked).plan)
@@ -158,7 +162,9 @@ def test_a_session_that_was_run_again_is_up_to_date(site):
 
 
 def test_another_policy_leaves_the_code_version_alone(site):
-    before = read_made(site.instance, site.scope, "anonymized_dicom")
+    before = read_made(
+        find_database(site.instance), site.scope.name, "anonymized_dicom"
+    )
     site.configure("dates: full")
     graph = define_home(site.home).resolve_asset_graph()
 
@@ -169,6 +175,6 @@ def test_another_policy_leaves_the_code_version_alone(site):
 
 
 def test_no_policy_input_tells_what_a_session_holds(site):
-    made = read_made(site.instance, site.scope, "anonymized_dicom")
+    made = read_made(find_database(site.instance), site.scope.name, "anonymized_dicom")
 
     assert all(len(one.inputs["policy"]) == 64 for one in made.values())

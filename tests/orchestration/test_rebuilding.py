@@ -13,6 +13,7 @@ from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing import rebuilding
 from imaging_platform.processing.outstanding import (
     find_cohort_orders,
@@ -21,6 +22,7 @@ from imaging_platform.processing.outstanding import (
 )
 from imaging_platform.processing.rebuilding import rebuild_index
 from imaging_platform.provenance.record import EXISTING_DATASET, Record
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_made, read_members
@@ -113,14 +115,14 @@ def rebuild(site: Site, instance: dg.DagsterInstance) -> dict[str, int]:
 
 
 def plan_of(site: Site, instance: dg.DagsterInstance) -> dict[str, Mapping[str, str]]:
-    graph = site.graph
+    outline = outline_study(site.scope.study, site.home.notebooks("demo"))
     zone = IdentifiedZone(home=str(site.home.root))
     store = LocalStore(site.home.root)
     drops, _ = find_drop_orders(site.scope, instance, zone)
     orders = [
         *drops,
-        *find_session_orders(site.scope, instance, graph, zone, store),
-        *find_cohort_orders(site.scope, instance, graph, store),
+        *find_session_orders(outline, instance, zone, store),
+        *find_cohort_orders(outline, instance, store),
     ]
     return {f"{o.job} {o.partition}": o.reasons for o in orders}
 
@@ -128,12 +130,17 @@ def plan_of(site: Site, instance: dg.DagsterInstance) -> dict[str, Mapping[str, 
 def facts_of(scope: Scope, instance: dg.DagsterInstance) -> dict[str, object]:
     assets = ("raw_session", "anonymized_dicom", "bids_session", *LATER, "catalog")
     return {
-        "made": {asset: read_made(instance, scope, asset) for asset in assets},
+        "made": {
+            asset: read_made(find_database(instance), scope.name, asset)
+            for asset in assets
+        },
         "drops": {
             key: made.data_version
-            for key, made in read_made(instance, scope, "drop_index").items()
+            for key, made in read_made(
+                find_database(instance), scope.name, "drop_index"
+            ).items()
         },
-        "members": read_members(instance, scope),
+        "members": read_members(find_database(instance), scope.name),
     }
 
 
@@ -142,7 +149,10 @@ def test_what_was_lost_is_told_again_and_the_plan_is_the_same(site, lost):
 
     assert facts_of(site.scope, lost) == facts_of(site.scope, site.instance)
     assert plan_of(site, lost) == plan_of(site, site.instance)
-    sessions = {str(IMPORTED), *read_members(site.instance, site.scope)}
+    sessions = {
+        str(IMPORTED),
+        *read_members(find_database(site.instance), site.scope.name),
+    }
     assert set(lost.get_dynamic_partitions("demo_sessions")) == sessions
     assert set(lost.get_dynamic_partitions("demo_drops")) == set(
         site.instance.get_dynamic_partitions("demo_drops")

@@ -28,10 +28,10 @@ class HollowDaemon:
         self.asked: list[set[tuple[str, str]]] = []
 
     def tick(self) -> None:
-        graph = self.site.site().graph
-        for backfill_id in find_unfinished(self.site.site()):
+        live = self.site.live()
+        for backfill_id in find_unfinished(live):
             backfill = self.site.instance.get_backfill(backfill_id)
-            wanted = backfill.get_asset_backfill_data(graph).target_subset
+            wanted = backfill.get_asset_backfill_data(live.graph).target_subset
             results = {
                 (key.asset_key.path[-1], key.partition_key or "")
                 for key in wanted.iterate_asset_partitions()
@@ -66,7 +66,7 @@ def site(made_once):
 
 
 def reprocess(site: HollowSite, daemon: HollowDaemon, choice: Choice = STALE):
-    return Reprocessing(site.site(), daemon, lambda done, total: None).run(choice)
+    return Reprocessing(site.live(), daemon, lambda done, total: None).run(choice)
 
 
 def test_what_comes_out_the_same_stops_what_is_behind_it(site):
@@ -98,7 +98,7 @@ def test_what_comes_out_otherwise_brings_what_is_behind_it_step_by_step(site):
 
 def test_it_goes_on_with_the_backfill_that_it_had_begun(site):
     site.codes["motion"] = "begun"
-    begun = launch_backfill(site.site(), choose_frontier(site.plan(), STALE))
+    begun = launch_backfill(site.live(), choose_frontier(site.plan(), STALE))
     daemon = HollowDaemon(site)
 
     done = reprocess(site, daemon)
@@ -166,7 +166,7 @@ def test_a_named_result_that_waits_for_others_is_done(site):
 def test_a_backfill_shows_whose_it_is(site):
     site.codes["motion"] = "shown"
 
-    begun = launch_backfill(site.site(), choose_frontier(site.plan(), STALE))
+    begun = launch_backfill(site.live(), choose_frontier(site.plan(), STALE))
 
     backfill = site.instance.get_backfill(begun)
     assert backfill.tags["imaging/study"] == "demo"

@@ -19,6 +19,7 @@ from imaging_platform.intake.selection import choose_of_session, moves_to, studi
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import (
     find_cohort_orders,
     find_drop_orders,
@@ -26,6 +27,7 @@ from imaging_platform.processing.outstanding import (
 )
 from imaging_platform.processing.rebuilding import rebuild_index
 from imaging_platform.processing.resolving import settle_resolutions
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_members
@@ -68,10 +70,10 @@ def run(monkeypatch, capsys):
 
 
 def orders_of(site: Site) -> dict[str, set[str]]:
-    graph = site.graph
+    outline = outline_study(site.scope.study, site.home.notebooks("demo"))
     zone = IdentifiedZone(home=str(site.home.root))
     store = LocalStore(site.home.root)
-    orders = find_session_orders(site.scope, site.instance, graph, zone, store)
+    orders = find_session_orders(outline, site.instance, zone, store)
     return {order.partition: set(order.reasons) for order in orders}
 
 
@@ -92,7 +94,7 @@ def test_a_relabelled_session_is_made_anew_and_nothing_keeps_the_old_label(site,
     code, out = run("relabel", "demo", old, new, *WHY)
 
     assert code == 0, out
-    assert set(read_members(site.instance, site.scope)) == {new}
+    assert set(read_members(find_database(site.instance), site.scope.name)) == {new}
     assert set(orders_of(site)) == {new}
     assert "raw_session" in orders_of(site)[new]
     make(site, new)
@@ -111,16 +113,16 @@ def test_a_withdrawn_drop_takes_its_session_along_and_undo_brings_it_back(site, 
     tree = LocalStore(site.home.root).path(
         layout.raw_session("demo", SessionKey.parse(key))
     )
-    members = read_members(site.instance, site.scope)
+    members = read_members(find_database(site.instance), site.scope.name)
 
     code, out = run("discard", "demo", drop_id, *WHY)
 
     assert code == 0, out
-    assert read_members(site.instance, site.scope) == {}
+    assert read_members(find_database(site.instance), site.scope.name) == {}
     assert not tree.exists()
     assert site.instance.get_dynamic_partitions("demo_sessions") == []
     assert run("discard", "demo", drop_id, "--undo", *WHY)[0] == 0
-    assert read_members(site.instance, site.scope) == members
+    assert read_members(find_database(site.instance), site.scope.name) == members
     assert set(orders_of(site)) == {key}
 
 
@@ -129,11 +131,11 @@ def test_a_session_without_some_files_is_out_of_date_and_rebuilds_the_same(
 ):
     key = site.index()
     assert site.run("process_session", key, "raw_session").success
-    before = read_members(site.instance, site.scope)
+    before = read_members(find_database(site.instance), site.scope.name)
 
     code, out = run("discard", "demo", key, "--series", "2", "--json", *WHY)
 
-    after = read_members(site.instance, site.scope)
+    after = read_members(find_database(site.instance), site.scope.name)
     assert code == 0, out
     assert json.loads(out)["changed"] == [key]
     assert after[key] != before[key]
@@ -141,12 +143,12 @@ def test_a_session_without_some_files_is_out_of_date_and_rebuilds_the_same(
     graph = site.graph
     with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("lost"))) as lost:
         rebuild_index(site.home, site.scope, lost, graph)
-        assert read_members(lost, site.scope) == after
+        assert read_members(find_database(lost), site.scope.name) == after
 
 
 def test_without_a_reason_or_as_a_dry_run_nothing_is_moved(site, run):
     key = site.index()
-    before = read_members(site.instance, site.scope)
+    before = read_members(find_database(site.instance), site.scope.name)
 
     code, out = run("discard", "demo", key, "--dry-run", "--json")
     refused, words = run("discard", "demo", key)
@@ -156,20 +158,23 @@ def test_without_a_reason_or_as_a_dry_run_nothing_is_moved(site, run):
     assert "KESTREL" not in out
     assert refused == 2
     assert "--reason" in words
-    assert read_members(site.instance, site.scope) == before
+    assert read_members(find_database(site.instance), site.scope.name) == before
     assert read_audit(site.home.zone("identified", "demo")) == ()
 
 
 def test_split_names_a_new_session_and_merge_takes_it_back(site, run):
     key = site.index()
-    members = read_members(site.instance, site.scope)
+    members = read_members(find_database(site.instance), site.scope.name)
     new = f"{key[:-1]}2"
 
     assert run("split", "demo", key, new, "--series", "2", *WHY)[0] == 0
-    assert set(read_members(site.instance, site.scope)) == {key, new}
+    assert set(read_members(find_database(site.instance), site.scope.name)) == {
+        key,
+        new,
+    }
     assert run("merge", "demo", new, key, *WHY)[0] == 0
 
-    assert read_members(site.instance, site.scope) == members
+    assert read_members(find_database(site.instance), site.scope.name) == members
 
 
 def test_a_file_that_waits_for_a_label_founds_the_session_it_is_given_to(
@@ -183,7 +188,7 @@ def test_a_file_that_waits_for_a_label_founds_the_session_it_is_given_to(
     (order,), _ = find_drop_orders(site.scope, site.instance, zone)
     site.instance.add_dynamic_partitions("demo_drops", [order.partition])
     assert site.run("index_drop", order.partition).success
-    assert read_members(site.instance, site.scope) == {}
+    assert read_members(find_database(site.instance), site.scope.name) == {}
 
     code, out = run("assign", "demo", order.partition, "sub-Y1_ses-1", *WHY)
 
@@ -213,7 +218,9 @@ def test_killed_after_the_decision_the_next_call_finishes_it_once(site):
     assert (done.changed, done.gone) == (("sub-X7_ses-3",), ())
     assert done.kept == again.kept == (key,)
     assert again.drops == again.changed == ()
-    assert set(read_members(site.instance, site.scope)) == {"sub-X7_ses-3"}
+    assert set(read_members(find_database(site.instance), site.scope.name)) == {
+        "sub-X7_ses-3"
+    }
 
 
 def test_a_relabelled_session_stays_until_the_new_one_is_made(site, run):
@@ -283,9 +290,9 @@ def test_what_waits_is_an_asset_with_a_check_and_names_the_command(site, run, tm
 def test_what_no_run_makes_is_not_outstanding(site):
     key = site.index()
 
-    graph = site.graph
+    outline = outline_study(site.scope.study, site.home.notebooks("demo"))
     store = LocalStore(site.home.root)
-    orders = find_cohort_orders(site.scope, site.instance, graph, store)
+    orders = find_cohort_orders(outline, site.instance, store)
 
     assert "held_sessions" not in {a for order in orders for a in order.reasons}
     assert "held_sessions" not in orders_of(site)[key]

@@ -8,7 +8,6 @@ import dagster as dg
 import pytest
 import yaml
 
-from imaging_platform.assets.evidence import read_stored
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
@@ -17,10 +16,13 @@ from imaging_platform.intake.arrivals import put_in_inbox
 from imaging_platform.model import layout
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.evidence import read_stored
+from imaging_platform.pipeline.outline import outline_study
 from imaging_platform.processing.outstanding import (
     find_drop_orders,
     find_session_orders,
 )
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.settings import load_study
 from imaging_platform.storage.local import LocalStore
@@ -63,7 +65,7 @@ class Site:
         for order in orders:
             self.instance.add_dynamic_partitions("demo_drops", [order.partition])
             self.run("index_drop", order.partition)
-        for key in read_members(self.instance, self.scope):
+        for key in read_members(find_database(self.instance), self.scope.name):
             self.instance.add_dynamic_partitions("demo_sessions", [key])
             self.run("process_session", key, *CONVERTED)
 
@@ -73,10 +75,10 @@ class Site:
 
     def reasons(self) -> dict[str, str]:
         """Return why each session must be converted again."""
-        graph = define_home(self.home).resolve_asset_graph()
+        outline = outline_study(self.scope.study, self.home.notebooks("demo"))
         zone = IdentifiedZone(home=str(self.home.root))
         store = LocalStore(self.home.root)
-        orders = find_session_orders(self.scope, self.instance, graph, zone, store)
+        orders = find_session_orders(outline, self.instance, zone, store)
         return {
             order.partition: order.reasons["bids_session"]
             for order in orders
@@ -86,7 +88,10 @@ class Site:
     def results(self) -> dict[str, object]:
         """Return files and series report of each session."""
         store = LocalStore(self.home.root)
-        keys = map(str, read_made(self.instance, self.scope, "bids_session"))
+        keys = map(
+            str,
+            read_made(find_database(self.instance), self.scope.name, "bids_session"),
+        )
         records = {
             key: store.read(layout.bids_session("demo", SessionKey.parse(key)))
             for key in keys
@@ -178,7 +183,7 @@ def test_the_reason_names_the_series_and_what_becomes_of_it(site):
 
 
 def test_other_rules_leave_the_code_version_alone(site):
-    before = read_made(site.instance, site.scope, "bids_session")
+    before = read_made(find_database(site.instance), site.scope.name, "bids_session")
     site.configure(rules=[rule(SeriesNumber=3)], default_task="other")
 
     graph = define_home(site.home).resolve_asset_graph()

@@ -15,9 +15,11 @@ from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.stages import Per
 from imaging_platform.planning.cells import State
 from imaging_platform.planning.plan import Choice
 from imaging_platform.planning.versions import split_version
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.sensors.reprocessing import (
     MOST_RUNS_A_TICK,
@@ -55,7 +57,7 @@ def site(made_once):
 
 
 def test_events_read_in_bulk_say_what_dagster_says(site):
-    made = read_made(site.instance, site.scope, "brain_mask")
+    made = read_made(find_database(site.instance), site.scope.name, "brain_mask")
 
     page = site.instance.fetch_materializations(site.scope.key("brain_mask"), limit=10)
     told = {r.partition_key: r.asset_materialization for r in page.records}
@@ -71,7 +73,7 @@ def test_events_read_in_bulk_say_what_dagster_says(site):
 
 
 def test_what_has_no_partition_is_read_too(site):
-    made = read_made(site.instance, site.scope, "catalog")
+    made = read_made(find_database(site.instance), site.scope.name, "catalog")
 
     assert list(made) == [None]
     assert "bids_session[sub-01_ses-1]" in made[None].inputs
@@ -111,7 +113,7 @@ def test_half_a_character_in_what_was_told_hides_no_result():
             )
         )
 
-        made = read_made(instance, scope, "motion")
+        made = read_made(find_database(instance), scope.name, "motion")
 
     assert made[SESSIONS[0]].inputs == {"half \ud83d": "1"}
 
@@ -142,12 +144,16 @@ def test_a_failed_attempt_is_named_by_its_class(site):
 
     site.run(SESSIONS[0], ["motion"])
 
-    (attempts,) = read_attempts(site.instance, site.scope, ["motion"]).values()
+    (attempts,) = read_attempts(
+        find_database(site.instance), site.scope.name, ["motion"]
+    ).values()
     assert attempts[SESSIONS[0]].failure == "RuntimeError"
     assert site.plan().find("motion", SESSIONS[0]).state is State.FAILED
     site.failing.clear()
     site.run(SESSIONS[0], ["motion"])
-    assert read_attempts(site.instance, site.scope, ["motion"]) == {}
+    assert (
+        read_attempts(find_database(site.instance), site.scope.name, ["motion"]) == {}
+    )
 
 
 def test_an_expected_error_is_a_tag_of_the_run():
@@ -226,11 +232,16 @@ def test_outside_of_a_step_no_time_is_told():
 
 
 def test_a_cost_that_was_never_told_is_unknown(site):
-    assert read_costs(site.instance, site.scope, ["motion"])["motion"].n_measured == 0
+    assert (
+        read_costs(find_database(site.instance), site.scope.name, ["motion"])[
+            "motion"
+        ].n_measured
+        == 0
+    )
 
 
 def test_every_code_version_has_the_parts_that_its_asset_names(site):
-    for node in (*site.site().nodes(site.scope.sessions), *site.site().nodes(None)):
+    for node in (*site.site().nodes(Per.SESSION), *site.site().nodes(Per.STUDY)):
         assert len(split_version(node.parts, node.code_version)) == len(node.parts)
 
 

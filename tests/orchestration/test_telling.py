@@ -14,6 +14,7 @@ from imaging_platform.intake.session import digest_sessions
 from imaging_platform.intake.zone import interrupted_drops, telling
 from imaging_platform.model.layout import Home
 from imaging_platform.processing.outstanding import find_drop_orders
+from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import IdentifiedZone
 from imaging_platform.survey.history import read_members
 from tests.intake.drops import mr_bytes, write_files
@@ -56,7 +57,7 @@ def test_what_another_drop_brought_meanwhile_is_told_too(site, monkeypatch):
 
     assert site.run(INDEX, first).success
 
-    told = read_members(site.instance, site.scope)
+    told = read_members(find_database(site.instance), site.scope.name)
     zone = site.home.zone("identified", "demo")
     assert told == digest_sessions(zone, set(told))
     key = site.scope.key("drop_index")
@@ -85,7 +86,7 @@ def test_a_drop_whose_run_ends_before_it_is_told_is_taken_up_again(site, monkeyp
     assert sorted(drops_to_index(site)) == sorted([first, second])
     assert site.run(INDEX, first).success
     assert drops_to_index(site) == [second]
-    assert list(read_members(site.instance, site.scope)) != []
+    assert list(read_members(find_database(site.instance), site.scope.name)) != []
 
 
 def test_a_withdrawn_drop_leaves_nothing_to_take_up_again(site):

@@ -234,3 +234,15 @@ def test_nothing_can_be_released_so_no_command_is_shown(inputs):
 
     assert "Kept back" in shown
     assert "imaging-platform release" not in shown
+
+
+def test_what_the_scanner_evened_out_is_shown_first(inputs: SessionInputs):
+    anatomy = inputs.root / "bids_session" / "anat"
+    (plain,) = anatomy.glob("*_T1w.nii.gz")
+    for twin in ("rec-nonorm", "rec-norm"):
+        shutil.copy(plain, anatomy / f"{SCAN}_{twin}_T1w.nii.gz")
+    plain.unlink()
+
+    shown = [path.name for path in inputs.find_t1w()]
+
+    assert shown == [f"{SCAN}_rec-norm_T1w.nii.gz", f"{SCAN}_rec-nonorm_T1w.nii.gz"]
