@@ -25,7 +25,7 @@ from imaging_platform.intake.settings import (
     ReceiveSettings,
     S3InboxSettings,
 )
-from imaging_platform.model.config import Section, section_of
+from imaging_platform.model.config import Section, say_place, section_of
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.ids import parse_study_name
 from imaging_platform.model.layout import (
@@ -336,8 +336,8 @@ def _merge(
 
 
 def _explain(problem: Any) -> tuple[str, str]:  # pydantic's ErrorDetails
-    path = [str(part) for part in problem["loc"]]
-    place = ".".join(path)
+    place = say_place(problem["loc"])
+    path = place.split(".")
     if problem["type"] != "extra_forbidden":
         return f"{place}: {problem['msg']}", f"Correct {place}."
     known = _known_keys(path[:-1])

@@ -21,6 +21,7 @@ from imaging_platform.bids.converter import Converted
 from imaging_platform.bids.decisions import Decision
 from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.fates import Image, find_fates
+from imaging_platform.bids.merged import find_numbered
 from imaging_platform.bids.metadata import suggest_rule
 from imaging_platform.bids.source import Intake
 from imaging_platform.files.digests import sorted_files
@@ -149,7 +150,7 @@ def _gather_images(conversion: Conversion) -> dict[str, list[Image]]:
 def _series_of(name: str, intake: Intake) -> str:
     """Return the series whose UID a file name of dcm2niix holds."""
     found = (s.uid for s in intake.series if f"_{s.uid}" in name)
-    return max(found, key=len, default="")
+    return max(found, key=len, default="") or find_numbered(name, intake.series)
 
 
 def _orphan_row(outcome: str, why: str) -> ScanRow:
@@ -188,6 +189,10 @@ def _series_row(
     if left:
         why = f"{' '.join(reasons)} {left} of {len(files)} instances are left out."
         outcome = "incomplete"
+    skipped = conversion.intake.skipped
+    if gap := next((skipped[one.uid] for one in group if one.uid in skipped), ""):
+        why = f"{why} {gap}"
+        outcome = "incomplete" if outcome == "converted" else outcome
     shown = sum(file.is_image for file in files) - left
     taken = sum(image.used for image in found)
     if 0 < taken < shown:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from imaging_platform.bids.merged import name_series
 from imaging_platform.bids.outputs import Scratch, read_scratch
 from imaging_platform.bids.par_rec import Pair, name_outputs, write_pair
 from imaging_platform.bids.source import Intake, link_files
@@ -73,7 +74,9 @@ def run_converter(
     for pair in intake.pairs:
         if not pair.fault:
             failures |= _convert_pair(pair, folder, timeout_s)
-    return Converted(folder, read_scratch(folder), used, failures)
+    scratch = read_scratch(folder)
+    outputs = name_series(scratch.outputs, intake.series)
+    return Converted(folder, replace(scratch, outputs=outputs), used, failures)
 
 
 def _convert_files(

@@ -65,7 +65,7 @@ def _translate(
     if isinstance(pattern, Mapping):
         return _translate_mapping(field, pattern, method, changed)
     if isinstance(pattern, list):
-        return _translate_value("\\".join(map(str, pattern)), method)
+        return _translate_value(_join(pattern, method), method)
     return _translate_value(pattern, method)
 
 
@@ -76,6 +76,13 @@ def _translate_value(pattern: Any, method: str) -> Any:  # JSON, YAML
         # dcm2bids asks re.match: the beginning counts.
         return {"regex": f"^(?:{pattern})"}
     return str(pattern)
+
+
+def _join(parts: Sequence[Any], method: str) -> str:  # JSON
+    """Return the pattern of a list, part by part; re.match asks how a part begins."""
+    if method == "re":
+        return r"\\".join(rf"(?:{part})[^\\]{{0,16}}" for part in parts) + "$"
+    return "\\".join(map(str, parts))
 
 
 def _translate_mapping(
@@ -105,9 +112,7 @@ def _translate_mapping(
 
 
 def _translate_any(values: Sequence[Any], method: str) -> dict[str, Any]:  # JSON, YAML
-    texts = [
-        "\\".join(map(str, one)) if isinstance(one, list) else one for one in values
-    ]
+    texts = [_join(one, method) if isinstance(one, list) else one for one in values]
     if method == "re":
         return {"regex": "^(?:" + "|".join(f"(?:{one})" for one in texts) + ")"}
     return {"any": texts}

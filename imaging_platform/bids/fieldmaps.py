@@ -124,10 +124,17 @@ def _join_pair(epi: list[list[int]], position: int, images: Sequence[Evidence]) 
             and image.text("PhaseEncodingDirection") not in directions
             and _distance(first, image) <= _EPI_PAIR_S
             and first.number("EchoTime") == image.number("EchoTime")
+            and _may_share_shim(first, image)
         ):
             members.append(position)
             return
     epi.append([position])
+
+
+def _may_share_shim(one: Evidence, other: Evidence) -> bool:
+    """Tell whether two images may have measured one field, not that of a new shim."""
+    mine, theirs = _shim(one), _shim(other)
+    return not (mine and theirs) or mine == theirs
 
 
 def _distance(one: Evidence, other: Evidence) -> float:

@@ -169,10 +169,13 @@ class Pairs:
         In order of number and content.
     unreadable
         Category of damage -> how many files.
+    duplicates
+        How many further copies of pairs there were.
     """
 
     pairs: tuple[Pair, ...] = ()
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    duplicates: int = 0
 
 
 def is_par_or_rec(path: str) -> bool:
@@ -185,6 +188,7 @@ def read_pairs(paths: Sequence[str]) -> Pairs:
     by_name = {path[:-4] + path[-4:].lower(): Path(path) for path in paths}
     pairs: dict[str, Pair] = {}
     unreadable: Counter[str] = Counter()
+    duplicates = 0
     for name, path in sorted(by_name.items()):
         other = name[:-4] + (".rec" if name.endswith(".par") else ".par")
         if other not in by_name:
@@ -194,9 +198,10 @@ def read_pairs(paths: Sequence[str]) -> Pairs:
             if pair is None:
                 unreadable[OTHER_VERSION] += 1
             else:
+                duplicates += pair.uid in pairs
                 pairs[pair.uid] = pair
     ordered = sorted(pairs.values(), key=lambda pair: (pair.number, pair.uid))
-    return Pairs(tuple(ordered), dict(unreadable))
+    return Pairs(tuple(ordered), dict(unreadable), duplicates)
 
 
 def _read_pair(par: Path, rec: Path) -> Pair | None:

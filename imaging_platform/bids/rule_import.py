@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from imaging_platform.bids.criteria import Untranslatable, translate_criteria
 from imaging_platform.bids.settings import DATATYPES, StudyRule
 from imaging_platform.bids.vocabulary import find_nearest, load_vocabulary
+from imaging_platform.model.config import say_place
 from imaging_platform.model.errors import BadConfig
 
 _TIED = (
@@ -300,8 +301,8 @@ def _proved(rule: dict[str, Any]) -> dict[str, Any]:  # YAML
         StudyRule.model_validate(rule)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Untranslatable(f"{place}: {first['msg']}.") from None
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise Untranslatable(f"{say_place(first['loc'])}: {said}.") from None
     return rule
 
 

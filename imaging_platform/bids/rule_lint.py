@@ -20,6 +20,7 @@ from imaging_platform.bids.vocabulary import (
     find_nearest,
     load_vocabulary,
 )
+from imaging_platform.model.config import say_place
 from imaging_platform.model.findings import Finding
 
 OTHER_SIDECAR_KEYS = frozenset(
@@ -355,7 +356,7 @@ def _unknown(place: str, what: str, found: str, known: Any) -> Finding:  # names
 
 
 def _told_by_model(problem: Any, place: str) -> Finding:  # pydantic's ErrorDetails
-    path = ".".join(str(part) for part in problem["loc"])
+    path = say_place(problem["loc"])
     message = str(problem["msg"]).removeprefix("Value error, ")
     return Finding(
         "error", f"{place}.{path}" if path else place, f"{message}.", "Correct it."

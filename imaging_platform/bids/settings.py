@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AliasChoices,
+    Discriminator,
     Field,
     StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
+    Tag,
     field_validator,
     model_validator,
 )
@@ -95,6 +98,22 @@ class Condition(Section):
         return self
 
 
+def _tell_kind(test: object) -> str:
+    """Return which form of a test is meant, so that one error is not told of each."""
+    if isinstance(test, Mapping | Condition):
+        return "<tests>"
+    return "<list>" if isinstance(test, list | tuple) else "<value>"
+
+
+Choice = Annotated[
+    Annotated[Condition, Tag("<tests>")]
+    | Annotated[tuple[Scalar, ...], Tag("<list>")]
+    | Annotated[Scalar, Tag("<value>")],
+    Discriminator(_tell_kind),
+]
+"""A test of a field as the study file has it."""
+
+
 class StudyRule(Section):
     """A decision of the study that comes before every built-in rule."""
 
@@ -103,7 +122,7 @@ class StudyRule(Section):
         max_length=64,
         description="What the reports call the rule; its tests when left out.",
     )
-    match: dict[str, Condition | Scalar | tuple[Scalar, ...]] = Field(
+    match: dict[str, Choice] = Field(
         min_length=1,
         description=(
             "Field -> test; all must hold. A plain text is a glob, a list is any of "

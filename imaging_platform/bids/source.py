@@ -16,6 +16,7 @@ from imaging_platform.dicom.completeness import (
     find_cut_frames,
     find_incomplete,
 )
+from imaging_platform.dicom.volumes import find_skipped
 from imaging_platform.files.digests import DESCRIPTIONS, digest_file
 
 _NUMBERS = (
@@ -50,6 +51,8 @@ class Intake:
         PAR/REC pairs; each counts as one instance of a series of its own.
     has_pair_files
         Whether there is any PAR or REC file, be it readable or not.
+    skipped
+        Series UID -> what says that whole volumes are missing inside it.
     folders
         Path of each folder without folders in it -> how many files it has.
     """
@@ -61,6 +64,7 @@ class Intake:
     others: int
     pairs: tuple[Pair, ...] = ()
     has_pair_files: bool = False
+    skipped: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -129,11 +133,12 @@ def read_source(source: Path) -> Intake:
     return Intake(
         files=(*files, *map(_as_file, pairs.pairs)),
         left_out=find_incomplete(files) | find_cut_frames(files) | faults,
-        duplicates=sum(map(len, found.values())) - len(found),
+        duplicates=sum(map(len, found.values())) - len(found) + pairs.duplicates,
         unreadable=dict(sorted(unreadable.items())),
         others=others,
         pairs=pairs.pairs,
         has_pair_files=bool(in_pairs),
+        skipped=find_skipped(files),
         folders=_count_leaves(listed),
     )
 

@@ -87,17 +87,24 @@ def list_hints(reports: Sequence[ConversionReport]) -> list[str]:
 
 
 def find_kept_back(reports: Mapping[SessionKey, ConversionReport]) -> Held | None:
-    """Return what is to be said of series without a valid BIDS name, if any."""
+    """Return what is to be said of series without a name and damaged files, if any."""
     counts = [
         f"{number} {outcome} in {key}"
         for key, report in reports.items()
         for outcome, number in report.outcomes.items()
         if outcome in KEPT_BACK
     ]
-    if not counts:
+    damaged = [
+        f"{number} ({reason}) in {key}"
+        for key, report in reports.items()
+        for reason, number in report.unreadable.items()
+    ]
+    said = [f"Some series are kept back: {', '.join(counts)}."] if counts else []
+    said += [f"Damaged files: {', '.join(damaged)}."] if damaged else []
+    if not said:
         return None
     return Held(
-        f"Some series are kept back: {', '.join(counts)}.",
+        " ".join(said),
         fix="Read the table; add a rule or metadata to the study file, or send "
         "what is missing.",
     )

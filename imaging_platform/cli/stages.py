@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from imaging_platform import __version__
-from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.cli.conversion import (
     find_kept_back,
     find_sessions,
@@ -59,7 +58,8 @@ def convert(
     from imaging_platform.bids.session import convert_session
     from imaging_platform.bids.validation import validate_session
 
-    settings = read_study_or_default(study_file).bids
+    study = read_study_or_default(study_file)
+    settings = study.bids
     sessions = find_sessions(source, subject, session)
     places = {
         key: target.absolute() / f"sub-{key.subject}" / f"ses-{key.session}"
@@ -78,7 +78,7 @@ def convert(
             publish_tree(staged, places[key])
         if not as_json:
             print_series(reports[key], places[key])
-    _describe_dataset(target, settings)
+    _describe_dataset(target, study)
     held = find_kept_back(reports)
     if as_json:
         values = {str(key): dataclasses.asdict(one) for key, one in reports.items()}
@@ -97,7 +97,7 @@ def convert(
         raise held
 
 
-def _describe_dataset(target: Path, settings: BidsSettings) -> None:
+def _describe_dataset(target: Path, study: Study) -> None:
     """Write the files at the top of a dataset for all sessions that it holds."""
     from imaging_platform.bids.dataset import (
         DatasetFacts,
@@ -109,8 +109,9 @@ def _describe_dataset(target: Path, settings: BidsSettings) -> None:
     with rebuilding(target.absolute()) as members:
         write_dataset_files(
             target.absolute(),
-            name=target.name,
-            settings=settings,
+            # Not of the folder: the same sessions make the same bytes anywhere.
+            name=study.title or study.name,
+            settings=study.bids,
             members=members,
             facts=DatasetFacts(versions=versions),
         )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
+import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from imaging_platform.dicom.frames import count_positions
-
-if TYPE_CHECKING:
-    from imaging_platform.dicom.instances import Instance
+from imaging_platform.dicom.stacks import (
+    SourceFile,
+    Stack,
+    Surplus,
+    group_stacks,
+    measure_along_normal,
+    read_place,
+    split_series,
+)
+from imaging_platform.dicom.volumes import find_short_echoes
 
 CUT_SHORT = "The run was interrupted: its last volume lacks slices."
 HOLE = (
@@ -24,70 +30,23 @@ NO_ORDER = (
     "Some slices of the run are missing, and nothing tells its volumes apart: "
     "nothing is converted."
 )
+SAME_NUMBERS = (
+    "Instances of several volumes have the same number, by which the converter tells "
+    "its slices apart: nothing is converted."
+)
 GAP = "Slices inside the volume are missing: nothing is converted."
 CUT_FRAMES = (
     "The frames of a file do not make whole volumes: the run was interrupted, and "
     "the file is not converted."
 )
+SHORT_SERIES = "The series lacks slices that others of its run have."
 FEW_FRAMES = "A file of the run holds fewer frames than the others."
 
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_POSITION_DECIMALS = 2
-_COSINE_DECIMALS = 3
 _FEWEST_MOVING_VOLUMES = 5
+_FEWEST_FRAMES = 6
+_ON_LINE_MM = 0.05
 
-
-class SourceFile(NamedTuple):
-    """
-    One DICOM file of the session.
-
-    Parameters
-    ----------
-    path
-        Where it lies; never part of a report.
-    header
-        Its facts.
-    """
-
-    path: str
-    header: Instance
-
-    @property
-    def run(self) -> tuple[str, int, str]:
-        """What files of one run share, even where each volume is its own series."""
-        header = self.header
-        return (header.study_uid, header.series_number or 0, header.series_description)
-
-    @property
-    def is_image(self) -> bool:
-        """True for pixels of a body; False for reports, spectra, screenshots."""
-        header = self.header
-        return header.has_pixels and not header.sop_class_uid.startswith(
-            _SECONDARY_CAPTURE
-        )
-
-
-Stack = Sequence[SourceFile]
 Volumes = Mapping[int, Stack]
-
-
-class Surplus(NamedTuple):
-    """
-    Files of a stack that are in no whole volume.
-
-    Parameters
-    ----------
-    files
-        The files; empty when all volumes are whole.
-    why
-        The reason, as a sentence.
-    missing
-        Which slices there are not, in words; empty when that cannot be told.
-    """
-
-    files: Stack
-    why: str
-    missing: tuple[str, ...] = ()
 
 
 WHOLE = Surplus((), "")
@@ -99,7 +58,8 @@ def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
 
     A stack is what shares run, orientation, echo and image type; each of its slice
     positions must occur equally often. Of a stack with volumes that lack slices the
-    longest stretch of whole volumes stays, the first of equally long ones.
+    longest stretch of whole volumes stays, the first of equally long ones. Then the
+    echoes of an acquisition must have the same slices and volumes.
 
     Parameters
     ----------
@@ -115,21 +75,16 @@ def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
 
 def find_surpluses(files: Sequence[SourceFile]) -> Iterator[Surplus]:
     """Yield what `find_incomplete` finds, with the slices that are missing."""
+    whole: list[Stack] = []
     for stack in group_stacks(files):
-        if "MOSAIC" in stack[0].header.image_type:
-            continue
-        surplus = _find_surplus(stack)
+        is_mosaic = "MOSAIC" in stack[0].header.image_type
+        surplus = WHOLE if is_mosaic else _find_surplus(stack)
         if surplus.files:
             yield surplus
-
-
-def group_stacks(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
-    """Return the images of each run, by orientation, echo and image type."""
-    stacks: dict[tuple[object, ...], list[SourceFile]] = defaultdict(list)
-    for file in files:
-        if file.is_image:
-            stacks[(*file.run, *_stack(file.header))].append(file)
-    return list(stacks.values())
+        dropped = {file.header.sop_uid for file in surplus.files}
+        if rest := [file for file in stack if file.header.sop_uid not in dropped]:
+            whole.append(rest)
+    yield from find_short_echoes(whole)
 
 
 def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
@@ -140,31 +95,24 @@ def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
             counts = count_positions(Path(file.path), file.header.n_frames)
             if len(set(counts.values())) > 1:
                 left_out[file.header.sop_uid] = CUT_FRAMES
+            elif _has_gap(sorted(counts)):
+                left_out[file.header.sop_uid] = GAP
     return left_out
 
 
-def _stack(header: Instance) -> tuple[object, ...]:
-    return (
-        _numbers(header.image_orientation, _COSINE_DECIMALS),
-        header.echo_number,
-        header.echo_time_ms,
-        header.image_type,
-        header.rows,
-        header.columns,
-        header.n_frames > 1,
+def _has_gap(places: Sequence[tuple[float, ...]]) -> bool:
+    """Tell whether slices on one line lie one spacing apart, but for a wider gap."""
+    if len(places) < _FEWEST_FRAMES:
+        return False
+    start, end = places[0], places[-1]
+    length = math.dist(start, end)
+    along = sorted(math.dist(start, place) for place in places)
+    on_line = all(
+        abs(math.dist(start, place) + math.dist(place, end) - length) < _ON_LINE_MM
+        for place in places
     )
-
-
-@functools.lru_cache(maxsize=4096)
-def _numbers(text: str, decimals: int) -> tuple[float, ...]:
-    try:
-        return tuple(round(float(part), decimals) + 0.0 for part in text.split("\\"))
-    except ValueError:
-        return ()
-
-
-def _place(file: SourceFile) -> tuple[float, ...]:
-    return _numbers(file.header.image_position, _POSITION_DECIMALS)
+    steps = [b - a for a, b in itertools.pairwise(along)]
+    return on_line and max(_count_spacings(steps), default=1) > 1
 
 
 def _find_surplus(stack: Stack) -> Surplus:
@@ -173,20 +121,28 @@ def _find_surplus(stack: Stack) -> Surplus:
         return _find_short_files(stack)
     if not stack[0].header.image_position:
         return WHOLE
-    counts = Counter(map(_place, stack))
+    counts = Counter(map(read_place, stack))
     times = set(counts.values())
+    if max(times) > 1 and not _has_own_numbers(stack):
+        return Surplus(stack, SAME_NUMBERS)
     numbered = [v for v in _number_volumes(stack) if len(v) > 1]
     if any(len(set(map(len, volumes.values()))) == 1 for volumes in numbered):
         # The scanner's own count of volumes: slices may follow a moving head.
-        return WHOLE
+        return WHOLE if times == {1} or len(times) > 1 else _find_gap(stack)
     if times == {1}:
         moving = next(filter(_is_mostly_whole, numbered), None)
         return _split_volumes(moving) if moving else _find_gap(stack)
     if len(times) == 1:
-        return WHOLE
-    for volumes in (*numbered, *_infer_volumes(stack, len(counts))):
+        return _find_gap(stack)
+    for volumes in (
+        *numbered,
+        *_infer_volumes(stack, len(counts)),
+        *_interleave_volumes(stack, max(times)),
+    ):
         if max(map(len, volumes.values())) == len(counts) and _has_no_twins(volumes):
             return _split_volumes(volumes)
+    if surplus := _find_short_series(stack, len(counts)):
+        return surplus
     most = max(times)
     ordered = _order_places(stack)
     lacking = [
@@ -195,6 +151,23 @@ def _find_surplus(stack: Stack) -> Surplus:
         if counts[place] < most
     ]
     return Surplus(stack, NO_ORDER, tuple(lacking))
+
+
+def _has_own_numbers(stack: Stack) -> bool:
+    """
+    Tell whether each instance has a number that no other of its series has.
+
+    dcm2niix sorts by it: of numbers that begin again in each volume it makes volumes
+    with slices of several, whatever the acquisition numbers say. Only of Philips it
+    asks the temporal position.
+    """
+    headers = [file.header for file in stack]
+    numbers = {(h.series_uid, h.instance_number) for h in headers}
+    if len(numbers) == len(stack) and all(n is not None for _, n in numbers):
+        return True
+    moments = {(h.temporal_position, h.image_position) for h in headers}
+    is_philips = headers[0].manufacturer.startswith("Philips")
+    return is_philips and len(moments) == len(stack)
 
 
 def _find_short_files(stack: Stack) -> Surplus:
@@ -206,6 +179,16 @@ def _find_short_files(stack: Stack) -> Surplus:
     short = [file for file in stack if file.header.n_frames < usual]
     lacking = [f"a file of {f.header.n_frames} of {usual} frames" for f in short]
     return Surplus(short, FEW_FRAMES, tuple(lacking))
+
+
+def _find_short_series(stack: Stack, n_slices: int) -> Surplus | None:
+    """Find series that lack slices, where each series is one volume."""
+    members = split_series(stack)
+    short = [one for one in members if len(one) < n_slices]
+    if len(short) == len(members) or max(map(len, members)) > n_slices:
+        return None
+    lacking = [f"a series of {len(one)} of {n_slices} slices" for one in short]
+    return Surplus([f for one in short for f in one], SHORT_SERIES, tuple(lacking))
 
 
 def _number_volumes(stack: Stack) -> Iterator[Volumes]:
@@ -233,12 +216,33 @@ def _infer_volumes(stack: Stack, n_slices: int) -> Iterator[Volumes]:
             yield volumes
 
 
+def _interleave_volumes(stack: Stack, n_volumes: int) -> Iterator[Volumes]:
+    """
+    Yield the volumes by instance number, slice after slice, as Philips counts.
+
+    Then each stretch of as many numbers as there are volumes must be at one place,
+    which a wrong beginning would contradict. A last place that lacks volumes proves
+    nothing: more places may have been lost behind it.
+    """
+    numbers = [file.header.instance_number for file in stack]
+    if None in numbers or len(set(numbers)) < len(stack):
+        return
+    first = min(1, *(n or 0 for n in numbers))
+    steps = [divmod((n or 0) - first, n_volumes) for n in numbers]
+    stretches = [stretch for stretch, _ in steps]
+    pairs = set(zip(stretches, map(read_place, stack), strict=True))
+    is_whole_at_end = stretches.count(max(stretches)) == n_volumes
+    n_places = len({place for _, place in pairs})
+    if is_whole_at_end and len(pairs) == len(set(stretches)) == n_places:
+        yield _group(stack, [volume for _, volume in steps])
+
+
 def _is_along_normal(volumes: Volumes) -> bool:
     """Tell whether the slices of all volumes are numbered in one direction."""
     directions: set[bool] = set()
     for volume in volumes.values():
         ordered = sorted(volume, key=lambda file: file.header.instance_number or 0)
-        places = _along_normal(ordered)
+        places = measure_along_normal(ordered)
         directions.update(b > a for a, b in itertools.pairwise(places))
     return len(directions) == 1
 
@@ -252,7 +256,7 @@ def _group(stack: Stack, numbers: Sequence[int]) -> Volumes:
 
 def _has_no_twins(volumes: Volumes) -> bool:
     """Tell whether no volume has two slices at one place."""
-    return all(len(set(map(_place, v))) == len(v) for v in volumes.values())
+    return all(len(set(map(read_place, v))) == len(v) for v in volumes.values())
 
 
 def _is_mostly_whole(volumes: Volumes) -> bool:
@@ -291,7 +295,7 @@ def _list_lacking(volumes: Volumes, whole: int) -> Iterator[str]:
         if len(volume) == whole:
             continue
         number = place - min(volumes) + 1
-        there = set(map(_place, volume))
+        there = set(map(read_place, volume))
         lacking = [n for n, at in enumerate(ordered, start=1) if at not in there]
         if len(ordered) > whole:
             # Slices that follow a moving head stand elsewhere in each volume.
@@ -313,8 +317,8 @@ def _say_slices(numbers: Sequence[int]) -> str:
 
 def _order_places(stack: Stack) -> list[tuple[float, ...]]:
     """Return the slice positions of a stack along their normal, each once."""
-    along = _along_normal(stack)
-    places = list(map(_place, stack))
+    along = measure_along_normal(stack)
+    places = list(map(read_place, stack))
     if not along:
         return sorted(set(places))
     return sorted(set(places), key=dict(zip(places, along, strict=True)).__getitem__)
@@ -325,35 +329,34 @@ def _find_gap(stack: Stack) -> Surplus:
     Find a volume that lacks slices in its middle.
 
     Two witnesses are needed, since a protocol may leave a space between slices: the
-    instance numbers must jump by as much as the places do.
+    instance numbers must jump by as much as the places do. Of a run the first
+    volume is looked at.
     """
-    places = _along_normal(stack)
-    numbers = [file.header.instance_number for file in stack]
+    first: dict[tuple[float, ...], SourceFile] = {}
+    for file in sorted(stack, key=lambda file: file.header.instance_number or 0):
+        first.setdefault(read_place(file), file)
+    volume = list(first.values())
+    places = measure_along_normal(volume)
+    numbers = [file.header.instance_number for file in volume]
     if len(places) < 3 or None in numbers:
         return WHOLE
     order = sorted(zip(places, [n or 0 for n in numbers], strict=True))
     steps = [(b[0] - a[0], abs(b[1] - a[1])) for a, b in itertools.pairwise(order)]
-    spacing = statistics.median(step for step, _ in steps)
-    if spacing <= 0:
-        return WHOLE
-    multiples = [step / spacing for step, _ in steps]
-    is_regular = all(abs(m - round(m)) < 0.05 and m > 0.5 for m in multiples)
-    has_jumps = all(
-        jump == round(m) for (_, jump), m in zip(steps, multiples, strict=True)
-    )
-    if is_regular and has_jumps and max(map(round, multiples)) > 1:
-        ends = list(itertools.accumulate(map(round, multiples), initial=1))
+    multiples = _count_spacings([step for step, _ in steps])
+    jump = min(jump for _, jump in steps)
+    has_jumps = [own for _, own in steps] == [jump * m for m in multiples]
+    if has_jumps and max(multiples) > 1:
+        ends = list(itertools.accumulate(multiples, initial=1))
         lacking = sorted({*range(1, ends[-1] + 1)} - {*ends})
         return Surplus(stack, GAP, (f"{_say_slices(lacking)} of {ends[-1]}",))
     return WHOLE
 
 
-def _along_normal(stack: Stack) -> list[float]:
-    """Return the places of slices along their normal, in mm; empty when unknown."""
-    cosines = _numbers(stack[0].header.image_orientation, 6)
-    places = [_place(file) for file in stack]
-    if len(cosines) != 6 or any(len(place) != 3 for place in places):
+def _count_spacings(steps_mm: Sequence[float]) -> list[int]:
+    """Return each step between slices in spacings; none when they are irregular."""
+    spacing = statistics.median(steps_mm)
+    if spacing <= 0:
         return []
-    (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
-    return [sum(x * n for x, n in zip(place, normal, strict=True)) for place in places]
+    multiples = [step / spacing for step in steps_mm]
+    is_regular = all(abs(m - round(m)) < 0.05 and m > 0.5 for m in multiples)
+    return list(map(round, multiples)) if is_regular else []

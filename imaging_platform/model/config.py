@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
+
+
+def say_place(loc: Sequence[int | str]) -> str:
+    """
+    Return where in a file a problem is, as its keys joined by dots.
+
+    Parameters
+    ----------
+    loc
+        As pydantic has it; the tags of a choice are in angle brackets and no keys.
+    """
+    return ".".join(str(part) for part in loc if not str(part).startswith("<"))
 
 
 class Section(BaseModel):

@@ -114,3 +114,24 @@ def test_a_fieldmap_too_far_away_serves_nothing():
 
     assert list(links) == [0]
     assert "IntendedFor" not in links[0]
+
+
+def test_a_fieldmap_before_a_new_shim_is_no_partner_of_one_after_it():
+    old, new = {"ShimSetting": [1, 2, 3]}, {"ShimSetting": [4, 5, 6]}
+    outputs = [
+        output("se", SPIN_ECHO_EPI | old, PhaseEncodingDirection="j-", at_s=0),
+        output(
+            "se", SPIN_ECHO_EPI | new, PhaseEncodingDirection="j-", at_s=90, number=2
+        ),
+        output(
+            "se", SPIN_ECHO_EPI | new, PhaseEncodingDirection="j", at_s=120, number=3
+        ),
+        output("rest", BOLD | new, volumes=9, at_s=200, number=4),
+    ]
+
+    links = link(outputs)
+
+    assert links[1]["B0FieldIdentifier"] == links[2]["B0FieldIdentifier"]
+    assert links[0]["B0FieldIdentifier"] != links[1]["B0FieldIdentifier"]
+    assert links[1]["IntendedFor"] == links[2]["IntendedFor"]
+    assert links[3]["B0FieldSource"] == links[1]["B0FieldIdentifier"]

@@ -229,6 +229,15 @@ def test_half_a_pair_and_old_versions_are_counted(tmp_path: Path):
     assert sum(found.unreadable.values()) == 2
 
 
+def test_a_copy_of_a_pair_is_counted_and_not_converted(tmp_path: Path):
+    write_phantom(tmp_path / "in", "one")
+    write_phantom(tmp_path / "in/again", "another")
+
+    report = convert(tmp_path / "in", tmp_path / "out")
+
+    assert (report.instances, report.duplicates) == (1, 1)
+
+
 def test_pairs_and_dicom_of_one_session_are_both_converted(
     tmp_path: Path, shared_data: Path
 ):

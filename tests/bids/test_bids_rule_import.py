@@ -150,6 +150,20 @@ def test_what_dcm2bids_says_and_a_rule_cannot_has_a_reason():
     }
 
 
+def test_a_list_in_regular_expressions_is_compared_part_by_part():
+    criteria = {"ImageType": ["ORIG", "PRIMARY", "M"]}
+    entry = {"datatype": "anat", "suffix": "T2w", "criteria": criteria}
+    content = {"search_method": "re", "descriptions": [entry]}
+
+    imported = import_rules(json.dumps(content))
+
+    settings = BidsSettings.model_validate({"rules": imported.rules})
+    longer = MPRAGE | {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"]}
+    same = MPRAGE | {"ImageType": ["ORIGINAL", "PRIMARY", "M"]}
+    assert names(output("a", same), settings=settings)[0].endswith("T2w")
+    assert names(output("a", longer), settings=settings)[0].endswith("T1w")
+
+
 def test_a_dcm2bids_configuration_of_version_2_becomes_rules():
     found = imported(DCM2BIDS_2)
     settings = settings_of(found)

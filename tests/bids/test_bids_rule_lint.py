@@ -205,3 +205,17 @@ def test_every_suffix_of_the_schema_may_be_named_by_a_rule():
     for datatype, suffix in words.names:
         rule = {"match": NAME, "datatype": datatype, "suffix": suffix}
         assert errors(rule) == []
+
+
+@pytest.mark.parametrize(
+    ("test", "place"),
+    [
+        ({"regex": "(a+)+$"}, "bids.rules[0].match.ProtocolName.regex"),
+        ({"regx": "a"}, "bids.rules[0].match.ProtocolName.regx"),
+        ({"min": 3, "max": 1}, "bids.rules[0].match.ProtocolName"),
+    ],
+)
+def test_a_wrong_test_is_one_error_at_its_own_place(test, place):
+    found = of_level("error", REST | {"match": {"ProtocolName": test}})
+
+    assert [one.field for one in found] == [place]

@@ -172,3 +172,125 @@ def test_an_enhanced_file_of_several_volumes_that_lacks_frames_is_left_out(
     assert report.outcomes == {"incomplete": 1}
     assert "interrupted" in report.series[0].why
     assert not list(target.rglob("*.nii.gz"))
+
+
+def test_frames_lost_inside_a_volume_of_one_file_leave_it_out(
+    shared_data: Path, tmp_path: Path
+):
+    import pydicom
+
+    (source,) = sorted_files(shared_data / "dicom/dcm_qa_xa30/In/5_anat-T1w_acq-tfl")
+    data = pydicom.dcmread(source)
+    n_bytes = len(data.PixelData) // data.NumberOfFrames
+    groups = data.PerFrameFunctionalGroupsSequence
+    data.PerFrameFunctionalGroupsSequence = groups[:40] + groups[43:]
+    data.NumberOfFrames = data.NumberOfFrames - 3
+    data.PixelData = data.PixelData[: 40 * n_bytes] + data.PixelData[43 * n_bytes :]
+    data.save_as(tmp_path / "hole.dcm")
+
+    report, target = convert([tmp_path / "hole.dcm"], tmp_path)
+
+    assert [row.outcome for row in report.series] == ["incomplete"]
+    assert "inside the volume" in report.series[0].why
+    assert not list(target.rglob("*.nii.gz"))
+
+
+def test_a_volume_lost_inside_a_run_is_in_the_report(shared_data: Path, tmp_path: Path):
+    run = read_runs(shared_data / "dicom/dcm_qa_nih/In/20180918GE")[4]
+
+    report, _ = convert(run[:45] + run[60:], tmp_path)
+
+    (row,) = report.series
+    assert row.outcome == "incomplete"
+    assert "1 volume is missing" in row.why
+
+
+def test_numbers_that_begin_again_in_each_volume_mix_no_slices(
+    shared_data: Path, tmp_path: Path
+):
+    import pydicom
+
+    run = read_runs(shared_data / "dicom/dcm_qa_nih/In/20180918GE")[4]
+    (tmp_path / "renumbered").mkdir()
+    renumbered = [tmp_path / f"renumbered/{n:03}" for n in range(30)]
+    for number, (source, target) in enumerate(zip(run[:30], renumbered, strict=True)):
+        data = pydicom.dcmread(source)
+        data.AcquisitionNumber, data.InstanceNumber = divmod(number, 15)
+        data.save_as(target)
+    _, whole = convert(run, tmp_path / "whole")
+
+    report, target = convert(renumbered, tmp_path / "cut")
+
+    assert volumes_of(target) <= volumes_of(whole)
+    assert [row.outcome for row in report.series] == ["incomplete"]
+
+
+_TAKEN = [
+    "ImageType",
+    "StudyDate",
+    "SeriesTime",
+    "Modality",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SeriesDescription",
+    "ProtocolName",
+    "SoftwareVersions",
+    "StudyInstanceUID",
+    "SeriesNumber",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+]
+
+
+def write_classic(source: Path, folder: Path) -> list[Path]:
+    """Write the frames of an XA volume as XA exports them when asked for classic."""
+    import pydicom
+
+    data = pydicom.dcmread(source)
+    n_bytes = len(data.PixelData) // data.NumberOfFrames
+    shared = data.SharedFunctionalGroupsSequence[0]
+    paths = []
+    for number, frame in enumerate(data.PerFrameFunctionalGroupsSequence):
+        one = pydicom.Dataset()
+        one.update({data[name].tag: data[name] for name in _TAKEN if name in data})
+        one.file_meta = pydicom.dataset.FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = data.file_meta.TransferSyntaxUID
+        one.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+        one.SOPInstanceUID = f"{data.SOPInstanceUID}.{number + 1}"
+        one.SeriesInstanceUID = f"1.2.{data.InstanceNumber}"
+        one.AcquisitionNumber = data.InstanceNumber
+        one.InstanceNumber = (data.InstanceNumber - 1) * data.NumberOfFrames + number
+        one.ScanningSequence, one.MRAcquisitionType = "EP", "2D"
+        one.EchoTime, one.RepetitionTime = 30, 1000
+        for sequence in ("PlanePosition", "PlaneOrientation", "PixelMeasures"):
+            keyword = f"{sequence}Sequence"
+            group = frame if keyword in frame else shared
+            one.update(group[keyword][0])
+        one.PixelData = data.PixelData[n_bytes * number : n_bytes * (number + 1)]
+        paths.append(folder / f"{one.SOPInstanceUID}.dcm")
+        one.save_as(paths[-1], enforce_file_format=True)
+    return paths
+
+
+def test_volumes_of_xa_classic_are_one_run_that_the_report_accounts_for(
+    shared_data: Path, tmp_path: Path
+):
+    folder = shared_data / "dicom/dcm_qa_xa30/In/7_func-bold_task-fa_run-1"
+    (tmp_path / "classic").mkdir()
+    files = [
+        path
+        for source in sorted_files(folder)[:5]
+        for path in write_classic(source, tmp_path / "classic")
+    ]
+
+    report, _ = convert(files, tmp_path)
+
+    (row,) = report.series
+    assert len(row.series_uids) == 5
+    assert row.count_fates()["converted"] == row.instances == len(files)

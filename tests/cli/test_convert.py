@@ -89,6 +89,31 @@ def test_a_series_that_is_kept_back_ends_with_3_and_says_why(run, clean, tmp_pat
     assert sum(len(fate["instances"]) for fate in row["fates"]) == row["instances"]
 
 
+def test_a_damaged_file_ends_with_3_and_is_named_by_its_kind(run, clean, tmp_path):
+    (last, *_) = sorted((clean / "sub-01_ses-1").glob("*.dcm"), reverse=True)
+    (clean / "sub-01_ses-1/again.dcm").write_bytes(last.read_bytes()[:-100])
+
+    code, _, error = run("convert", clean / "sub-01_ses-1", tmp_path / "bids")
+
+    assert code == 3
+    assert "1 (truncated) in sub-01_ses-1" in error
+
+
+def test_the_name_of_the_folder_changes_no_byte(run, clean, tmp_path):
+    trees = []
+    for name in ("one", "another"):
+        run("convert", clean / "sub-01_ses-1", tmp_path / name)
+        trees.append(
+            {
+                path.relative_to(tmp_path / name): path.read_bytes()
+                for path in sorted((tmp_path / name).rglob("*"))
+                if path.is_file()
+            }
+        )
+
+    assert trees[0] == trees[1]
+
+
 def test_a_session_that_is_there_already_is_refused(run, clean, tmp_path):
     run("convert", clean / "sub-01_ses-1", tmp_path / "bids")
 

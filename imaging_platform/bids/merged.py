@@ -1,0 +1,51 @@
+"""The series of each image, where dcm2niix does not say it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from imaging_platform.bids.accounting import SeriesFacts
+from imaging_platform.bids.outputs import Output
+
+
+def name_series(
+    outputs: Sequence[Output], series: Sequence[SeriesFacts]
+) -> tuple[Output, ...]:
+    """
+    Return the outputs, each with a series of the session where one can be told.
+
+    For slices of Siemens XA in classic DICOM, dcm2niix puts the time of the series
+    in place of its UID, so that volumes with UIDs of their own become one run
+    (rordenlab/dcm2niix#236). Study, number and description tell the run; its first
+    series stands for it.
+    """
+    known = {one.uid for one in series}
+    return tuple(
+        output if output.series_uid in known else _rename(output, series)
+        for output in outputs
+    )
+
+
+def _rename(output: Output, series: Sequence[SeriesFacts]) -> Output:
+    sidecar = output.sidecar
+    said = (
+        sidecar.get("StudyInstanceUID"),
+        sidecar.get("SeriesNumber"),
+        sidecar.get("SeriesDescription") or "",
+    )
+    run = [s for s in series if (s.study_uid, s.number, s.description) == said]
+    uid = _first(run) or find_numbered(f"{said[1]}_", series)
+    return replace(output, sidecar={**sidecar, "SeriesInstanceUID": uid or ""})
+
+
+def find_numbered(name: str, series: Sequence[SeriesFacts]) -> str:
+    """Return the first series of the only run with the number that begins `name`."""
+    found = re.match(r"(\d+)_", name)
+    run = [s for s in series if found and s.is_image and s.number == int(found[1])]
+    return _first(run) if len({(s.study_uid, s.description) for s in run}) == 1 else ""
+
+
+def _first(run: Sequence[SeriesFacts]) -> str:
+    return min((one.uid for one in run if one.is_image), default="")
