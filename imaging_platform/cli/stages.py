@@ -120,7 +120,7 @@ def _describe_dataset(target: Path, study: Study) -> None:
 def read_study_or_default(file: Path | None) -> Study:
     """Return a study from its file, one with all defaults without a file."""
     if file is None:
-        return Study(name="local")
+        return Study(name="local", title="Images converted from DICOM")
     return read_study(file)
 
 
