@@ -176,14 +176,11 @@ def _start(home: Home, found: Found) -> tuple[Tree, str]:
     ):
         return tree, ""
     enter_home(home)
-    import dagster as dg
-
-    from imaging_platform.assets.scope import Scope
+    from imaging_platform.processing.plans import open_database
     from imaging_platform.processing.runs import find_stamped
 
-    with dg.DagsterInstance.get() as instance:
-        scope = Scope(load_study(home, found.study))
-        earlier = find_stamped(instance, scope, stamp)
+    with open_database(home) as database:
+        earlier = find_stamped(database, found.study, stamp)
     if earlier is None:
         note = "It is of an earlier state that nobody knows any more; shown is today's."
         return tree, note
@@ -265,13 +262,11 @@ def _starts_of_drop(
 
 def _find_runs(home: Home, study: str, lineage: Lineage) -> dict[str, str]:
     enter_home(home)
-    import dagster as dg
-
-    from imaging_platform.assets.scope import Scope
+    from imaging_platform.processing.plans import open_database
     from imaging_platform.processing.runs import find_runs
 
-    with dg.DagsterInstance.get() as instance:
-        return find_runs(instance, Scope(load_study(home, study)), lineage)
+    with open_database(home) as database:
+        return find_runs(database, study, lineage)
 
 
 def _show(answer: Answer, title: str, page: Path | None, *, as_json: bool) -> None:
