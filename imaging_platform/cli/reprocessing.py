@@ -15,6 +15,7 @@ from imaging_platform.cli.progress import shown_progress
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import WHOLE_STUDY, Cell, State
+from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.planning.plan import Choice, choose_frontier
 from imaging_platform.planning.reasons import join_sentences
 from imaging_platform.settings import enter_home, find_home
@@ -60,6 +61,7 @@ def reprocess(
     if dry_run:
         show_choice(home, study, choice, as_json=as_json)
         return 0
+    refuse_frozen(home.root, study)
     done = reprocess_home(home, study, choice, quiet=as_json)
     if as_json:
         print_json(dataclasses.asdict(done))

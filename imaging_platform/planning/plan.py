@@ -162,12 +162,13 @@ def choose_frontier(
     besides
         (asset, partition) that were tried already.
     """
+    if plan.frozen:
+        return []
     busy = {cell.partition for cell in plan.cells if cell.state is State.RUNNING}
     wanted = [
         cell
         for cell in plan.cells
         if choice.wants(cell)
-        and cell.state is not State.FROZEN
         and cell.partition not in busy
         and (cell.asset, cell.partition) not in besides
         and (cell.is_ready or cell.state not in choice.states)

@@ -50,9 +50,7 @@ def read_makings(
         return {asset: _read_latest(log, asset, partitions) for asset in assets}
 
 
-def read_past(
-    log: EventLog, asset: str, partition: str
-) -> Iterator[tuple[Made, str]]:
+def read_past(log: EventLog, asset: str, partition: str) -> Iterator[tuple[Made, str]]:
     """
     Yield each materialization of a result and its run, newest first.
 

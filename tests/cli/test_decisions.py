@@ -143,6 +143,8 @@ def test_a_frozen_study_takes_nothing_in_and_runs_nothing(home, tmp_path):
         ("import-bids", "demo", folder),
         ("attach", "demo", str(KEY), folder),
         ("process", "--study", "demo"),
+        ("reprocess", "--study", "demo", "--stale"),
+        ("reprocess", "--study", "demo", "--select", f"motion:{KEY}"),
     ]
 
     for words in refused:

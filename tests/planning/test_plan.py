@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.cost import Cost, estimate
 from imaging_platform.planning.plan import (
@@ -60,11 +62,12 @@ def test_what_is_named_is_chosen_in_any_state():
     assert chosen(Choice(named=frozenset({named}))) == [named]
 
 
-def test_nothing_frozen_is_chosen():
-    frozen = Plan("demo", (cell("mask", "sub-1_ses-1", State.FROZEN),))
+@pytest.mark.parametrize("state", [State.FROZEN, State.FRESH])
+def test_of_a_frozen_study_nothing_is_chosen(state):
+    cells = (cell("mask", "sub-1_ses-1", state),)
     choice = Choice(named=frozenset({("mask", "sub-1_ses-1")}))
 
-    assert choose_frontier(frozen, choice) == []
+    assert choose_frontier(Plan("demo", cells, frozen="by ada"), choice) == []
 
 
 def test_results_in_the_same_state_for_the_same_reason_are_counted_together():

@@ -145,7 +145,11 @@ def test_nothing_is_written_into_the_database_of_dagster(home):
 def test_a_home_in_which_nothing_can_be_written_is_read(home, tmp_path):
     copy = Home(tmp_path / "snapshot")
     shutil.copytree(home.root, copy.root)
-    for file in (copy.event_index, copy.run_index, *copy.run_index.parent.rglob("*.db")):
+    for file in (
+        copy.event_index,
+        copy.run_index,
+        *copy.run_index.parent.rglob("*.db"),
+    ):
         file.with_name(f"{file.name}-wal").unlink(missing_ok=True)
         # What SQLite makes beside a database that it reads cannot be made.
         beside = file.with_name(f"{file.name}-shm")
