@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imaging_platform.cli.printing import json_option, print_json, print_table
-from imaging_platform.model.errors import BadConfig
+from imaging_platform.model.errors import BadConfig, BadInput
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.cost import Estimate
@@ -30,7 +30,9 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
     """Show what is out of date, why, and what bringing it up would cost."""
     home = find_home()
     enter_home(home)
-    plans = _read_plans(home, [name] if name else home.studies())
+    names = [name] if name else home.studies()
+    _refuse_unknown(home, names, assets)
+    plans = _read_plans(home, names)
     if assets:
         plans = [each.narrow(assets) for each in plans]
     if as_json:
@@ -39,6 +41,28 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
         return
     for each in plans:
         print_plan(each)
+
+
+def _refuse_unknown(home: Home, names: list[str], assets: tuple[str, ...]) -> None:
+    """
+    Refuse to say that nothing is out of date of what is not there.
+
+    Raises
+    ------
+    BadInput
+        No study has such an asset.
+    """
+    if not assets:
+        return
+    from imaging_platform.processing.plans import list_assets
+
+    known = dict.fromkeys(a for name in names for a in list_assets(home, name))
+    unknown = [asset for asset in assets if asset not in known]
+    if unknown:
+        raise BadInput(
+            f"There is no asset {', '.join(unknown)}.",
+            fix=f"Give some of: {', '.join(known)}.",
+        )
 
 
 def _read_plans(home: Home, names: list[str]) -> list[Plan]:

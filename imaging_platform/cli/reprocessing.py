@@ -16,7 +16,7 @@ from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import WHOLE_STUDY, Cell, State
 from imaging_platform.planning.decisions import refuse_frozen
-from imaging_platform.planning.plan import Choice, choose_frontier
+from imaging_platform.planning.plan import Choice, choose_frontier, refuse_unknown
 from imaging_platform.planning.reasons import join_sentences
 from imaging_platform.settings import enter_home, find_home
 
@@ -101,6 +101,7 @@ def show_choice(home: Home, study: str, choice: Choice, *, as_json: bool) -> Non
     from imaging_platform.processing.plans import read_plan
 
     plan = read_plan(home, study)
+    refuse_unknown(plan, choice)
     first = choose_frontier(plan, choice)
     cells = tuple(cell for cell in plan.cells if choice.wants(cell))
     wanted = dataclasses.replace(plan, cells=cells)

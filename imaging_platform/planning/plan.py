@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from imaging_platform.planning.cells import Cell, State, find_ancestors
+from imaging_platform.model.errors import BadInput
+from imaging_platform.planning.cells import WHOLE_STUDY, Cell, State, find_ancestors
 from imaging_platform.planning.cost import Cost, Estimate, estimate
-from imaging_platform.planning.reasons import join_sentences
+from imaging_platform.planning.reasons import join_sentences, name_some
 from imaging_platform.planning.releases import Release
 
 
@@ -140,6 +141,28 @@ class Choice:
             cell.state in self.states
             or (bool(cell.failure) and cell.failure in self.failures)
             or (cell.asset, cell.partition) in self.named
+        )
+
+
+def refuse_unknown(plan: Plan, choice: Choice) -> None:
+    """
+    Refuse a choice that names what the study does not have.
+
+    Raises
+    ------
+    BadInput
+        There is no such asset, or no such session.
+    """
+    known = {(cell.asset, cell.partition) for cell in plan.cells}
+    unknown = [
+        f"{asset}:{partition or WHOLE_STUDY}"
+        for asset, partition in sorted(choice.named - known)
+    ]
+    if unknown:
+        raise BadInput(
+            f"Study {plan.study} has no {name_some(tuple(unknown))}.",
+            fix="`plan` names the assets, `status` the sessions; what spans all "
+            f"sessions is named as `catalog:{WHOLE_STUDY}`.",
         )
 
 

@@ -15,6 +15,7 @@ from imaging_platform.planning.plan import (
     Plan,
     choose_frontier,
     choose_together,
+    refuse_unknown,
 )
 from imaging_platform.processing.backfills import (
     find_unfinished,
@@ -93,6 +94,8 @@ class Reprocessing:
 
         Raises
         ------
+        BadInput
+            The choice names what the study does not have.
         Held
             A person froze the study meanwhile.
         ToolFailed
@@ -103,6 +106,7 @@ class Reprocessing:
             self.done.attached.append(begun)
             self._wait(begun)
         plan = self._plan()
+        refuse_unknown(plan, choice)
         # What is wanted now is told at the end, in whatever state it then is.
         wanted = {(c.asset, c.partition) for c in plan.cells if choice.wants(c)}
         while cells := choose_together(

@@ -70,6 +70,20 @@ def test_the_plan_of_one_asset_leaves_the_others_out(home):
     assert "never measured: brain_mask" in out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "--asset", "brain"),
+        ("reprocess", "--dry-run", "--select", f"brain:{KEY}"),
+        ("reprocess", "--dry-run", "--select", "brain_mask:sub-02_ses-1"),
+        ("reprocess", "--dry-run", "--select", "brain_mask:all"),
+    ],
+)
+def test_a_name_that_is_not_there_is_no_result_that_is_up_to_date(home, words):
+    with pytest.raises(BadInput, match=r"no (asset )?brain"):
+        run(home, *words)
+
+
 def test_why_says_the_state_and_the_reason_in_words(home):
     out = run(home, "why", "brain_mask", KEY).stdout
 

@@ -5,7 +5,7 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
 from imaging_platform.cli.studies import create_study
-from imaging_platform.model.errors import Held, ToolFailed
+from imaging_platform.model.errors import BadInput, Held, ToolFailed
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import State
 from imaging_platform.planning.decisions import Action, Decision, append_decision
@@ -165,6 +165,15 @@ def test_a_named_result_is_made_once_even_if_it_is_fresh(site):
 
     assert daemon.asked == [{named}]
     assert done.left == []
+
+
+def test_a_result_that_is_not_there_is_refused(site):
+    daemon = HollowDaemon(site)
+
+    with pytest.raises(BadInput, match="has no motion:sub-99_ses-1"):
+        reprocess(site, daemon, Choice(named=frozenset({("motion", "sub-99_ses-1")})))
+
+    assert daemon.asked == []
 
 
 def test_a_fresh_result_that_could_not_be_made_again_is_told(site):
