@@ -14,7 +14,12 @@ from imaging_platform.model.errors import BadConfig, BadInput
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.cost import Estimate
-from imaging_platform.planning.published import RELEASE_COLUMNS, list_releases
+from imaging_platform.planning.published import (
+    ACCEPTED_COLUMNS,
+    RELEASE_COLUMNS,
+    list_accepted,
+    list_releases,
+)
 from imaging_platform.planning.reasons import Reason
 from imaging_platform.settings import enter_home, find_home
 
@@ -130,13 +135,29 @@ def print_plan(plan: Plan) -> None:
             ["asset", "state", "reason", "results", "why"],
             [(g.asset, g.state_name, g.kinds, g.n_results, g.why) for g in groups],
         )
+    if plan.accepted:
+        print_table("Accepted", [*ACCEPTED_COLUMNS], list_accepted(plan))
     click.echo(say_estimate(plan.estimate()))
+    say_waiting(plan.estimate_waiting())
 
 
 def say_estimate(found: Estimate) -> str:
     """Return in words what it costs to make what is stale or missing."""
     if not found.n_results:
         return "Nothing to make."
+    return f"To make: {found.n_results} result(s); {_say_cost(found)}."
+
+
+def say_waiting(found: Estimate) -> None:
+    """Print what it costs at most to make what waits; nothing when nothing does."""
+    if found.n_results:
+        click.echo(
+            f"Behind these at most {found.n_results} more, as far as what they are "
+            f"made from does not come out the same; {_say_cost(found)}."
+        )
+
+
+def _say_cost(found: Estimate) -> str:
     known = (
         f"about {_say_cpu(found.cpu_hours)} and {found.n_bytes / 1e6:.1f} MB, "
         f"from at least {found.n_measured} measurement(s) an asset"
@@ -144,7 +165,7 @@ def say_estimate(found: Estimate) -> str:
     unknown = f"never measured: {', '.join(found.unknown)}"
     parts = [known] if found.n_measured else []
     parts += [unknown] if found.unknown else []
-    return f"To make: {found.n_results} result(s); {'; '.join(parts)}."
+    return "; ".join(parts)
 
 
 def _say_cpu(hours: float) -> str:
@@ -187,7 +208,9 @@ def _dump_totals(plan: Plan) -> dict[str, object]:
             {**dataclasses.asdict(one), "since": one.since} for one in plan.releases
         ],
         "states": plan.count_states(),
+        "accepted": [[c.asset, c.partition, c.note] for c in plan.accepted],
         "estimate": dataclasses.asdict(plan.estimate()),
+        "estimate_waiting": dataclasses.asdict(plan.estimate_waiting()),
         "costs": {a: dataclasses.asdict(cost) for a, cost in plan.costs.items()},
     }
 

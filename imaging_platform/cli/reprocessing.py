@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from imaging_platform.cli.exit_codes import FAILED, HELD
-from imaging_platform.cli.planning import choose_study, dump_plan, say_estimate
+from imaging_platform.cli.planning import (
+    choose_study,
+    dump_plan,
+    say_estimate,
+    say_waiting,
+)
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.cli.progress import shown_progress
 from imaging_platform.model.errors import BadConfig
@@ -105,15 +110,18 @@ def show_choice(home: Home, study: str, choice: Choice, *, as_json: bool) -> Non
     first = choose_frontier(plan, choice)
     cells = tuple(cell for cell in plan.cells if choice.wants(cell))
     wanted = dataclasses.replace(plan, cells=cells)
+    # Nothing follows what is named, or failed, by itself.
+    behind = plan if choice.states else wanted
+    waiting = behind.estimate_waiting()
     if as_json:
         first_run = [[cell.asset, cell.partition] for cell in first]
-        click.echo(dump_plan(wanted, first=first_run))
+        costs = dataclasses.asdict(waiting)
+        click.echo(dump_plan(wanted, first=first_run, estimate_waiting=costs))
         return
     rows = [(c.asset, c.where, join_sentences(c.reasons) or c.note) for c in first]
     print_table(f"Would run first, of {study}", ["asset", "session", "why"], rows)
-    later = len(cells) - len(first)
-    click.echo(f"{later} more after these, if they do not come out the same.")
     click.echo(say_estimate(wanted.estimate()))
+    say_waiting(waiting)
 
 
 def reprocess_home(

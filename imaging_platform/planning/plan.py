@@ -44,6 +44,11 @@ class Plan:
         """Results that are not fresh."""
         return (cell for cell in self.cells if cell.state is not State.FRESH)
 
+    @property
+    def accepted(self) -> list[Cell]:
+        """Results that are fresh because a person said so."""
+        return [c for c in self.cells if c.note and c.state is State.FRESH]
+
     def find(self, asset: str, partition: str) -> Cell | None:
         """Return one cell; None when there is none."""
         return next(
@@ -78,6 +83,13 @@ class Plan:
         states = (State.STALE, State.MISSING)
         wanted = Counter(c.asset for c in self.cells if c.state in states)
         return estimate(wanted, self.costs)
+
+    def estimate_waiting(self) -> Estimate:
+        """Return what it costs at most to make all that waits and is not stopped."""
+        waiting = Counter(
+            c.asset for c in self.cells if c.state is State.WAITS and not c.is_stopped
+        )
+        return estimate(waiting, self.costs)
 
 
 @dataclass(frozen=True)

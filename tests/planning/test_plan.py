@@ -78,6 +78,22 @@ def test_results_in_the_same_state_for_the_same_reason_are_counted_together():
     assert groups["mask", "failed (ToolFailed)"].kinds == "code"
 
 
+def test_what_waits_is_estimated_apart_unless_it_is_stopped():
+    waiting = Plan(
+        "demo",
+        (
+            cell("motion", "sub-1_ses-1", State.STALE, is_ready=True),
+            cell("mask", "sub-1_ses-1", State.WAITS),
+            cell("mask", "sub-2_ses-1", State.WAITS, is_stopped=True),
+        ),
+        {"mask": Cost(3, 1800.0, 10)},
+    )
+
+    assert waiting.estimate().n_results == 1
+    found = waiting.estimate_waiting()
+    assert (found.n_results, found.cpu_hours, found.n_bytes) == (1, 0.5, 10)
+
+
 def test_the_estimate_counts_what_would_run_and_names_what_was_never_measured():
     found = PLAN.estimate()
 
