@@ -110,17 +110,20 @@ def show_choice(home: Home, study: str, choice: Choice, *, as_json: bool) -> Non
     first = choose_frontier(plan, choice)
     cells = tuple(cell for cell in plan.cells if choice.wants(cell))
     wanted = dataclasses.replace(plan, cells=cells)
+    cost = plan.estimate_of([] if plan.frozen else cells)
     # Nothing follows what is named, or failed, by itself.
-    behind = plan if choice.states else wanted
-    waiting = behind.estimate_waiting()
+    waiting = plan.estimate_waiting() if choice.states else plan.estimate_of([])
     if as_json:
-        first_run = [[cell.asset, cell.partition] for cell in first]
-        costs = dataclasses.asdict(waiting)
-        click.echo(dump_plan(wanted, first=first_run, estimate_waiting=costs))
+        told = {
+            "first": [[cell.asset, cell.partition] for cell in first],
+            "estimate": dataclasses.asdict(cost),
+            "estimate_waiting": dataclasses.asdict(waiting),
+        }
+        click.echo(dump_plan(wanted, **told))
         return
     rows = [(c.asset, c.where, join_sentences(c.reasons) or c.note) for c in first]
     print_table(f"Would run first, of {study}", ["asset", "session", "why"], rows)
-    click.echo(say_estimate(wanted.estimate()))
+    click.echo(say_estimate(cost))
     say_waiting(waiting)
 
 

@@ -81,15 +81,17 @@ class Plan:
     def estimate(self) -> Estimate:
         """Return what it costs to make all that is stale or missing."""
         states = (State.STALE, State.MISSING)
-        wanted = Counter(c.asset for c in self.cells if c.state in states)
-        return estimate(wanted, self.costs)
+        return self.estimate_of(c for c in self.cells if c.state in states)
 
     def estimate_waiting(self) -> Estimate:
         """Return what it costs at most to make all that waits and is not stopped."""
-        waiting = Counter(
-            c.asset for c in self.cells if c.state is State.WAITS and not c.is_stopped
+        return self.estimate_of(
+            c for c in self.cells if c.state is State.WAITS and not c.is_stopped
         )
-        return estimate(waiting, self.costs)
+
+    def estimate_of(self, cells: Iterable[Cell]) -> Estimate:
+        """Return what it costs to make these, whatever their state."""
+        return estimate(Counter(cell.asset for cell in cells), self.costs)
 
 
 @dataclass(frozen=True)

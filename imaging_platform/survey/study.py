@@ -95,6 +95,6 @@ def read_facts(site: Site, session: str) -> Facts | None:
 
 
 def add_costs(site: Site, plan: Plan) -> Plan:
-    """Return the plan with what each asset that is not fresh has cost before."""
-    assets = dict.fromkeys(cell.asset for cell in plan.unsettled)
+    """Return the plan with what each asset has cost before."""
+    assets = dict.fromkeys(cell.asset for cell in plan.cells)
     return replace(plan, costs=read_costs(site.database, site.study.name, assets))

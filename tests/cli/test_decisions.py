@@ -110,6 +110,16 @@ def test_an_acceptance_is_shown_in_the_plan_its_page_and_its_metadata(home):
     assert "Accepted" not in run("plan")
 
 
+def test_a_fresh_result_that_is_named_has_its_cost_in_a_dry_run(home):
+    accept("motion", str(KEY))
+
+    named = ("reprocess", "--select", f"motion:{KEY}", "--dry-run")
+
+    assert "To make: 1 result(s)" in run(*named)
+    run("freeze", "demo", "--reason", "paper")
+    assert "Nothing to make." in run(*named)
+
+
 def test_what_was_decided_stands_in_the_audit_trail(home):
     accept("motion", str(KEY))
     accept("motion", str(KEY), "--withdraw")
