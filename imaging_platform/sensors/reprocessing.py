@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 60
 MOST_RUNS_A_TICK = 50
+MOST_ATTEMPTS = 2
+"""A run whose machine died is worth a second try; one that its memory kills is not."""
+
+STALE_TAG = "imaging/stale"
+"""Tag of a run that the sensor asked for: a digest of what is stale, and why."""
+
+VAIN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def make_reprocess_sensor(
@@ -56,7 +65,7 @@ def make_reprocess_sensor(
         if position == context.cursor:
             return dg.SkipReason("Nothing happened since.")
         site = Site(outline, find_database(context.instance), published.store())
-        requests = request_stale(site, position)
+        requests = request_stale(site, context.instance, position)
         return dg.SensorResult(run_requests=requests, cursor=position)
 
     return reprocess_stale
@@ -68,19 +77,24 @@ def find_position(scope: Scope, instance: dg.DagsterInstance) -> str:
     return f"{newest}:{digest_json(scope.study.model_dump(mode='json'))[:12]}"
 
 
-def request_stale(site: Site, position: str) -> list[dg.RunRequest]:
+def request_stale(
+    site: Site, instance: dg.DagsterInstance, position: str
+) -> list[dg.RunRequest]:
     """
     Return a run for each of the next sessions in which something is stale.
 
-    Nothing that failed or is held is asked for again. The whole study comes when no
+    Nothing that failed or is held is asked for again, and nothing a third time for
+    the same reasons when its runs were interrupted. The whole study comes when no
     session is left.
 
     Parameters
     ----------
+    instance
+        Knows the runs that were asked for before.
     position
         As `find_position`; what is asked for twice at one position runs once.
     """
-    from imaging_platform.planning.cells import State
+    from imaging_platform.planning.cells import Cell, State
     from imaging_platform.planning.plan import (
         Choice,
         choose_frontier,
@@ -90,17 +104,30 @@ def request_stale(site: Site, position: str) -> list[dg.RunRequest]:
 
     scope = Scope(site.study)
     plan = survey_study(site).plan
-    chosen: dict[tuple[str, str], list[dg.AssetKey]] = {}
+    chosen: dict[tuple[str, str], list[Cell]] = {}
     ready = choose_frontier(plan, Choice(frozenset({State.STALE})))
     for cell in without_followers(ready, site.parents, scope.apps):
         job = scope.job_of(cell.asset, cell.partition)
-        chosen.setdefault((job, cell.partition), []).append(scope.key(cell.asset))
-    return [
+        chosen.setdefault((job, cell.partition), []).append(cell)
+    requests = [
         dg.RunRequest(
             run_key=f"{job}:{partition or 'cohort'}:stale:{position}",
             job_name=job,
             partition_key=partition or None,
-            asset_selection=keys,
+            asset_selection=[scope.key(cell.asset) for cell in cells],
+            tags={STALE_TAG: digest_json([dataclasses.asdict(c) for c in cells])},
         )
-        for (job, partition), keys in list(chosen.items())[:MOST_RUNS_A_TICK]
+        for (job, partition), cells in chosen.items()
     ]
+    vain = _count_vain(instance, [each.tags[STALE_TAG] for each in requests])
+    return [each for each in requests if vain[each.tags[STALE_TAG]] < MOST_ATTEMPTS][
+        :MOST_RUNS_A_TICK
+    ]
+
+
+def _count_vain(instance: dg.DagsterInstance, digests: list[str]) -> Counter[str]:
+    """Return how many runs for the same reasons came to nothing, by digest."""
+    if not digests:
+        return Counter()
+    filters = dg.RunsFilter(tags={STALE_TAG: digests}, statuses=VAIN)
+    return Counter(run.tags[STALE_TAG] for run in instance.get_runs(filters))
