@@ -39,6 +39,7 @@ from imaging_platform.settings import enter_home, find_home, load_study
 MOST_ROWS = 60
 """Above this, the table shows how many results of each asset there are."""
 
+_CHANGED = "The file was changed after it was published; shown is what was published."
 _UNSEEN = "You may not read the identified zone: series and drops are left out."
 
 STUDY = click.option("--study", "name", help="Look in this study only.")
@@ -170,6 +171,8 @@ def _start(home: Home, found: Found) -> tuple[Tree, str]:
             f"{found.name} of {found.partition or found.study} is not published.",
             fix=f"imaging-platform process --study {found.study}",
         )
+    if found.is_changed:
+        return tree, _CHANGED
     record, stamp = tree.record, found.stamp
     if stamp is None or stamp.origin == digest_origin(
         record.code_version, record.inputs

@@ -67,6 +67,13 @@ def test_the_run_of_a_result_is_found_without_dagster(study):
     assert f"motion[{ONE}]" in told.out
 
 
+def test_a_file_that_was_changed_at_its_place_is_told_first(study):
+    image = f"derivatives/demo/temporal_snr/sub-A/ses-1/{TSNR.format(ONE)}.nii.gz"
+    (study.home.root / image).write_bytes(b"another")
+
+    assert run("trace", image).startswith("The file was changed after")
+
+
 def test_a_page_that_left_leads_back_to_the_series_of_its_session(study, tmp_path):
     shutil.copy(study.home.root / PAGE, tmp_path / "sent.html")
 
