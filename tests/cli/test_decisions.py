@@ -110,6 +110,29 @@ def test_an_acceptance_is_shown_in_the_plan_its_page_and_its_metadata(home):
     assert "Accepted" not in run("plan")
 
 
+def test_a_result_of_the_whole_study_is_accepted_as_it_is(home):
+    with dg.DagsterInstance.get() as instance:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key=dg.AssetKey(["demo", "bids_dataset"]),
+                tags={"dagster/data_version": "d", "dagster/code_version": "0"},
+            )
+        )
+    assert read_plan(home, "demo").find("bids_dataset", "").state is State.STALE
+
+    accept("bids_dataset", "all")
+
+    cell = read_plan(home, "demo").find("bids_dataset", "")
+    assert cell.note == "accepted by ada: only the header moved"
+    assert {reason.kind for reason in cell.reasons} == {"upstream"}
+    (entry,) = read_audit(home.zone("identified", "demo"))
+    assert entry.subject == "bids_dataset of the whole study"
+    accept("bids_dataset", "all", "--withdraw")
+    assert read_plan(home, "demo").find("bids_dataset", "").state is State.STALE
+    with pytest.raises(BadConfig, match="motion of the whole study"):
+        accept("motion", "all")
+
+
 def test_a_fresh_result_that_is_named_has_its_cost_in_a_dry_run(home):
     accept("motion", str(KEY))
 
