@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
         UnresolvedAssetJobDefinition,
     )
 
+    from imaging_platform.planning.plan import Plan
     from imaging_platform.survey.site import Site
+
+Result = tuple[str, str]
+"""Name of an asset and a session; the session is empty for the whole study."""
 
 INTERVAL_S = 60
 MOST_RUNS_A_TICK = 50
@@ -94,22 +98,34 @@ def request_stale(
     position
         As `find_position`; what is asked for twice at one position runs once.
     """
+    from imaging_platform.survey.study import survey_study
+
+    plan = survey_study(site).plan
+    requests, besides = _find_next(site, plan, position, frozenset()), set[Result]()
+    # What comes to nothing keeps the whole study from nothing.
+    while vain := _find_vain(instance, requests):
+        besides |= vain
+        requests = _find_next(site, plan, position, besides)
+    return requests[:MOST_RUNS_A_TICK]
+
+
+def _find_next(
+    site: Site, plan: Plan, position: str, besides: Collection[Result]
+) -> list[dg.RunRequest]:
     from imaging_platform.planning.cells import Cell, State
     from imaging_platform.planning.plan import (
         Choice,
         choose_frontier,
         without_followers,
     )
-    from imaging_platform.survey.study import survey_study
 
     scope = Scope(site.study)
-    plan = survey_study(site).plan
     chosen: dict[tuple[str, str], list[Cell]] = {}
-    ready = choose_frontier(plan, Choice(frozenset({State.STALE})))
+    ready = choose_frontier(plan, Choice(frozenset({State.STALE})), besides)
     for cell in without_followers(ready, site.parents, scope.apps):
         job = scope.job_of(cell.asset, cell.partition)
         chosen.setdefault((job, cell.partition), []).append(cell)
-    requests = [
+    return [
         dg.RunRequest(
             run_key=f"{job}:{partition or 'cohort'}:stale:{position}",
             job_name=job,
@@ -119,15 +135,20 @@ def request_stale(
         )
         for (job, partition), cells in chosen.items()
     ]
-    vain = _count_vain(instance, [each.tags[STALE_TAG] for each in requests])
-    return [each for each in requests if vain[each.tags[STALE_TAG]] < MOST_ATTEMPTS][
-        :MOST_RUNS_A_TICK
-    ]
 
 
-def _count_vain(instance: dg.DagsterInstance, digests: list[str]) -> Counter[str]:
-    """Return how many runs for the same reasons came to nothing, by digest."""
-    if not digests:
-        return Counter()
+def _find_vain(
+    instance: dg.DagsterInstance, requests: Sequence[dg.RunRequest]
+) -> set[Result]:
+    """Return what was asked for often enough for the same reasons."""
+    if not requests:
+        return set()
+    digests = [each.tags[STALE_TAG] for each in requests]
     filters = dg.RunsFilter(tags={STALE_TAG: digests}, statuses=VAIN)
-    return Counter(run.tags[STALE_TAG] for run in instance.get_runs(filters))
+    times = Counter(run.tags[STALE_TAG] for run in instance.get_runs(filters))
+    return {
+        (key.path[-1], each.partition_key or "")
+        for each in requests
+        if times[each.tags[STALE_TAG]] >= MOST_ATTEMPTS
+        for key in each.asset_selection or ()
+    }

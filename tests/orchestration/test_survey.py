@@ -22,6 +22,7 @@ from imaging_platform.planning.versions import split_version
 from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.sensors.reprocessing import (
+    MOST_ATTEMPTS,
     MOST_RUNS_A_TICK,
     find_position,
     request_stale,
@@ -322,6 +323,18 @@ def test_the_sensor_asks_twice_for_what_is_interrupted_until_something_changes(s
 
     assert asked == [SESSIONS, SESSIONS, SESSIONS[1:]]
     assert [r.partition_key for r in after] == SESSIONS
+
+
+def test_what_is_interrupted_does_not_keep_the_sensor_from_the_whole_study(site):
+    site.codes |= {"motion": "9", "study_report": "9"}
+    for _ in range(MOST_ATTEMPTS):
+        for request in request_stale(site.site(), site.instance, "1:a"):
+            _interrupt(site, request)
+
+    (request,) = request_stale(site.site(), site.instance, "2:a")
+
+    assert request.partition_key is None
+    assert request.asset_selection == [site.scope.key("study_report")]
 
 
 def _interrupt(site: HollowSite, request: dg.RunRequest) -> None:
