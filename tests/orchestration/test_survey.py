@@ -326,7 +326,7 @@ def test_the_sensor_asks_twice_for_what_is_interrupted_until_something_changes(s
 
 
 def test_what_is_interrupted_does_not_keep_the_sensor_from_the_whole_study(site):
-    site.codes |= {"motion": "9", "study_report": "9"}
+    site.codes |= {"motion": "killed", "study_report": "killed"}
     for _ in range(MOST_ATTEMPTS):
         for request in request_stale(site.site(), site.instance, "1:a"):
             _interrupt(site, request)
