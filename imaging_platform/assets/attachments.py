@@ -98,6 +98,23 @@ def bring_late(
                 )
 
 
+def hand_over(
+    study: str, origin: SessionKey, to: SessionKey, *, published: PublishedZone
+) -> None:
+    """
+    Give what `attach` brought to a session to the new one that it is called now.
+
+    It stands nowhere else. Nothing is done when the new one has attachments.
+    """
+    store, place = published.store(), layout.attachments(study, to)
+    source = layout.attachments(study, origin)
+    if store.read(place) is not None or store.read(source) is None:
+        return
+    with store.stage(place) as tree:
+        if names := _copy_by_hand(store, source, tree, None):
+            _publish(store, place, tree, str(to), {BY_HAND: names, LEFT_OUT: {}})
+
+
 def left_out_of(record: Record | None) -> Mapping[str, int]:
     """Return how many files of drops could not be attached, by reason."""
     return record.report.get(LEFT_OUT, {}) if record is not None else {}

@@ -158,15 +158,19 @@ def check_ratings(ratings: Mapping[str, Rating]) -> dg.AssetCheckResult:
 def plan(plan: Plan) -> Shown:
     """Show how many results are in each state, why, and what they cost."""
     from imaging_platform.planning.published import (
+        ACCEPTED_COLUMNS,
         COLUMNS,
         RELEASE_COLUMNS,
+        list_accepted,
         list_reasons,
         list_releases,
     )
 
     found = plan.estimate()
     releases = table(RELEASE_COLUMNS, list_releases(plan))
+    accepted = table(ACCEPTED_COLUMNS, list_accepted(plan))
     return {
+        **({"accepted": accepted} if plan.accepted else {}),
         **({"releases": releases} if plan.releases else {}),
         **{f"results {s}": n for s, n in plan.count_states().items() if n},
         "not up to date": table(COLUMNS, list_reasons(plan)),

@@ -16,6 +16,7 @@ from imaging_platform.files.writing import write_text
 from imaging_platform.model.errors import BadConfig, IdentityLeak
 from imaging_platform.model.ids import SessionKey, parse_version
 from imaging_platform.model.layout import RELEASE, Home
+from imaging_platform.planning.cells import WHOLE_STUDY
 from imaging_platform.planning.decisions import (
     Action,
     Decision,
@@ -59,23 +60,25 @@ def accept(
     Let ASSET of SESSION count as current, though code or inputs have changed.
 
     It holds for this result and for the code and inputs of now: when one of them
-    changes again, the result is out of date again.
+    changes again, the result is out of date again. SESSION is `all` for what spans
+    all sessions.
     """
-    home, key = find_home(), SessionKey.parse(session)
+    home = find_home()
+    partition = "" if session == WHOLE_STUDY else str(SessionKey.parse(session))
     study = load_study(home, choose_study(home, name)).name
-    bound = {} if withdraw else _read_bound(home, study, asset, key)
+    bound = {} if withdraw else _read_bound(home, study, asset, partition)
     decision = Decision(
         action="withdraw" if withdraw else "accept",
         author=author or find_user(),
         reason=reason,
         when=_now(),
         asset=asset,
-        partition=str(key),
+        partition=partition,
         **bound,
     )
     record_decision(home, study, decision)
     done = "is decided by the plan again" if withdraw else "counts as current"
-    click.echo(f"{asset} of {key} {done}.")
+    click.echo(f"{asset} of {partition or 'the whole study'} {done}.")
 
 
 @click.command()
@@ -96,7 +99,7 @@ def rate(
     """
     home, key = find_home(), SessionKey.parse(session)
     study = load_study(home, choose_study(home, name)).name
-    bound = _read_bound(home, study, RATED_ASSET, key)
+    bound = _read_bound(home, study, RATED_ASSET, str(key))
     decision = Decision(
         action="unrate" if verdict == WITHDRAW else "rate",
         author=author or find_user(),
@@ -184,7 +187,7 @@ def _decide(study: str, action: Action, author: str | None, reason: str) -> None
 def record_decision(home: Home, study: str, decision: Decision) -> None:
     """Write the audit trail and then the list, so that nothing is decided unseen."""
     _refuse_identity(home, study, decision)
-    subject = f"{decision.asset} of {decision.partition}"
+    subject = f"{decision.asset} of {decision.partition or 'the whole study'}"
     append_audit(
         home.zone("identified", study),
         action=decision.action,
@@ -215,14 +218,14 @@ def _refuse_identity(home: Home, study: str, decision: Decision) -> None:
                 )
 
 
-def _read_bound(home: Home, study: str, asset: str, key: SessionKey) -> dict[str, str]:
+def _read_bound(home: Home, study: str, asset: str, session: str) -> dict[str, str]:
     """Return the fields of a decision that bind it to a result and to now."""
     enter_home(home)
     from imaging_platform.processing.acceptance import read_present
     from imaging_platform.processing.plans import open_site
 
     with open_site(home, study) as site:
-        present = read_present(site, asset=asset, session=str(key))
+        present = read_present(site, asset=asset, session=session)
     return {
         "data_version": present.made.data_version,
         "code_version": present.code_version,

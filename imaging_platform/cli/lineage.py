@@ -39,6 +39,7 @@ from imaging_platform.settings import enter_home, find_home, load_study
 MOST_ROWS = 60
 """Above this, the table shows how many results of each asset there are."""
 
+_CHANGED = "The file was changed after it was published; shown is what was published."
 _UNSEEN = "You may not read the identified zone: series and drops are left out."
 
 STUDY = click.option("--study", "name", help="Look in this study only.")
@@ -170,20 +171,19 @@ def _start(home: Home, found: Found) -> tuple[Tree, str]:
             f"{found.name} of {found.partition or found.study} is not published.",
             fix=f"imaging-platform process --study {found.study}",
         )
+    if found.is_changed:
+        return tree, _CHANGED
     record, stamp = tree.record, found.stamp
     if stamp is None or stamp.origin == digest_origin(
         record.code_version, record.inputs
     ):
         return tree, ""
     enter_home(home)
-    import dagster as dg
-
-    from imaging_platform.assets.scope import Scope
+    from imaging_platform.processing.plans import open_database
     from imaging_platform.processing.runs import find_stamped
 
-    with dg.DagsterInstance.get() as instance:
-        scope = Scope(load_study(home, found.study))
-        earlier = find_stamped(instance, scope, stamp)
+    with open_database(home) as database:
+        earlier = find_stamped(database, found.study, stamp)
     if earlier is None:
         note = "It is of an earlier state that nobody knows any more; shown is today's."
         return tree, note
@@ -265,13 +265,11 @@ def _starts_of_drop(
 
 def _find_runs(home: Home, study: str, lineage: Lineage) -> dict[str, str]:
     enter_home(home)
-    import dagster as dg
-
-    from imaging_platform.assets.scope import Scope
+    from imaging_platform.processing.plans import open_database
     from imaging_platform.processing.runs import find_runs
 
-    with dg.DagsterInstance.get() as instance:
-        return find_runs(instance, Scope(load_study(home, study)), lineage)
+    with open_database(home) as database:
+        return find_runs(database, study, lineage)
 
 
 def _show(answer: Answer, title: str, page: Path | None, *, as_json: bool) -> None:

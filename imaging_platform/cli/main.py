@@ -15,7 +15,7 @@ import click
 from imaging_platform import __version__
 from imaging_platform.cli.exit_codes import FAILED, HELD, WRONG_USE
 from imaging_platform.model.errors import BadConfig, Held, MissingKey, PlatformError
-from imaging_platform.processing.database import is_database_loss
+from imaging_platform.processing.database import explain_loss, is_database_loss
 
 MODULES = {
     "study": "studies",
@@ -104,11 +104,7 @@ def main() -> None:
         sys.exit(WRONG_USE)
     except Exception as error:  # noqa: BLE001 - the last door: no traceback, no names
         if is_database_loss(error):
-            _tell(
-                "The database in which Dagster keeps its events does not answer.",
-                "Start it again, then call the same command, such as `reprocess` or "
-                "`process`: it goes on, and what was published stays.",
-            )
+            _tell(*explain_loss(error))
             sys.exit(FAILED)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.name}, line {frame.lineno}"

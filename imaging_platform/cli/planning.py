@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from imaging_platform.cli.printing import json_option, print_json, print_table
-from imaging_platform.model.errors import BadConfig
+from imaging_platform.model.errors import BadConfig, BadInput
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.cost import Estimate
-from imaging_platform.planning.published import RELEASE_COLUMNS, list_releases
+from imaging_platform.planning.published import (
+    ACCEPTED_COLUMNS,
+    RELEASE_COLUMNS,
+    list_accepted,
+    list_releases,
+)
 from imaging_platform.planning.reasons import Reason
 from imaging_platform.settings import enter_home, find_home
 
@@ -30,7 +35,9 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
     """Show what is out of date, why, and what bringing it up would cost."""
     home = find_home()
     enter_home(home)
-    plans = _read_plans(home, [name] if name else home.studies())
+    names = [name] if name else home.studies()
+    _refuse_unknown(home, names, assets)
+    plans = _read_plans(home, names)
     if assets:
         plans = [each.narrow(assets) for each in plans]
     if as_json:
@@ -39,6 +46,28 @@ def plan(name: str | None, assets: tuple[str, ...], as_json: bool) -> None:
         return
     for each in plans:
         print_plan(each)
+
+
+def _refuse_unknown(home: Home, names: list[str], assets: tuple[str, ...]) -> None:
+    """
+    Refuse to say that nothing is out of date of what is not there.
+
+    Raises
+    ------
+    BadInput
+        No study has such an asset.
+    """
+    if not assets:
+        return
+    from imaging_platform.processing.plans import list_assets
+
+    known = dict.fromkeys(a for name in names for a in list_assets(home, name))
+    unknown = [asset for asset in assets if asset not in known]
+    if unknown:
+        raise BadInput(
+            f"There is no asset {', '.join(unknown)}.",
+            fix=f"Give some of: {', '.join(known)}.",
+        )
 
 
 def _read_plans(home: Home, names: list[str]) -> list[Plan]:
@@ -106,13 +135,29 @@ def print_plan(plan: Plan) -> None:
             ["asset", "state", "reason", "results", "why"],
             [(g.asset, g.state_name, g.kinds, g.n_results, g.why) for g in groups],
         )
+    if plan.accepted:
+        print_table("Accepted", [*ACCEPTED_COLUMNS], list_accepted(plan))
     click.echo(say_estimate(plan.estimate()))
+    say_waiting(plan.estimate_waiting())
 
 
 def say_estimate(found: Estimate) -> str:
     """Return in words what it costs to make what is stale or missing."""
     if not found.n_results:
         return "Nothing to make."
+    return f"To make: {found.n_results} result(s); {_say_cost(found)}."
+
+
+def say_waiting(found: Estimate) -> None:
+    """Print what it costs at most to make what waits; nothing when nothing does."""
+    if found.n_results:
+        click.echo(
+            f"Behind these at most {found.n_results} more, as far as what they are "
+            f"made from does not come out the same; {_say_cost(found)}."
+        )
+
+
+def _say_cost(found: Estimate) -> str:
     known = (
         f"about {_say_cpu(found.cpu_hours)} and {found.n_bytes / 1e6:.1f} MB, "
         f"from at least {found.n_measured} measurement(s) an asset"
@@ -120,7 +165,7 @@ def say_estimate(found: Estimate) -> str:
     unknown = f"never measured: {', '.join(found.unknown)}"
     parts = [known] if found.n_measured else []
     parts += [unknown] if found.unknown else []
-    return f"To make: {found.n_results} result(s); {'; '.join(parts)}."
+    return "; ".join(parts)
 
 
 def _say_cpu(hours: float) -> str:
@@ -163,7 +208,9 @@ def _dump_totals(plan: Plan) -> dict[str, object]:
             {**dataclasses.asdict(one), "since": one.since} for one in plan.releases
         ],
         "states": plan.count_states(),
+        "accepted": [[c.asset, c.partition, c.note] for c in plan.accepted],
         "estimate": dataclasses.asdict(plan.estimate()),
+        "estimate_waiting": dataclasses.asdict(plan.estimate_waiting()),
         "costs": {a: dataclasses.asdict(cost) for a, cost in plan.costs.items()},
     }
 

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING
 import click
 
 from imaging_platform.cli.exit_codes import FAILED, HELD
-from imaging_platform.cli.planning import choose_study, dump_plan, say_estimate
+from imaging_platform.cli.planning import (
+    choose_study,
+    dump_plan,
+    say_estimate,
+    say_waiting,
+)
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.cli.progress import shown_progress
 from imaging_platform.model.errors import BadConfig
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import WHOLE_STUDY, Cell, State
-from imaging_platform.planning.plan import Choice, choose_frontier
+from imaging_platform.planning.decisions import refuse_frozen
+from imaging_platform.planning.plan import Choice, choose_frontier, refuse_unknown
 from imaging_platform.planning.reasons import join_sentences
 from imaging_platform.settings import enter_home, find_home
 
@@ -60,6 +66,7 @@ def reprocess(
     if dry_run:
         show_choice(home, study, choice, as_json=as_json)
         return 0
+    refuse_frozen(home.root, study)
     done = reprocess_home(home, study, choice, quiet=as_json)
     if as_json:
         print_json(dataclasses.asdict(done))
@@ -99,18 +106,25 @@ def show_choice(home: Home, study: str, choice: Choice, *, as_json: bool) -> Non
     from imaging_platform.processing.plans import read_plan
 
     plan = read_plan(home, study)
+    refuse_unknown(plan, choice)
     first = choose_frontier(plan, choice)
     cells = tuple(cell for cell in plan.cells if choice.wants(cell))
     wanted = dataclasses.replace(plan, cells=cells)
+    cost = plan.estimate_of([] if plan.frozen else cells)
+    # Nothing follows what is named, or failed, by itself.
+    waiting = plan.estimate_waiting() if choice.states else plan.estimate_of([])
     if as_json:
-        first_run = [[cell.asset, cell.partition] for cell in first]
-        click.echo(dump_plan(wanted, first=first_run))
+        told = {
+            "first": [[cell.asset, cell.partition] for cell in first],
+            "estimate": dataclasses.asdict(cost),
+            "estimate_waiting": dataclasses.asdict(waiting),
+        }
+        click.echo(dump_plan(wanted, **told))
         return
     rows = [(c.asset, c.where, join_sentences(c.reasons) or c.note) for c in first]
     print_table(f"Would run first, of {study}", ["asset", "session", "why"], rows)
-    later = len(cells) - len(first)
-    click.echo(f"{later} more after these, if they do not come out the same.")
-    click.echo(say_estimate(wanted.estimate()))
+    click.echo(say_estimate(cost))
+    say_waiting(waiting)
 
 
 def reprocess_home(

@@ -196,6 +196,11 @@ def judge_partition(
     return list(cells.values())
 
 
+def place_failure(failure: str) -> State:
+    """Return the state of what failed with an error of this class."""
+    return State.HELD if failure in HELD_CLASSES else State.FAILED
+
+
 def find_ancestors(parents: Mapping[str, Sequence[str]], asset: str) -> set[str]:
     """Return all that stands before an asset."""
     direct = set(parents.get(asset, ()))
@@ -260,8 +265,7 @@ def _place(
         return cell(state=State.HELD, note=hold, failure=failure)
     is_fixed = bool(attempt.failure) and attempt.is_of_other(node.code_version)
     if reasons and attempt.failure and not is_fixed:
-        state = State.HELD if attempt.failure in HELD_CLASSES else State.FAILED
-        return cell(state=state, failure=attempt.failure)
+        return cell(state=place_failure(attempt.failure), failure=attempt.failure)
     stopped = [each for each in behind if each.is_stopping]
     gate = facts.gates.get(asset)
     if reasons and gate and not behind:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from imaging_platform.planning.cells import Cell, State, find_ancestors
+from imaging_platform.model.errors import BadInput
+from imaging_platform.planning.cells import WHOLE_STUDY, Cell, State, find_ancestors
 from imaging_platform.planning.cost import Cost, Estimate, estimate
-from imaging_platform.planning.reasons import join_sentences
+from imaging_platform.planning.reasons import join_sentences, name_some
 from imaging_platform.planning.releases import Release
 
 
@@ -43,6 +44,11 @@ class Plan:
         """Results that are not fresh."""
         return (cell for cell in self.cells if cell.state is not State.FRESH)
 
+    @property
+    def accepted(self) -> list[Cell]:
+        """Results that are fresh because a person said so."""
+        return [c for c in self.cells if c.note and c.state is State.FRESH]
+
     def find(self, asset: str, partition: str) -> Cell | None:
         """Return one cell; None when there is none."""
         return next(
@@ -75,8 +81,17 @@ class Plan:
     def estimate(self) -> Estimate:
         """Return what it costs to make all that is stale or missing."""
         states = (State.STALE, State.MISSING)
-        wanted = Counter(c.asset for c in self.cells if c.state in states)
-        return estimate(wanted, self.costs)
+        return self.estimate_of(c for c in self.cells if c.state in states)
+
+    def estimate_waiting(self) -> Estimate:
+        """Return what it costs at most to make all that waits and is not stopped."""
+        return self.estimate_of(
+            c for c in self.cells if c.state is State.WAITS and not c.is_stopped
+        )
+
+    def estimate_of(self, cells: Iterable[Cell]) -> Estimate:
+        """Return what it costs to make these, whatever their state."""
+        return estimate(Counter(cell.asset for cell in cells), self.costs)
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,28 @@ class Choice:
         )
 
 
+def refuse_unknown(plan: Plan, choice: Choice) -> None:
+    """
+    Refuse a choice that names what the study does not have.
+
+    Raises
+    ------
+    BadInput
+        There is no such asset, or no such session.
+    """
+    known = {(cell.asset, cell.partition) for cell in plan.cells}
+    unknown = [
+        f"{asset}:{partition or WHOLE_STUDY}"
+        for asset, partition in sorted(choice.named - known)
+    ]
+    if unknown:
+        raise BadInput(
+            f"Study {plan.study} has no {name_some(tuple(unknown))}.",
+            fix="`plan` names the assets, `status` the sessions; what spans all "
+            f"sessions is named as `catalog:{WHOLE_STUDY}`.",
+        )
+
+
 def choose_frontier(
     plan: Plan, choice: Choice, besides: Collection[tuple[str, str]] = ()
 ) -> list[Cell]:
@@ -162,12 +199,13 @@ def choose_frontier(
     besides
         (asset, partition) that were tried already.
     """
+    if plan.frozen:
+        return []
     busy = {cell.partition for cell in plan.cells if cell.state is State.RUNNING}
     wanted = [
         cell
         for cell in plan.cells
         if choice.wants(cell)
-        and cell.state is not State.FROZEN
         and cell.partition not in busy
         and (cell.asset, cell.partition) not in besides
         and (cell.is_ready or cell.state not in choice.states)

@@ -46,3 +46,11 @@ def list_releases(plan: Plan) -> list[tuple[object, ...]]:
 def list_reasons(plan: Plan) -> list[tuple[object, ...]]:
     """Return a row a reason, in the order of `COLUMNS`."""
     return [(g.asset, g.state_name, g.kinds, g.n_results, g.why) for g in plan.group()]
+
+
+ACCEPTED_COLUMNS = ("asset", "session", "who and why")
+
+
+def list_accepted(plan: Plan) -> list[tuple[object, ...]]:
+    """Return a row an accepted result, in the order of `ACCEPTED_COLUMNS`."""
+    return [(cell.asset, cell.where, cell.note) for cell in plan.accepted]

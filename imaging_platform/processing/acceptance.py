@@ -15,7 +15,7 @@ from imaging_platform.survey.study import read_facts
 @dataclass(frozen=True)
 class Present:
     """
-    A result of a session as it is, and what it would be made from now.
+    A result as it is, and what it would be made from now.
 
     Parameters
     ----------
@@ -41,26 +41,28 @@ def read_present(site: Site, *, asset: str, session: str) -> Present:
     site
         The study.
     asset, session
-        Which result.
+        Which result; the session is empty for what spans all of them.
 
     Raises
     ------
     BadConfig
-        Sessions have no such asset.
+        There is no such asset of a session, or of the whole study.
     MissingInput
         It was never made.
     """
-    nodes = {node.asset: node for node in site.nodes(Per.SESSION)}
+    per = Per.SESSION if session else Per.STUDY
+    nodes = {node.asset: node for node in site.nodes(per)}
+    where = session or "the whole study"
     if asset not in nodes:
         raise BadConfig(
-            f"Sessions have no asset {asset}.",
+            f"There is no asset {asset} of {where}.",
             fix=f"Give one of: {', '.join(sorted(nodes))}.",
         )
     facts = read_facts(site, session)
     made = facts.made.get(asset) if facts else None
     if facts is None or made is None:
         raise MissingInput(
-            f"{asset} of {session} was never made, so there is nothing to accept.",
+            f"{asset} of {where} was never made, so there is nothing to accept.",
             fix=f"imaging-platform process --study {site.study.name}",
         )
     return Present(made, nodes[asset].code_version, facts.inputs.get(asset, {}))

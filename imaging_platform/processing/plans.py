@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from imaging_platform.deid.release_list import read_steps, released_versions
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.layout import Home
+from imaging_platform.pipeline.names import PROCESSING_PLAN
 from imaging_platform.pipeline.outline import outline_study
+from imaging_platform.pipeline.stages import Per
 from imaging_platform.planning.cells import WHOLE_STUDY, Cell
 from imaging_platform.planning.plan import Plan
 from imaging_platform.settings import Study, load_study
@@ -57,6 +59,13 @@ def read_plan(home: Home, name: str) -> Plan:
     """Return the plan of a study with its costs; nothing is changed."""
     with open_site(home, name) as site:
         return add_costs(site, describe_some(site, survey_study(site).plan))
+
+
+def list_assets(home: Home, name: str) -> list[str]:
+    """Return the names of what a plan of this study tells of, upstream first."""
+    outline = outline_study(load_study(home, name), home.notebooks(name))
+    nodes = [*outline.nodes(Per.SESSION), *outline.nodes(Per.STUDY)]
+    return [node.asset for node in nodes if node.asset != PROCESSING_PLAN]
 
 
 def explain_cell(home: Home, name: str, asset: str, session: str) -> Cell:

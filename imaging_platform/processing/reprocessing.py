@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imaging_platform.model.errors import ToolFailed
-from imaging_platform.planning.cells import Cell, State
+from imaging_platform.planning.cells import Cell, State, place_failure
+from imaging_platform.planning.decisions import refuse_frozen
 from imaging_platform.planning.plan import (
     Choice,
     Plan,
     choose_frontier,
     choose_together,
+    refuse_unknown,
 )
 from imaging_platform.processing.backfills import (
     find_unfinished,
@@ -22,12 +24,15 @@ from imaging_platform.processing.backfills import (
 )
 from imaging_platform.processing.daemon import Daemon, close_dead_runs
 from imaging_platform.processing.live import LiveSite
+from imaging_platform.survey.attempts import read_attempts
 from imaging_platform.survey.study import survey_study
 
 POLL_S = 0.5
 BUSY_S = 5.0
 MOST_ATTEMPTS = 2
 """How often one result is asked for; an interrupted run is worth a second try."""
+
+KEPT = "it could not be made again; what was made before stays"
 
 
 @dataclass
@@ -89,6 +94,10 @@ class Reprocessing:
 
         Raises
         ------
+        BadInput
+            The choice names what the study does not have.
+        Held
+            A person froze the study meanwhile.
         ToolFailed
             A backfill was cancelled in Dagster's UI, or broke.
         """
@@ -96,7 +105,8 @@ class Reprocessing:
         for begun in find_unfinished(self._live):
             self.done.attached.append(begun)
             self._wait(begun)
-        plan = survey_study(self._site).plan
+        plan = self._plan()
+        refuse_unknown(plan, choice)
         # What is wanted now is told at the end, in whatever state it then is.
         wanted = {(c.asset, c.partition) for c in plan.cells if choice.wants(c)}
         while cells := choose_together(
@@ -107,13 +117,36 @@ class Reprocessing:
             self.done.n_asked += len(cells)
             self.done.backfills.append(launch_backfill(self._live, cells))
             self._wait(self.done.backfills[-1])
-            plan = survey_study(self._site).plan
+            plan = self._plan()
+        refuse_frozen(self._site.store.root, self._site.study.name)
         self.done.left = [
             cell
             for cell in plan.unsettled
             if (cell.asset, cell.partition) in wanted and not _only_waits(cell)
         ]
+        self.done.left += self._find_kept(plan)
         return self.done
+
+    def _find_kept(self, plan: Plan) -> list[Cell]:
+        """Return what was asked for, could not be made, and is fresh as it was."""
+        kept = [
+            cell
+            for cell in plan.cells
+            if cell.state is State.FRESH and (cell.asset, cell.partition) in self._asked
+        ]
+        assets = sorted({cell.asset for cell in kept})
+        attempts = read_attempts(self._site.database, self._site.study.name, assets)
+        return [
+            replace(cell, state=place_failure(failure), note=KEPT, failure=failure)
+            for cell in kept
+            if (attempt := attempts.get(cell.asset, {}).get(cell.partition)) is not None
+            and not attempt.is_running
+            for failure in [attempt.failure or "Interrupted"]
+        ]
+
+    def _plan(self) -> Plan:
+        # Not what was read before: people decide meanwhile.
+        return survey_study(replace(self._site)).plan
 
     def _next(self, plan: Plan, choice: Choice) -> list[Cell]:
         """Return what to launch now; waits while others work on what is wanted."""
@@ -127,7 +160,7 @@ class Reprocessing:
             self._daemon.tick()
             time.sleep(BUSY_S)
             close_dead_runs(self._live.instance)
-            plan = survey_study(self._site).plan
+            plan = self._plan()
 
     def _wait(self, backfill_id: str) -> None:
         while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from imaging_platform.assets.attachments import bring_late
+from imaging_platform.assets.attachments import bring_late, hand_over
 from imaging_platform.assets.held import tell_held
 from imaging_platform.assets.leaving import UNFINISHED, clear_emptied
 from imaging_platform.assets.scope import Scope
@@ -18,6 +18,7 @@ from imaging_platform.intake.marks import drops_with
 from imaging_platform.intake.resolving import (
     DISCARDED,
     Move,
+    Resolution,
     is_companion,
     read_resolutions,
 )
@@ -25,6 +26,7 @@ from imaging_platform.intake.selection import catch_up
 from imaging_platform.intake.session import digest_sessions
 from imaging_platform.intake.zone import telling
 from imaging_platform.model.errors import Held
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.model.layout import Home
 from imaging_platform.pipeline.names import DROP_INDEX
 from imaging_platform.processing.rebuilding import tell_drop
@@ -101,13 +103,29 @@ def settle_resolutions(
         Is told of each drop and session that changed.
     """
     zone = home.zone("identified", scope.name)
-    moves = [move for one in read_resolutions(zone) for move in one.moves]
+    resolutions = read_resolutions(zone)
+    moves = [move for one in resolutions for move in one.moves]
+    _hand_over(home, scope.name, resolutions)
     if not moves:
         left = clear_emptied(home, scope, instance)
         return Settled(gone=left.removed, kept=left.kept)
     catch_up(zone)
     with telling(zone):
         return _tell_moves(home, scope, instance, graph, moves)
+
+
+def _hand_over(home: Home, study: str, resolutions: Sequence[Resolution]) -> None:
+    """Let what a person attached to a session go with it to its new label."""
+    published = PublishedZone(home=str(home.root), reports_url="")
+    relabelled = {
+        (move.origin, move.to)
+        for one in resolutions
+        if one.action == "relabel"
+        for move in one.moves
+    }
+    for origin, to in sorted(relabelled):
+        keys = SessionKey.parse(origin), SessionKey.parse(to)
+        hand_over(study, *keys, published=published)
 
 
 def _tell_moves(

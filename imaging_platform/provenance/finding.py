@@ -38,6 +38,8 @@ class Found:
         How it was found: ``name``, ``place``, ``stamp``, ``content`` or ``row``.
     stamp
         What the file says of itself; None unless it was found by that.
+    is_changed
+        Whether a file at its place is another than was published there.
     """
 
     study: str
@@ -46,6 +48,7 @@ class Found:
     files: Files
     by: str
     stamp: Stamp | None = None
+    is_changed: bool = False
 
 
 def find_result(home: Path, studies: Sequence[str], target: str) -> Found:
@@ -140,7 +143,20 @@ def _find_by_place(home: Path, file: Path) -> Found | None:
         return None
     root = layout.tree_key(*tree)
     inside = key.removeprefix(root).strip("/") if key.startswith(root) else ""
-    return Found(*tree, frozenset({inside} if inside else ()), "place")
+    if tree[1] == "raw_session":
+        # The names of originals say nothing of their series.
+        return Found(*tree, frozenset(), "place")
+    outputs = read_outputs(home / root)
+    if not outputs or not inside or inside.startswith("."):
+        return Found(*tree, frozenset({inside} if inside else ()), "place")
+    if file.is_dir():
+        below = frozenset(n for n in outputs if n.startswith(f"{inside}/"))
+        return Found(*tree, below, "place") if below else None
+    if inside not in outputs:
+        # Put there by hand: the result did not make it.
+        return None
+    is_changed = outputs[inside] != digest_content(file)
+    return Found(*tree, frozenset({inside}), "place", is_changed=is_changed)
 
 
 def _found_by_stamp(stamp: Stamp) -> Found:
@@ -154,6 +170,9 @@ def _found_by_stamp(stamp: Stamp) -> Found:
 
 
 def _by_content(home: Path, studies: Sequence[str], file: Path) -> Found | None:
+    if not file.stat().st_size:
+        # All empty files are alike.
+        return None
     digest = digest_content(file)
     hint = _SESSION.search(file.name)
     for study, name, partition in _places(home, studies, hint[0] if hint else ""):

@@ -16,6 +16,7 @@ from imaging_platform.files.digests import (
     digest_listing,
 )
 from imaging_platform.files.writing import write_json
+from imaging_platform.model.errors import BadInput
 from imaging_platform.provenance.software import read_software
 
 EXISTING_DATASET = "existing_dataset"
@@ -102,12 +103,20 @@ def write_record(tree: Path, record: Record) -> None:
 
 
 def read_record(tree: Path) -> Record | None:
-    """Return the record of a published tree, or None when nothing is published."""
+    """
+    Return the record of a published tree, or None when nothing is published.
+
+    Raises
+    ------
+    BadInput
+        It is damaged, or of a later version.
+    """
     try:
-        text = (tree / RECORD_NAME).read_text()
+        return Record(**json.loads((tree / RECORD_NAME).read_text()))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Record(**json.loads(text))
+    except (ValueError, TypeError):
+        raise _explain_damage(tree, RECORD_NAME) from None
 
 
 def read_outputs(tree: Path) -> dict[str, str]:
@@ -115,8 +124,24 @@ def read_outputs(tree: Path) -> dict[str, str]:
     Return the content digest of each file of a published tree by its path.
 
     Empty for a tree that an earlier version published.
+
+    Raises
+    ------
+    BadInput
+        The list is damaged.
     """
     try:
         return json.loads((tree / OUTPUTS_NAME).read_text())
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except ValueError:
+        raise _explain_damage(tree, OUTPUTS_NAME) from None
+
+
+def _explain_damage(tree: Path, name: str) -> BadInput:
+    """Return what to tell of a tree that nobody can say what it is."""
+    return BadInput(
+        f"{name} of {'/'.join(tree.parts[-4:])} is damaged, or of a later version.",
+        fix="Put it back from a backup. Or move this folder away, call the same again, "
+        "and make the result anew: imaging-platform reprocess --select ASSET:SESSION",
+    )

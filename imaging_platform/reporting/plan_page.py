@@ -6,7 +6,11 @@ from collections import Counter
 
 from imaging_platform.planning.cells import State
 from imaging_platform.planning.plan import Plan
-from imaging_platform.planning.published import list_reasons, list_releases
+from imaging_platform.planning.published import (
+    list_accepted,
+    list_reasons,
+    list_releases,
+)
 from imaging_platform.reporting.markup import (
     Html,
     badge,
@@ -33,7 +37,7 @@ def render_plan(plan: Plan) -> str:
     if plan.frozen:
         pieces.append(sentence(f"The study is {plan.frozen}"))
     pieces += [figures_row(counts), *_reasons(plan), *_by_asset(plan)]
-    pieces += _releases(plan)
+    pieces += [*_accepted(plan), *_releases(plan)]
     return render_plain(f"Plan of {plan.study}", join(pieces))
 
 
@@ -62,6 +66,14 @@ def _by_asset(plan: Plan) -> list[Html]:
     numeric = range(1, len(states) + 1)
     listed = table(("Asset", *states), rows, numeric=numeric, kind="facts")
     return [Html("<h2>Every asset</h2>"), listed]
+
+
+def _accepted(plan: Plan) -> list[Html]:
+    if not plan.accepted:
+        return []
+    rows = [tuple(map(str, row)) for row in list_accepted(plan)]
+    head = ("Asset", "Session", "Who and why")
+    return [Html("<h2>Accepted</h2>"), table(head, rows, kind="sessions")]
 
 
 def _releases(plan: Plan) -> list[Html]:

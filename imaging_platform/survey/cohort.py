@@ -38,8 +38,19 @@ Versions = dict[str, dict[str, str]]
 
 
 def judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the state of what spans all sessions; nothing while there is none."""
+    facts = gather_cohort(site, made, cells)
+    if facts is None:
+        return []
+    nodes = site.nodes(Per.STUDY)
+    return judge_partition(nodes, site.parents, facts, site.decisions)
+
+
+def gather_cohort(
+    site: Site, made: Makings, cells: Sequence[Cell] = ()
+) -> Facts | None:
     """
-    Return the state of what spans all sessions; nothing while there is none.
+    Return what is known of what spans all sessions; None while there is no session.
 
     What spans them reads their trees: a session that a person removed from disk is
     no input, although the event log still tells of it. Where no tree at all is on
@@ -51,21 +62,19 @@ def judge_cohort(site: Site, made: Makings, cells: Sequence[Cell]) -> list[Cell]
         if asset != RAW_SESSION
     }
     if not any(told.values()):
-        return []
+        return None
     versions = _keep_standing(site, told)
-    nodes = site.nodes(Per.STUDY)
-    names = [node.asset for node in nodes]
+    names = [node.asset for node in site.nodes(Per.STUDY)]
     makings = read_makings(site.database, site.study.name, names)
     current = {a: found[None] for a, found in makings.items() if None in found}
     attempts = read_attempts(site.database, site.study.name, names)
-    facts = Facts(
+    return Facts(
         "",
         current,
         {asset: _find_inputs(site, asset, versions, current) for asset in names},
         {asset: found[""] for asset, found in attempts.items() if "" in found},
         moving={cell.asset for cell in cells if cell.state in MOVING},
     )
-    return judge_partition(nodes, site.parents, facts, site.decisions)
 
 
 def _keep_standing(site: Site, told: Versions) -> Versions:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from imaging_platform.model.errors import BadConfig
@@ -19,6 +20,9 @@ BUSY_S = 30
 POSTGRES_PORT = 5432
 _OUTDATED = ("42P01", "42703")
 """What Postgres says of a table, or a column, that is not there."""
+
+_NOT_WRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""What SQLite says where it may make no file beside the database."""
 
 _FOREIGN = frozenset(
     {
@@ -143,8 +147,8 @@ def _open_sqlite(home: Home) -> Iterator[Database | None]:
         yield None
         return
     with (
-        contextlib.closing(_connect(home.event_index.as_uri())) as events,
-        contextlib.closing(_connect(home.run_index.as_uri())) as runs,
+        contextlib.closing(_connect(home.event_index)) as events,
+        contextlib.closing(_connect(home.run_index)) as runs,
     ):
         yield Database(
             lambda: nullcontext(Connection(events)),
@@ -159,12 +163,25 @@ def _open_log(home: Home, run_id: str) -> Iterator[Connection | None]:
     if not file.exists():
         yield None
         return
-    with contextlib.closing(_connect(file.as_uri())) as log:
+    with contextlib.closing(_connect(file)) as log:
         yield Connection(log)
 
 
-def _connect(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_S)
+def _connect(file: Path) -> sqlite3.Connection:
+    uri = f"{file.as_uri()}?mode=ro"
+    raw = sqlite3.connect(uri, uri=True, timeout=BUSY_S)
+    try:
+        raw.execute("SELECT 1 FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        raw.close()
+        log = file.with_name(f"{file.name}-wal")
+        is_whole = not (log.exists() and log.stat().st_size)
+        if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE or not is_whole:
+            raise
+        # Readers share a file beside it, which cannot be made in a snapshot or on a
+        # disk of others. Without a log nothing is missing (sqlite.org/wal.html).
+        raw = sqlite3.connect(f"{uri}&immutable=1", uri=True, timeout=BUSY_S)
+    return raw
 
 
 def _find_address(storage: object) -> dict[str, object] | None:

@@ -50,6 +50,30 @@ def read_makings(
         return {asset: _read_latest(log, asset, partitions) for asset in assets}
 
 
+def read_past(log: EventLog, asset: str, partition: str) -> Iterator[tuple[Made, str]]:
+    """
+    Yield each materialization of a result and its run, newest first.
+
+    Parameters
+    ----------
+    partition
+        Session key; empty for what spans all sessions.
+
+    Yields
+    ------
+    tuple
+        The run is empty for what was told without one.
+    """
+    told = log.is_told(asset, MADE)
+    text, values = told.text, told.values
+    if partition:
+        text, values = f"{text} AND partition = ?", (*values, partition)
+    rows = log.connection.ask(
+        f"SELECT event, run_id FROM event_logs WHERE {text} ORDER BY id DESC", values
+    )
+    return ((_read_event(_parse(event)), run_id) for event, run_id in rows)
+
+
 def read_members(
     database: Database, study: str, session: str | None = None
 ) -> dict[str, str]:

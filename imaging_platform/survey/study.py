@@ -15,7 +15,7 @@ from imaging_platform.planning.cells import Cell, Facts, judge_partition
 from imaging_platform.planning.pausing import uncollected
 from imaging_platform.planning.plan import Plan
 from imaging_platform.planning.releases import Release, find_releases
-from imaging_platform.survey.cohort import judge_cohort
+from imaging_platform.survey.cohort import gather_cohort, judge_cohort
 from imaging_platform.survey.history import read_costs
 from imaging_platform.survey.sessions import gather_sessions, read_log
 from imaging_platform.survey.site import Makings, Site
@@ -90,11 +90,20 @@ def _find_releases(site: Site, made: Makings) -> tuple[Release, ...]:
 
 
 def read_facts(site: Site, session: str) -> Facts | None:
-    """Return what is known of all results of a session; None when there is none."""
+    """
+    Return what is known of all results of a session; None when there is none.
+
+    Parameters
+    ----------
+    session
+        Empty for what spans all sessions.
+    """
+    if not session:
+        return gather_cohort(site, read_log(site, None).made)
     return next(gather_sessions(site, read_log(site, session)), None)
 
 
 def add_costs(site: Site, plan: Plan) -> Plan:
-    """Return the plan with what each asset that is not fresh has cost before."""
-    assets = dict.fromkeys(cell.asset for cell in plan.unsettled)
+    """Return the plan with what each asset has cost before."""
+    assets = dict.fromkeys(cell.asset for cell in plan.cells)
     return replace(plan, costs=read_costs(site.database, site.study.name, assets))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import dagster as dg
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from imaging_platform.assets import result_shown
 from imaging_platform.assets.scope import Scope
 from imaging_platform.cli.main import cli
 from imaging_platform.cli.studies import create_study
@@ -20,8 +23,9 @@ from imaging_platform.model.layout import Home
 from imaging_platform.pipeline.outline import DERIVATIVE_VERSIONS
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.decisions import read_decisions
-from imaging_platform.processing.plans import open_site
+from imaging_platform.processing.plans import open_site, read_plan
 from imaging_platform.provenance.record import EXISTING_DATASET, Record
+from imaging_platform.reporting.plan_page import render_plan
 from imaging_platform.resources.database import find_database
 from imaging_platform.settings import enter_home, load_study
 from imaging_platform.storage.local import LocalStore
@@ -89,6 +93,56 @@ def test_an_acceptance_is_bound_to_the_inputs_of_now(home):
     assert _said(home, {"bids_session": "b3"}) is None
 
 
+def test_an_acceptance_is_shown_in_the_plan_its_page_and_its_metadata(home):
+    accept("motion", str(KEY))
+    why = "accepted by ada: only the header moved"
+
+    (told,) = json.loads(run("plan", "--json"))
+    table = " ".join(run("plan").split())
+    plan = read_plan(home, "demo")
+
+    assert told["accepted"] == [["motion", str(KEY), why]]
+    assert "Accepted" in table
+    assert "accepted by ada" in table
+    assert why in render_plan(plan)
+    assert why in str(result_shown.plan(plan)["accepted"])
+    accept("motion", str(KEY), "--withdraw")
+    assert "Accepted" not in run("plan")
+
+
+def test_a_result_of_the_whole_study_is_accepted_as_it_is(home):
+    with dg.DagsterInstance.get() as instance:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key=dg.AssetKey(["demo", "bids_dataset"]),
+                tags={"dagster/data_version": "d", "dagster/code_version": "0"},
+            )
+        )
+    assert read_plan(home, "demo").find("bids_dataset", "").state is State.STALE
+
+    accept("bids_dataset", "all")
+
+    cell = read_plan(home, "demo").find("bids_dataset", "")
+    assert cell.note == "accepted by ada: only the header moved"
+    assert {reason.kind for reason in cell.reasons} == {"upstream"}
+    (entry,) = read_audit(home.zone("identified", "demo"))
+    assert entry.subject == "bids_dataset of the whole study"
+    accept("bids_dataset", "all", "--withdraw")
+    assert read_plan(home, "demo").find("bids_dataset", "").state is State.STALE
+    with pytest.raises(BadConfig, match="motion of the whole study"):
+        accept("motion", "all")
+
+
+def test_a_fresh_result_that_is_named_has_its_cost_in_a_dry_run(home):
+    accept("motion", str(KEY))
+
+    named = ("reprocess", "--select", f"motion:{KEY}", "--dry-run")
+
+    assert "To make: 1 result(s)" in run(*named)
+    run("freeze", "demo", "--reason", "paper")
+    assert "Nothing to make." in run(*named)
+
+
 def test_what_was_decided_stands_in_the_audit_trail(home):
     accept("motion", str(KEY))
     accept("motion", str(KEY), "--withdraw")
@@ -143,6 +197,8 @@ def test_a_frozen_study_takes_nothing_in_and_runs_nothing(home, tmp_path):
         ("import-bids", "demo", folder),
         ("attach", "demo", str(KEY), folder),
         ("process", "--study", "demo"),
+        ("reprocess", "--study", "demo", "--stale"),
+        ("reprocess", "--study", "demo", "--select", f"motion:{KEY}"),
     ]
 
     for words in refused:

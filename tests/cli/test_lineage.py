@@ -16,6 +16,7 @@ from imaging_platform.provenance.trees import read_tree
 from imaging_platform.reporting.page import external_references
 from imaging_platform.settings import enter_home
 from tests.provenance.study import ONE, STUDY, TSNR, TWO, make_study
+from tests.survey.four_sessions import call
 
 PAGE = f"reports/demo/sessions/{ONE}/report.html"
 
@@ -55,6 +56,22 @@ def _tell(study, name: str) -> None:
                 },
             )
         )
+
+
+def test_the_run_of_a_result_is_found_without_dagster(study):
+    _tell(study, "motion")
+
+    told = call(study.home, "trace", f"motion[{ONE}]")
+
+    assert "dagster" not in told.modules
+    assert f"motion[{ONE}]" in told.out
+
+
+def test_a_file_that_was_changed_at_its_place_is_told_first(study):
+    image = f"derivatives/demo/temporal_snr/sub-A/ses-1/{TSNR.format(ONE)}.nii.gz"
+    (study.home.root / image).write_bytes(b"another")
+
+    assert run("trace", image).startswith("The file was changed after")
 
 
 def test_a_page_that_left_leads_back_to_the_series_of_its_session(study, tmp_path):

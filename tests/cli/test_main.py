@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 
@@ -165,6 +166,25 @@ def test_an_unexpected_error_shows_neither_traceback_nor_message(run, monkeypatc
     assert "RuntimeError at fail" in err
     assert "KESTREL" not in out + err
     assert "Traceback" not in err
+
+
+def test_a_database_whose_disk_is_full_is_told_as_such(run, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    def fail(**_: object) -> None:
+        try:
+            raise sqlite3.OperationalError("database or disk is full")
+        except sqlite3.OperationalError as error:
+            raise OperationalError("insert KESTREL", {}, error) from error
+
+    monkeypatch.setattr(cli.commands["where"], "callback", fail)
+
+    code, _, err = run("where", "memory")
+
+    assert code == FAILED
+    assert "cannot be used: database or disk is full" in err
+    assert "disk of the home" in err
+    assert "KESTREL" not in err
 
 
 def test_a_database_that_does_not_answer_is_told_with_what_to_do(run, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from imaging_platform.cli.main import cli
-from imaging_platform.cli.planning import say_estimate
+from imaging_platform.cli.planning import say_estimate, say_waiting
 from imaging_platform.cli.reprocessing import parse_choice
 from imaging_platform.cli.studies import create_study
 from imaging_platform.definitions import define_home
@@ -70,6 +70,20 @@ def test_the_plan_of_one_asset_leaves_the_others_out(home):
     assert "never measured: brain_mask" in out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "--asset", "brain"),
+        ("reprocess", "--dry-run", "--select", f"brain:{KEY}"),
+        ("reprocess", "--dry-run", "--select", "brain_mask:sub-02_ses-1"),
+        ("reprocess", "--dry-run", "--select", "brain_mask:all"),
+    ],
+)
+def test_a_name_that_is_not_there_is_no_result_that_is_up_to_date(home, words):
+    with pytest.raises(BadInput, match=r"no (asset )?brain"):
+        run(home, *words)
+
+
 def test_why_says_the_state_and_the_reason_in_words(home):
     out = run(home, "why", "brain_mask", KEY).stdout
 
@@ -98,6 +112,17 @@ def test_a_dry_run_names_what_would_run_first_and_runs_nothing(home):
     with dg.DagsterInstance.get() as instance:
         assert instance.get_runs_count() == 0
         assert list(instance.get_backfills()) == []
+
+
+def test_what_may_follow_is_told_with_its_cost(capsys):
+    say_waiting(Estimate(2, 1.5, 2_000_000, (), 7))
+    say_waiting(Estimate(0, 0, 0, (), 0))
+
+    assert capsys.readouterr().out == (
+        "Behind these at most 2 more, as far as what they are made from does not come "
+        "out the same; about 1.5 CPU hours and 2.0 MB, from at least 7 measurement(s) "
+        "an asset.\n"
+    )
 
 
 def test_nothing_chosen_is_refused(home):

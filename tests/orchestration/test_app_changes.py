@@ -151,7 +151,7 @@ def test_the_reprocessing_sensor_asks_for_an_app_by_its_own_job(brought_up):
     site = brought_up
     write_apps(site.home, {**ENTRY, "params": {"level": 2}}, GROUP)
 
-    requests = request_stale(site.site(), "1")
+    requests = request_stale(site.site(), site.instance, "1")
 
     assert {(r.job_name, r.partition_key) for r in requests} == {
         ("demo_run_tiny", session) for session in SESSIONS

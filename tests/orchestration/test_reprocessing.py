@@ -5,9 +5,10 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
 from imaging_platform.cli.studies import create_study
-from imaging_platform.model.errors import ToolFailed
+from imaging_platform.model.errors import BadInput, Held, ToolFailed
 from imaging_platform.model.layout import Home
 from imaging_platform.planning.cells import State
+from imaging_platform.planning.decisions import Action, Decision, append_decision
 from imaging_platform.planning.plan import Choice, choose_frontier
 from imaging_platform.processing.backfills import find_unfinished, launch_backfill
 from imaging_platform.processing.daemon import is_daemon_live
@@ -42,6 +43,19 @@ class HollowDaemon:
                 if not self.lazy:
                     self.site.run(session, assets)
             self.site.instance.update_backfill(backfill.with_status(self.status))
+
+
+class FreezingDaemon(HollowDaemon):
+    """Makes the first backfill; then a person freezes the study."""
+
+    def tick(self) -> None:
+        super().tick()
+        decide(self.site, "freeze")
+
+
+def decide(site: HollowSite, action: Action) -> None:
+    decision = Decision(action, "a person", "as published", "2026-01-01T00:00:00+00:00")
+    append_decision(site.home.root, "demo", decision)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +165,39 @@ def test_a_named_result_is_made_once_even_if_it_is_fresh(site):
 
     assert daemon.asked == [{named}]
     assert done.left == []
+
+
+def test_a_result_that_is_not_there_is_refused(site):
+    daemon = HollowDaemon(site)
+
+    with pytest.raises(BadInput, match="has no motion:sub-99_ses-1"):
+        reprocess(site, daemon, Choice(named=frozenset({("motion", "sub-99_ses-1")})))
+
+    assert daemon.asked == []
+
+
+def test_a_fresh_result_that_could_not_be_made_again_is_told(site):
+    named = ("motion", SESSIONS[1])
+    site.failing.add(named)
+
+    done = reprocess(site, HollowDaemon(site), Choice(named=frozenset({named})))
+
+    (left,) = done.left
+    assert (left.asset, left.partition, left.state) == (*named, State.FAILED)
+    assert "what was made before stays" in left.note
+    assert site.plan().find(*named).state is State.FRESH
+
+
+def test_a_study_that_is_frozen_meanwhile_is_not_gone_on_with(site):
+    site.codes["session_quality"] = "frozen meanwhile"
+    site.meanings["session_quality"] = "frozen meanwhile"
+    daemon = FreezingDaemon(site)
+
+    with pytest.raises(Held, match="is frozen by a person: as published"):
+        reprocess(site, daemon)
+
+    assert daemon.asked == [{("session_quality", key) for key in SESSIONS}]
+    decide(site, "thaw")
 
 
 def test_a_named_result_that_waits_for_others_is_done(site):

@@ -9,6 +9,7 @@ import sys
 import dagster as dg
 import pytest
 
+from imaging_platform.assets.attachments import bring_attachments
 from imaging_platform.assets.leaving import Left, clear_emptied
 from imaging_platform.cli.main import main
 from imaging_platform.cli.studies import create_study
@@ -28,7 +29,7 @@ from imaging_platform.processing.outstanding import (
 from imaging_platform.processing.rebuilding import rebuild_index
 from imaging_platform.processing.resolving import settle_resolutions
 from imaging_platform.resources.database import find_database
-from imaging_platform.resources.zones import IdentifiedZone
+from imaging_platform.resources.zones import EchoGuard, IdentifiedZone, PublishedZone
 from imaging_platform.storage.local import LocalStore
 from imaging_platform.survey.history import read_members
 from tests.intake.drops import mr_bytes, write_files
@@ -104,6 +105,35 @@ def test_a_relabelled_session_is_made_anew_and_nothing_keeps_the_old_label(site,
     assert not {n for n in names if old in n}
     (entry,) = read_audit(site.home.zone("identified", "demo"))
     assert (entry.action, entry.subject) == ("relabel", f"{old} to {new}")
+
+
+def test_what_was_attached_by_hand_goes_with_a_session_to_its_new_label(
+    site, run, tmp_path
+):
+    old, new = site.index(), "sub-X7_ses-3"
+    assert site.run("process_session", old, "raw_session").success
+    (tmp_path / "hand").mkdir()
+    (tmp_path / "hand" / "run-1_events.tsv").write_text("onset\tduration\n1\t2\n")
+    root = str(site.home.root)
+    bring_attachments(
+        "demo",
+        SessionKey.parse(old),
+        identified=IdentifiedZone(home=root),
+        published=PublishedZone(home=root, reports_url=""),
+        echo_guard=EchoGuard(home=root),
+        by_hand=tmp_path / "hand",
+    )
+
+    code, out = run("relabel", "demo", old, new, *WHY)
+    make(site, new)
+    clear_emptied(site.home, site.scope, site.instance)
+
+    assert code == 0, out
+    store = LocalStore(site.home.root)
+    place = layout.attachments("demo", SessionKey.parse(new))
+    assert store.read(place).partition == new
+    assert (store.path(place) / "run-1_events.tsv").read_text().endswith("1\t2\n")
+    assert store.read(layout.attachments("demo", SessionKey.parse(old))) is None
 
 
 def test_a_withdrawn_drop_takes_its_session_along_and_undo_brings_it_back(site, run):

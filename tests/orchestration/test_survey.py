@@ -22,6 +22,7 @@ from imaging_platform.planning.versions import split_version
 from imaging_platform.resources.database import find_database
 from imaging_platform.resources.zones import PublishedZone
 from imaging_platform.sensors.reprocessing import (
+    MOST_ATTEMPTS,
     MOST_RUNS_A_TICK,
     find_position,
     request_stale,
@@ -282,11 +283,11 @@ def test_the_sensor_asks_for_the_frontier_and_twice_for_the_same(site):
     site.codes["motion"] = "4"
     position = find_position(site.scope, site.instance)
 
-    requests = request_stale(site.site(), position)
+    requests = request_stale(site.site(), site.instance, position)
 
     assert [r.partition_key for r in requests] == SESSIONS
     assert all(r.asset_selection == [site.scope.key("motion")] for r in requests)
-    again = request_stale(site.site(), position)
+    again = request_stale(site.site(), site.instance, position)
     assert [r.run_key for r in again] == [r.run_key for r in requests]
 
 
@@ -294,7 +295,7 @@ def test_the_sensor_asks_for_a_bounded_number_of_runs(site, monkeypatch):
     monkeypatch.setattr("imaging_platform.sensors.reprocessing.MOST_RUNS_A_TICK", 1)
     site.codes["motion"] = "5"
 
-    assert len(request_stale(site.site(), "1:a")) == 1
+    assert len(request_stale(site.site(), site.instance, "1:a")) == 1
     assert MOST_RUNS_A_TICK > 1
 
 
@@ -303,9 +304,49 @@ def test_the_sensor_leaves_what_failed_alone(site):
     site.failing.add(("motion", SESSIONS[0]))
     site.run(SESSIONS[0], ["motion"])
 
-    requests = request_stale(site.site(), "1:a")
+    requests = request_stale(site.site(), site.instance, "1:a")
 
     assert [r.partition_key for r in requests] == SESSIONS[1:]
+
+
+def test_the_sensor_asks_twice_for_what_is_interrupted_until_something_changes(site):
+    site.codes["motion"] = "7"
+    asked = []
+    for position in ("1:a", "2:a", "3:a"):
+        requests = request_stale(site.site(), site.instance, position)
+        asked.append([r.partition_key for r in requests])
+        for request in requests[:1]:
+            _interrupt(site, request)
+
+    site.codes["motion"] = "8"
+    after = request_stale(site.site(), site.instance, "4:a")
+
+    assert asked == [SESSIONS, SESSIONS, SESSIONS[1:]]
+    assert [r.partition_key for r in after] == SESSIONS
+
+
+def test_what_is_interrupted_does_not_keep_the_sensor_from_the_whole_study(site):
+    site.codes |= {"motion": "killed", "study_report": "killed"}
+    for _ in range(MOST_ATTEMPTS):
+        for request in request_stale(site.site(), site.instance, "1:a"):
+            _interrupt(site, request)
+
+    (request,) = request_stale(site.site(), site.instance, "2:a")
+
+    assert request.partition_key is None
+    assert request.asset_selection == [site.scope.key("study_report")]
+
+
+def _interrupt(site: HollowSite, request: dg.RunRequest) -> None:
+    """Let a run end as one whose process was killed: no step says why."""
+    (key,) = request.asset_selection
+    job = site.definitions().resolve_implicit_global_asset_job_def()
+    run = site.instance.create_run_for_job(
+        job.get_subset(asset_selection={key}),
+        tags={**request.tags, "dagster/partition": request.partition_key},
+        asset_selection=frozenset({key}),
+    )
+    site.instance.report_run_failed(run, "The run was killed.")
 
 
 def test_a_session_that_is_removed_by_hand_leaves_the_dataset_once_and_for_all(site):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from imaging_platform.planning.cells import Cell, State
 from imaging_platform.planning.cost import Cost, estimate
 from imaging_platform.planning.plan import (
@@ -60,11 +62,12 @@ def test_what_is_named_is_chosen_in_any_state():
     assert chosen(Choice(named=frozenset({named}))) == [named]
 
 
-def test_nothing_frozen_is_chosen():
-    frozen = Plan("demo", (cell("mask", "sub-1_ses-1", State.FROZEN),))
+@pytest.mark.parametrize("state", [State.FROZEN, State.FRESH])
+def test_of_a_frozen_study_nothing_is_chosen(state):
+    cells = (cell("mask", "sub-1_ses-1", state),)
     choice = Choice(named=frozenset({("mask", "sub-1_ses-1")}))
 
-    assert choose_frontier(frozen, choice) == []
+    assert choose_frontier(Plan("demo", cells, frozen="by ada"), choice) == []
 
 
 def test_results_in_the_same_state_for_the_same_reason_are_counted_together():
@@ -73,6 +76,22 @@ def test_results_in_the_same_state_for_the_same_reason_are_counted_together():
     assert groups["mask", "stale"].n_results == 2
     assert groups["mask", "stale"].why == "sub-1_ses-1: code changed: 1 to 2"
     assert groups["mask", "failed (ToolFailed)"].kinds == "code"
+
+
+def test_what_waits_is_estimated_apart_unless_it_is_stopped():
+    waiting = Plan(
+        "demo",
+        (
+            cell("motion", "sub-1_ses-1", State.STALE, is_ready=True),
+            cell("mask", "sub-1_ses-1", State.WAITS),
+            cell("mask", "sub-2_ses-1", State.WAITS, is_stopped=True),
+        ),
+        {"mask": Cost(3, 1800.0, 10)},
+    )
+
+    assert waiting.estimate().n_results == 1
+    found = waiting.estimate_waiting()
+    assert (found.n_results, found.cpu_hours, found.n_bytes) == (1, 0.5, 10)
 
 
 def test_the_estimate_counts_what_would_run_and_names_what_was_never_measured():

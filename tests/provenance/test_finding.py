@@ -32,6 +32,42 @@ def test_a_path_in_the_home_is_found_with_or_without_the_home(study):
         assert found.files == {f"{TSNR.format(ONE)}.nii.gz"}
 
 
+def test_a_file_that_was_changed_at_its_place_is_known_as_such(study):
+    assert not find(study, IMAGE).is_changed
+    (study.home.root / IMAGE).write_bytes(b"another")
+
+    assert find(study, IMAGE).is_changed
+
+
+def test_a_file_that_a_person_put_into_a_tree_was_made_by_no_result(study):
+    by_hand = (study.home.root / IMAGE).with_name("notes.txt")
+    by_hand.write_text("nobody made this")
+
+    with pytest.raises(MissingInput):
+        find(study, by_hand)
+
+
+def test_an_empty_file_is_of_no_result(study, tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    (study.home.root / "bids" / STUDY / "CHANGES").write_text("")
+
+    with pytest.raises(MissingInput):
+        find(study, tmp_path / "empty.txt")
+
+
+def test_an_original_stands_for_its_session(study):
+    found = find(study, f"identified/{STUDY}/sessions/{ONE}/1.dcm")
+
+    assert (found.name, found.partition) == ("raw_session", ONE)
+    assert found.files == frozenset()
+
+
+def test_a_folder_of_a_tree_stands_for_its_files(study):
+    found = find(study, IMAGE.rpartition("/")[0])
+
+    assert found.files >= find(study, IMAGE).files
+
+
 @pytest.mark.parametrize("name", [f"{ONE}_tsnr.nii.gz", "figure3.nii.gz"])
 def test_an_image_that_left_the_system_is_found_by_its_content(study, tmp_path, name):
     shutil.copy(study.home.root / IMAGE, tmp_path / name)

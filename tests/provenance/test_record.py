@@ -6,7 +6,10 @@ import json
 import socket
 from pathlib import Path
 
+import pytest
+
 from imaging_platform.files.digests import OUTPUTS_NAME, RECORD_NAME, digest_tree
+from imaging_platform.model.errors import BadInput
 from imaging_platform.provenance.record import (
     Record,
     read_outputs,
@@ -88,3 +91,16 @@ def test_any_change_of_the_code_is_another_revision(tmp_path):
     (tmp_path / "a" / "x.py").rename(tmp_path / "a" / "y.py")
 
     assert len({first, changed, digest_code(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize("text", ["{", '{"of": "tomorrow"}', "\udcff"])
+def test_a_damaged_record_is_named_with_what_to_do(tmp_path, text):
+    damaged = publish(tree(tmp_path / "motion" / "sub-A" / "ses-1"))
+    (damaged / RECORD_NAME).write_bytes(text.encode(errors="surrogateescape"))
+    (damaged / OUTPUTS_NAME).write_text("{")
+
+    for read in (read_record, read_outputs):
+        with pytest.raises(BadInput, match="motion/sub-A/ses-1 is damaged") as caught:
+            read(damaged)
+
+        assert "reprocess --select" in caught.value.fix

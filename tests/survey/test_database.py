@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 
 import dagster as dg
@@ -139,6 +140,26 @@ def test_nothing_is_written_into_the_database_of_dagster(home):
         assert database is not None
         with database.events() as connection, pytest.raises(sqlite3.OperationalError):
             connection.ask("DELETE FROM event_logs")
+
+
+def test_a_home_in_which_nothing_can_be_written_is_read(home, tmp_path):
+    copy = Home(tmp_path / "snapshot")
+    shutil.copytree(home.root, copy.root)
+    for file in (
+        copy.event_index,
+        copy.run_index,
+        *copy.run_index.parent.rglob("*.db"),
+    ):
+        file.with_name(f"{file.name}-wal").unlink(missing_ok=True)
+        # What SQLite makes beside a database that it reads cannot be made.
+        beside = file.with_name(f"{file.name}-shm")
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(tmp_path / "no" / "such")
+
+    (plan,) = json.loads(call(copy, "plan", "--json").out)
+
+    (told,) = json.loads(call(home, "plan", "--json").out)
+    assert plan["states"] == told["states"]
 
 
 def test_the_log_of_a_run_that_was_removed_tells_nothing(home):
