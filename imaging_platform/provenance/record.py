@@ -17,6 +17,7 @@ from imaging_platform.files.digests import (
 )
 from imaging_platform.files.writing import write_json
 from imaging_platform.model.errors import BadInput
+from imaging_platform.model.layout import ZONES
 from imaging_platform.provenance.software import read_software
 
 EXISTING_DATASET = "existing_dataset"
@@ -140,8 +141,11 @@ def read_outputs(tree: Path) -> dict[str, str]:
 
 def _explain_damage(tree: Path, name: str) -> BadInput:
     """Return what to tell of a tree that nobody can say what it is."""
+    # From the zone on: the folders above the home are nobody's business.
+    above = [place for place, part in enumerate(tree.parts) if part in ZONES]
+    inside = tree.parts[above[-1] if above else -1 :]
     return BadInput(
-        f"{name} of {'/'.join(tree.parts[-4:])} is damaged, or of a later version.",
+        f"{name} of {'/'.join(inside)} is damaged, or of a later version.",
         fix="Put it back from a backup. Or move this folder away, call the same again, "
         "and make the result anew: imaging-platform reprocess --select ASSET:SESSION",
     )

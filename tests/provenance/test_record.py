@@ -95,12 +95,14 @@ def test_any_change_of_the_code_is_another_revision(tmp_path):
 
 @pytest.mark.parametrize("text", ["{", '{"of": "tomorrow"}', "\udcff"])
 def test_a_damaged_record_is_named_with_what_to_do(tmp_path, text):
-    damaged = publish(tree(tmp_path / "motion" / "sub-A" / "ses-1"))
+    home = tmp_path / "home_of_jane"
+    damaged = publish(tree(home / "derivatives" / "demo" / "motion" / "sub-A"))
     (damaged / RECORD_NAME).write_bytes(text.encode(errors="surrogateescape"))
     (damaged / OUTPUTS_NAME).write_text("{")
 
     for read in (read_record, read_outputs):
-        with pytest.raises(BadInput, match="motion/sub-A/ses-1 is damaged") as caught:
+        with pytest.raises(BadInput) as caught:
             read(damaged)
 
+        assert " of derivatives/demo/motion/sub-A is damaged" in str(caught.value)
         assert "reprocess --select" in caught.value.fix
