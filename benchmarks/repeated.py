@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from imaging_platform.bids.source import list_files
+from imaging_platform.files.digests import list_files
 from imaging_platform.dicom.instances import Instance, read_instances
 
 FEWEST_FILES = 5000

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imaging_platform.files.digests import sorted_files
+from imaging_platform.files.digests import list_files
 from imaging_platform.files.writing import write_json
 from imaging_platform.model import layout
 from imaging_platform.model.errors import BadInput
@@ -73,9 +73,9 @@ def read_participant(source: Path) -> dict[str, str]:
     from imaging_platform.dicom.structure import BadDicom, scan_structure
 
     wanted = frozenset({_SEX, _AGE, _SIZE, _WEIGHT})
-    for path in sorted_files(source):
+    for path in sorted(list_files(source)):
         try:
-            values = scan_structure(path, wanted=wanted).values
+            values = scan_structure(Path(path), wanted=wanted).values
         except BadDicom:
             continue
         texts = {t: v.decode("latin-1").strip("\0 ") for t, v in values.items()}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from imaging_platform.dicom.completeness import (
     find_incomplete,
 )
 from imaging_platform.dicom.volumes import find_skipped
-from imaging_platform.files.digests import DESCRIPTIONS, digest_file
+from imaging_platform.files.digests import digest_file, list_files
 
 _NUMBERS = (
     "acquisition_number",
@@ -172,19 +171,6 @@ def _as_file(pair: Pair) -> SourceFile:
     return SourceFile(
         str(pair.rec), Instance._make(values[f] for f in Instance._fields)
     )
-
-
-def list_files(folder: Path) -> Iterator[str]:
-    """Yield the path of each file under `folder` but what describes it, in no order."""
-    beside = {str(folder / name) for name in DESCRIPTIONS}
-    folders = [str(folder)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file() and entry.path not in beside:
-                    yield entry.path
 
 
 def link_files(

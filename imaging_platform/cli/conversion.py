@@ -60,17 +60,19 @@ def _read_key(name: str) -> SessionKey | None:
 
 
 def print_series(report: ConversionReport, place: Path) -> None:
-    """Print each series with its outcome, files and reason."""
+    """Print each series with its outcome, images and reason."""
     print_table(
         f"Converted into {place}",
-        ["#", "description", "instances", "outcome", "files", "why"],
+        ["#", "description", "instances", "outcome", "images", "why"],
         [
             (
                 s.series_number,
                 s.description,
                 s.instances,
                 s.outcome,
-                ", ".join(f for scan in s.scans for f in scan.files),
+                ", ".join(
+                    f for scan in s.scans for f in scan.files if f.endswith(".nii.gz")
+                ),
                 s.why,
             )
             for s in report.series

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections import UserDict
@@ -88,9 +89,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the entry point of ``imaging-platform``."""
-    if sys.argv[1:2] in (["plan"], ["why"]):
-        # They end soon: no search for cycles gives back what it costs, a fifth.
-        gc.disable()
+    _save_processor(sys.argv[1:2])
     try:
         sys.exit(cli(standalone_mode=False) or 0)
     except PlatformError as error:
@@ -113,6 +112,18 @@ def main() -> None:
             "Report type and place; what was published stays as it is.",
         )
         sys.exit(FAILED)
+
+
+def _save_processor(command: list[str]) -> None:
+    """Do without what costs a short command more than it is worth."""
+    if command in (["plan"], ["why"]):
+        # They end soon: no search for cycles gives back what it costs, a fifth.
+        gc.disable()
+    if command == ["convert"]:
+        # Of thousands of headers none is in a cycle.
+        gc.set_threshold(100_000)
+        # Numpy starts threads for linear algebra, at the cost of its whole import.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _exit_code(error: PlatformError) -> int:

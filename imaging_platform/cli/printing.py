@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from imaging_platform.processing.events import Problem, StepDone
 
 Command = TypeVar("Command", bound=Callable[..., object])
+
+_WIDEST = 48
+"""Characters to which a column of a file is filled up; longer text stands out."""
 
 
 def json_option(command: Command) -> Command:
@@ -29,24 +33,63 @@ def print_json(value: object) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
 ) -> None:
-    """Print rows under a title; numbers to the right, text folded and never cut."""
+    """
+    Print rows under a title; numbers to the right, no text cut.
+
+    A terminal gets a grid with folded text, a file or a pipe one line a row, which
+    can be searched.
+    """
+    is_number = [
+        bool(rows) and all(isinstance(row[n], int | float) for row in rows)
+        for n in range(len(columns))
+    ]
+    cells = [[_cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _print_grid(title, columns, cells, is_number)
+    else:
+        _print_lines(title, columns, cells, is_number)
+
+
+def _print_grid(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    is_number: Sequence[bool],
+) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table()
-    for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(r[index], int | float) for r in rows)
+    for column, numeric in zip(columns, is_number, strict=True):
         table.add_column(
             column, justify="right" if numeric else "left", overflow="fold"
         )
     for row in rows:
         # What stands in brackets is text here, no style of the terminal.
-        table.add_row(*(escape(_cell(value)) for value in row))
+        table.add_row(*map(escape, row))
     console = Console()
     console.print(f"[bold]{title}[/bold]", soft_wrap=True, highlight=False)
-    # A log file has no width of its own; folding there would break the rows.
-    console.print(table, width=None if console.is_terminal else 160)
+    console.print(table)
+
+
+def _print_lines(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    is_number: Sequence[bool],
+) -> None:
+    lines = [columns, *(["; ".join(cell.splitlines()) for cell in row] for row in rows)]
+    widths = [
+        min(max(map(len, column)), _WIDEST) for column in zip(*lines, strict=True)
+    ]
+    click.echo(title)
+    for line in lines:
+        padded = [
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(line, widths, is_number, strict=True)
+        ]
+        click.echo("  ".join(padded).rstrip())
 
 
 def print_step(step: StepDone) -> None:

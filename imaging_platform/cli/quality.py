@@ -15,17 +15,17 @@ from imaging_platform import __version__
 from imaging_platform.bids.existing import BidsFile, ExistingSession, read_existing
 from imaging_platform.cli.printing import json_option, print_json, print_table
 from imaging_platform.cli.stages import (
+    DEFAULT_TITLE,
     SOURCE,
     STUDY,
     TARGET,
-    read_study_or_default,
     refuse_existing,
 )
 from imaging_platform.files.staging import publish_tree, staged_tree
 from imaging_platform.model.errors import BadInput, PlatformError
 from imaging_platform.model.layout import PIPELINES
 from imaging_platform.qc.metric import Metric
-from imaging_platform.settings import Study
+from imaging_platform.settings import Study, read_study
 
 NEEDED = {
     "T1w": ("brain_mask", "tissues"),
@@ -63,7 +63,11 @@ def qc(source: Path, target: Path, study_file: Path | None, as_json: bool) -> No
     """
     from imaging_platform.qc.group import write_quality
 
-    study = read_study_or_default(study_file)
+    study = (
+        read_study(study_file)
+        if study_file
+        else Study(name="local", title=DEFAULT_TITLE)
+    )
     dataset = read_existing(source.absolute(), {})
     refuse_existing(target)
     done = _Measured([], {})

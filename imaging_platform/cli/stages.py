@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,8 +19,12 @@ from imaging_platform.cli.exit_codes import HELD
 from imaging_platform.cli.printing import json_option, print_json
 from imaging_platform.files.staging import publish_tree, staged_tree
 from imaging_platform.model.errors import BadConfig, InvalidOutput
-from imaging_platform.settings import Study, read_study
 from imaging_platform.tools import dcm2niix
+
+if TYPE_CHECKING:
+    from imaging_platform.bids.settings import BidsSettings
+
+DEFAULT_TITLE = "Images converted from DICOM"
 
 SOURCE = click.argument("source", type=click.Path(path_type=Path, exists=True))
 TARGET = click.argument("target", type=click.Path(path_type=Path))
@@ -58,8 +63,7 @@ def convert(
     from imaging_platform.bids.session import convert_session
     from imaging_platform.bids.validation import validate_session
 
-    study = read_study_or_default(study_file)
-    settings = study.bids
+    title, settings = _read_settings(study_file)
     sessions = find_sessions(source, subject, session)
     places = {
         key: target.absolute() / f"sub-{key.subject}" / f"ses-{key.session}"
@@ -78,7 +82,7 @@ def convert(
             publish_tree(staged, places[key])
         if not as_json:
             print_series(reports[key], places[key])
-    _describe_dataset(target, study)
+    _describe_dataset(target, title, settings)
     held = find_kept_back(reports)
     if as_json:
         values = {str(key): dataclasses.asdict(one) for key, one in reports.items()}
@@ -97,7 +101,21 @@ def convert(
         raise held
 
 
-def _describe_dataset(target: Path, study: Study) -> None:
+def _read_settings(study_file: Path | None) -> tuple[str, BidsSettings]:
+    """Return the title and the rules of a study; the defaults without a file."""
+    if study_file:
+        from imaging_platform.settings import read_study
+
+        study = read_study(study_file)
+        return study.title or study.name, study.bids
+    # A whole study is not asked for its defaults: to define it costs as much as to
+    # convert a small session.
+    from imaging_platform.bids.settings import BidsSettings
+
+    return DEFAULT_TITLE, BidsSettings()
+
+
+def _describe_dataset(target: Path, title: str, settings: BidsSettings) -> None:
     """Write the files at the top of a dataset for all sessions that it holds."""
     from imaging_platform.bids.dataset import (
         DatasetFacts,
@@ -110,18 +128,11 @@ def _describe_dataset(target: Path, study: Study) -> None:
         write_dataset_files(
             target.absolute(),
             # Not of the folder: the same sessions make the same bytes anywhere.
-            name=study.title or study.name,
-            settings=study.bids,
+            name=title,
+            settings=settings,
             members=members,
             facts=DatasetFacts(versions=versions),
         )
-
-
-def read_study_or_default(file: Path | None) -> Study:
-    """Return a study from its file, one with all defaults without a file."""
-    if file is None:
-        return Study(name="local", title="Images converted from DICOM")
-    return read_study(file)
 
 
 def refuse_existing(target: Path) -> None:

@@ -7,7 +7,6 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from imaging_platform.dicom.frames import count_positions
 from imaging_platform.dicom.stacks import (
@@ -92,7 +91,7 @@ def find_cut_frames(files: Sequence[SourceFile]) -> dict[str, str]:
     left_out: dict[str, str] = {}
     for file in files:
         if file.is_image and file.header.n_frames > 1:
-            counts = count_positions(Path(file.path), file.header.n_frames)
+            counts = count_positions(file)
             if len(set(counts.values())) > 1:
                 left_out[file.header.sop_uid] = CUT_FRAMES
             elif _has_gap(sorted(counts)):

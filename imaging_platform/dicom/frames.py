@@ -5,7 +5,10 @@ from __future__ import annotations
 import mmap
 import re
 from collections import Counter
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imaging_platform.dicom.stacks import SourceFile
 
 # Image Position (Patient), three numbers as text, once a frame (PS3.3 section
 # C.7.6.16.2.3); four bytes of length, or two of representation and two of length.
@@ -18,16 +21,14 @@ _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _DECIMALS = 2
 
 
-def count_positions(path: Path, n_frames: int) -> Counter[tuple[float, ...]]:
+def count_positions(file: SourceFile) -> Counter[tuple[float, ...]]:
     """
     Return slice position (mm, LPS) -> how often the frames of a file name it.
 
     Parameters
     ----------
-    path
+    file
         A whole file with several frames.
-    n_frames
-        How many.
 
     Returns
     -------
@@ -35,18 +36,34 @@ def count_positions(path: Path, n_frames: int) -> Counter[tuple[float, ...]]:
         Empty when not each frame names one position, equally often, in little
         endian: then nothing is known.
     """
+    header = file.header
+    n_pixels = header.n_frames * (header.rows or 0) * (header.columns or 0)
     with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        open(file.path, "rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
-        start, stop = content.find(_PER_FRAME), content.rfind(_PIXEL_DATA)
+        start, stop = content.find(_PER_FRAME), _find_pixels(content, n_pixels)
         if start < 0 or stop < start:
             return Counter()
         found = _POSITION.findall(content, start, stop)
     # Philips repeats it in a private copy of the frame's classic header.
-    if len(found) % n_frames:
+    if len(found) % header.n_frames:
         return Counter()
     return Counter(
         tuple(round(float(part), _DECIMALS) for part in text.split(b"\\"))
         for text in found
     )
+
+
+def _find_pixels(content: mmap.mmap, n_pixels: int) -> int:
+    """
+    Return where the pixel data begin, -1 when there are none.
+
+    Those that are not compressed end with the file; for others it is searched.
+    """
+    for n_bytes in (2, 1, 4):
+        for n_head in (12, 8):
+            place = len(content) - n_pixels * n_bytes - n_head
+            if place > 0 and content[place : place + 4] == _PIXEL_DATA:
+                return place
+    return content.rfind(_PIXEL_DATA)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -96,13 +97,29 @@ def digest_listing(outputs: Mapping[str, str]) -> str:
 
 
 def sorted_files(root: Path) -> list[Path]:
-    """Return each file of a tree in order of POSIX path, but what describes it."""
-    found = (
-        path
-        for path in root.rglob("*")
-        if path.is_file() and path.relative_to(root).as_posix() not in DESCRIPTIONS
-    )
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    """
+    Return each file of a tree in order of POSIX path, but what describes it.
+
+    None when there is no such folder.
+    """
+    return list(map(Path, sorted(list_files(root)))) if root.is_dir() else []
+
+
+def list_files(folder: Path) -> Iterator[str]:
+    """
+    Yield the path of each file under `folder` but what describes it, in no order.
+
+    As text: a session has thousands, and making a `Path` costs more than a listing.
+    """
+    beside = {str(folder / name) for name in DESCRIPTIONS}
+    folders = [str(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file() and entry.path not in beside:
+                    yield entry.path
 
 
 def _digest_sidecar(path: Path) -> str:

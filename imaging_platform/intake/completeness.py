@@ -155,7 +155,7 @@ def _count_volumes(files: Stack, headers: Sequence[Header]) -> str:
 def _volumes_in(stack: Stack) -> int | None:
     """Return how many volumes the files make, at most; None when it is not known."""
     if stack[0].header.n_frames > 1:
-        counts = [count_positions(Path(f.path), f.header.n_frames) for f in stack]
+        counts = list(map(count_positions, stack))
         if not all(counts):
             return None
         return sum(max(count.values()) for count in counts)
