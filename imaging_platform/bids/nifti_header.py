@@ -23,7 +23,7 @@ _Change = Callable[[bytearray, str, bool], None]
 _LEVEL = 2
 """Of ISA-L: files as large as by zlib at level 2 to 3, for a seventh of its time."""
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 
 _SMALLEST_START = 352
 _MOST_EXTENSION_BYTES = 64 << 20

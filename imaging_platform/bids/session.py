@@ -23,7 +23,7 @@ from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.bids.source import Intake, read_source
 from imaging_platform.bids.stored import StoredSession, store_session
 from imaging_platform.bids.study_rules import dicom_keywords
-from imaging_platform.files.writing import write_json, write_text
+from imaging_platform.files.writing import format_json, write_staged
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 
@@ -160,7 +160,7 @@ def _write_session(
         if not one.base:
             files.append(())
             continue
-        write_json(place.target / f"{one.base}.json", dict(one.sidecar))
+        write_staged(place.target / f"{one.base}.json", format_json(dict(one.sidecar)))
         files.append(_write_image(output, one, place))
     _write_scans_table(outputs, [one.decision for one in planned], place)
     return tuple(files)
@@ -188,7 +188,7 @@ def _write_image(output: Output, one: Planned, place: _Place) -> tuple[str, ...]
     if decision.is_converted and decision.suffix == "asl":
         name = f"{base.removesuffix('_asl')}_aslcontext.tsv"
         types = expand_volume_types(decision.volume_types, output.volumes or 0)
-        write_text(place.target / name, "\n".join(["volume_type", *types]) + "\n")
+        write_staged(place.target / name, "\n".join(["volume_type", *types]) + "\n")
         written.append(name)
     return tuple(sorted(written))
 
@@ -212,7 +212,7 @@ def _write_scans_table(
             "filename\tacq_time",
             *(f"{name}\t{when}" for name, when in sorted(rows)),
         ]
-        write_text(place.target / f"{place.key}_scans.tsv", "\n".join(lines) + "\n")
+        write_staged(place.target / f"{place.key}_scans.tsv", "\n".join(lines) + "\n")
 
 
 def _acquisition_time(output: Output) -> str:

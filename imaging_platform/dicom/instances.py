@@ -11,6 +11,7 @@ preamble, damage) is read by `imaging_platform.dicom.headers`, one by one.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections import Counter
@@ -264,9 +265,8 @@ def _ends_with_pixels(
     is_implicit
         True when elements have no value representation.
     """
-    length = n_bytes.to_bytes(4, "little")
-    wanted = {_PIXEL_DATA + vr + b"\0\0" + length for vr in (b"OW", b"OB")}
-    if not is_implicit and tail in wanted:
+    wanted = _list_heads(n_bytes, is_implicit)
+    if tail in wanted:
         return True
     n_head = 8 if is_implicit else 12
     if not n_bytes or size < n_bytes + n_head:
@@ -276,4 +276,13 @@ def _ends_with_pixels(
         head = os.pread(handle, n_head, size - n_bytes - n_head)
     finally:
         os.close(handle)
-    return head == _PIXEL_DATA + length if is_implicit else head in wanted
+    return head in wanted
+
+
+@functools.lru_cache
+def _list_heads(n_bytes: int, is_implicit: bool) -> frozenset[bytes]:
+    """Return what may stand before pixel data of a length (PS3.5 section 7.1)."""
+    length = n_bytes.to_bytes(4, "little")
+    if is_implicit:
+        return frozenset({_PIXEL_DATA + length})
+    return frozenset(_PIXEL_DATA + vr + b"\0\0" + length for vr in (b"OW", b"OB"))

@@ -42,5 +42,22 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 def write_json(path: Path, value: object, *, mode: int = 0o644) -> None:
     """Write `value` as JSON with sorted keys and a final newline (`write_text`)."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-    write_text(path, text + "\n", mode=mode)
+    write_text(path, format_json(value), mode=mode)
+
+
+def format_json(value: object) -> str:
+    """Return `value` as `write_json` writes it."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write_staged(path: Path, text: str) -> None:
+    """
+    Write a file of a tree that is being made, making the folder if it is not there.
+
+    Nobody reads the tree yet, and publishing it flushes all of its files at once: the
+    rename and the flush of `write_text` would cost a session of many images half a
+    second of waiting for the disk.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)
