@@ -37,7 +37,7 @@ HEAD_BYTES = (8192, 16384, 1 << 17)
 """Read of each file, as little as will do: the size of an image stands in the first
 8 KB of most, in 16 KB of mosaics, and behind large private groups in a few."""
 
-_BATCH_BYTES = 6 << 20
+_BATCH_BYTES = 3 << 20
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 
@@ -198,10 +198,13 @@ class _Columns:
         content = self._content
         starts, row = self._walk.starts[ROWS[name]], self._walk.lengths[ROWS[name]]
         ends = starts + np.maximum(row, 0)
-        return [
+        found = [
             content[start:end].strip("\0 ")
             for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
         ]
+        # Most say the same in each file of a series: once in memory is enough.
+        known: dict[str, str] = {}
+        return [known.setdefault(text, text) for text in found]
 
     def integers(self, name: str) -> list[int | None]:
         """Return the first integer of a text element, None when there is none."""
