@@ -132,8 +132,9 @@ class SeriesFacts:
     ----------
     uid
         Series instance UID.
-    study_uid
-        Study instance UID.
+    run
+        What it shares with other series of one run: study, number and description,
+        or another name.
     number
         Series number, 0 when missing.
     description
@@ -145,7 +146,7 @@ class SeriesFacts:
     """
 
     uid: str
-    study_uid: str
+    run: tuple[str, int, str]
     number: int
     description: str
     instances: tuple[str, ...]
@@ -158,8 +159,8 @@ def group_series(
     """
     Join series without an image of their own to the run that took their volumes.
 
-    Siemens XA classic exports give each volume of a run its own series UID; study,
-    number and description stay the same.
+    Siemens XA classic exports give each volume of a run its own series, and some
+    Canon scanners each slice position.
 
     Parameters
     ----------
@@ -177,13 +178,12 @@ def group_series(
     anchors: dict[tuple[str, int, str], str] = {}
     for one in reversed(ordered):
         if one.uid in with_output:
-            anchors[one.study_uid, one.number, one.description] = one.uid
+            anchors[one.run] = one.uid
     groups: dict[str, list[SeriesFacts]] = defaultdict(list)
     for one in ordered:
         anchor = one.uid
         if one.uid not in with_output and one.is_image:
-            run = (one.study_uid, one.number, one.description)
-            anchor = anchors.get(run, one.uid)
+            anchor = anchors.get(one.run, one.uid)
         groups[anchor].append(one)
     return [tuple(members) for members in groups.values()]
 

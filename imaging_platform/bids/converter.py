@@ -12,7 +12,12 @@ from imaging_platform.bids.merged import name_series
 from imaging_platform.bids.outputs import Scratch, read_scratch
 from imaging_platform.bids.par_rec import Pair, name_outputs, write_pair
 from imaging_platform.bids.source import Intake, link_files
-from imaging_platform.dicom.completeness import SourceFile
+from imaging_platform.dicom.stacks import (
+    Run,
+    SourceFile,
+    Stack,
+    find_cut_by_slice,
+)
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.tools import dcm2niix
 
@@ -83,8 +88,13 @@ def _convert_files(
     source: Path, intake: Intake, folder: Path, timeout_s: float
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Convert the DICOM files; return the counts of files and the failures."""
-    files = intake.converted
-    if not intake.is_clean:
+    cut = find_cut_by_slice(intake.converted)
+    used, failures = _convert_cut(cut, folder, timeout_s)
+    apart = {file.header.sop_uid for stack in cut for file in stack}
+    files = [f for f in intake.converted if f.header.sop_uid not in apart]
+    if not files:
+        return used, failures
+    if apart or not intake.is_clean:
         source = folder.with_name("whole")
         link_files(files, source, folders=intake.folders)
     made = folder.with_name("together")
@@ -92,9 +102,33 @@ def _convert_files(
     try:
         done = dcm2niix.convert_folder(source, made, timeout_s=timeout_s)
     except ToolFailed as error:
-        return _convert_each(files, folder, error, timeout_s)
+        each, failed = _convert_each(files, folder, error, timeout_s)
+        return used | each, failures | failed
     _move_all(made, folder)
-    return count_used(done.stdout), {}
+    return used | count_used(done.stdout), failures
+
+
+def _convert_cut(
+    stacks: Sequence[Stack], folder: Path, timeout_s: float
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Convert images whose slice positions are series, each in a call of its own."""
+    used: dict[str, int] = {}
+    failures: dict[str, str] = {}
+    for number, stack in enumerate(stacks):
+        seen = folder.with_name(f"cut-{number}")
+        made = folder.with_name(f"joined-{number}")
+        link_files(stack, seen)
+        made.mkdir()
+        try:
+            done = dcm2niix.convert_folder(
+                seen, made, timeout_s=timeout_s, is_one_series=True
+            )
+        except ToolFailed as error:
+            failures |= {file.header.series_uid: str(error) for file in stack}
+            continue
+        used |= count_used(done.stdout)
+        _move_all(made, folder)
+    return used, failures
 
 
 def _convert_pair(pair: Pair, folder: Path, timeout_s: float) -> dict[str, str]:
@@ -140,8 +174,8 @@ def _convert_each(
 
 def _group_runs(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
     """Keep a series whole, and with it the series that make one run with it."""
-    run_of: dict[str, tuple[str, int, str]] = {}
-    runs: dict[tuple[str, int, str], list[SourceFile]] = defaultdict(list)
+    run_of: dict[str, Run] = {}
+    runs: dict[Run, list[SourceFile]] = defaultdict(list)
     for file in files:
         runs[run_of.setdefault(file.header.series_uid, file.run)].append(file)
     return [runs[run] for run in sorted(runs)]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from imaging_platform.bids.accounting import SeriesFacts
 from imaging_platform.bids.outputs import Output
+from imaging_platform.dicom.stacks import name_xa_run
 
 
 def name_series(
@@ -18,8 +19,7 @@ def name_series(
 
     For slices of Siemens XA in classic DICOM, dcm2niix puts the time of the series
     in place of its UID, so that volumes with UIDs of their own become one run
-    (rordenlab/dcm2niix#236). Study, number and description tell the run; its first
-    series stands for it.
+    (rordenlab/dcm2niix#236). The first series of the run stands for it.
     """
     known = {one.uid for one in series}
     return tuple(
@@ -35,7 +35,8 @@ def _rename(output: Output, series: Sequence[SeriesFacts]) -> Output:
         sidecar.get("SeriesNumber"),
         sidecar.get("SeriesDescription") or "",
     )
-    run = [s for s in series if (s.study_uid, s.number, s.description) == said]
+    runs = (name_xa_run(output.series_uid), said)
+    run = [one for one in series if one.run in runs]
     uid = _first(run) or find_numbered(f"{said[1]}_", series)
     return replace(output, sidecar={**sidecar, "SeriesInstanceUID": uid or ""})
 
@@ -44,7 +45,7 @@ def find_numbered(name: str, series: Sequence[SeriesFacts]) -> str:
     """Return the first series of the only run with the number that begins `name`."""
     found = re.match(r"(\d+)_", name)
     run = [s for s in series if found and s.is_image and s.number == int(found[1])]
-    return _first(run) if len({(s.study_uid, s.description) for s in run}) == 1 else ""
+    return _first(run) if len({one.run for one in run}) == 1 else ""
 
 
 def _first(run: Sequence[SeriesFacts]) -> str:

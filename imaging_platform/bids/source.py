@@ -93,7 +93,7 @@ class Intake:
         return tuple(
             SeriesFacts(
                 uid=uid,
-                study_uid=group[0].header.study_uid,
+                run=group[0].run,
                 number=group[0].header.series_number or 0,
                 description=group[0].header.series_description,
                 instances=tuple(sorted(file.header.sop_uid for file in group)),

@@ -161,7 +161,10 @@ def _has_own_numbers(stack: Stack) -> bool:
     asks the temporal position.
     """
     headers = [file.header for file in stack]
-    numbers = {(h.series_uid, h.instance_number) for h in headers}
+    numbers = {
+        ("" if file.is_xa_slice else file.header.series_uid, file.number)
+        for file in stack
+    }
     if len(numbers) == len(stack) and all(n is not None for _, n in numbers):
         return True
     moments = {(h.temporal_position, h.image_position) for h in headers}

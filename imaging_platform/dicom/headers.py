@@ -60,6 +60,7 @@ _TEXT_TAGS = {
     "manufacturer_model": 0x00081090,
     "patient_id": 0x00100020,
     "device_serial": 0x00181000,
+    "software_versions": 0x00181020,
     "protocol_name": 0x00181030,
     "echo_time_ms": 0x00180081,
     "study_uid": 0x0020000D,
@@ -168,6 +169,8 @@ class Header:
         (0008,1030), (0020,0010) and (0008,0050).
     n_slices, n_time_slices
         (0054,0081) and (0054,0101): slices of a PET volume, and its time frames.
+    series_time, software_versions
+        (0008,0031) and (0018,1020), text as written.
     """
 
     sop_uid: str
@@ -210,6 +213,8 @@ class Header:
     accession_number: str = ""
     n_slices: int | None = None
     n_time_slices: int | None = None
+    series_time: str = ""
+    software_versions: str = ""
 
     @property
     def has_patient(self) -> bool:

@@ -50,7 +50,7 @@ class Instance(NamedTuple):
     ----------
     sop_uid, sop_class_uid, study_uid, series_uid
         UIDs as written.
-    series_description, manufacturer, image_type
+    series_description, series_time, manufacturer, software_versions, image_type
         Text as written; several values joined by a backslash.
     series_number, acquisition_number, instance_number, temporal_position
         Integers; None when absent or unreadable.
@@ -73,7 +73,9 @@ class Instance(NamedTuple):
     study_uid: str
     series_uid: str
     series_description: str
+    series_time: str
     manufacturer: str
+    software_versions: str
     image_type: str
     series_number: int | None
     acquisition_number: int | None

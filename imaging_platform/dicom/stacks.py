@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from imaging_platform.dicom.instances import Instance
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+_CUT_BY_SLICE = ("CANON", "TOSHIBA")
 _POSITION_DECIMALS = 2
 _COSINE_DECIMALS = 3
 _ECHO_TYPE = re.compile(r"\\TE\d+")
+
+Run = tuple[str, int, str]
+"""Study, number and description of the series of a run."""
 
 
 class SourceFile(NamedTuple):
@@ -33,10 +38,36 @@ class SourceFile(NamedTuple):
     header: Instance
 
     @property
-    def run(self) -> tuple[str, int, str]:
+    def run(self) -> Run:
         """What files of one run share, even where each volume is its own series."""
         header = self.header
+        if self.is_xa_slice:
+            return name_xa_run(header.series_time)
         return (header.study_uid, header.series_number or 0, header.series_description)
+
+    @property
+    def is_xa_slice(self) -> bool:
+        """
+        True for a file of Siemens XA in classic DICOM.
+
+        There each volume is a series with a UID, a number and instance numbers of its
+        own (7001, 7002, ...); the volumes of a run share the time of the series, and
+        by it alone dcm2niix joins them (rordenlab/dcm2niix#236).
+        """
+        header = self.header
+        return (
+            header.software_versions.startswith("syngo MR XA")
+            and header.sop_class_uid == _MR_IMAGE
+            and bool(header.series_time)
+        )
+
+    @property
+    def number(self) -> int | None:
+        """Number of the instance in its run, as dcm2niix counts; None when unknown."""
+        own = self.header.instance_number
+        if own is not None and self.is_xa_slice:
+            return 1000 * (self.header.series_number or 0) + own
+        return own
 
     @property
     def is_image(self) -> bool:
@@ -48,6 +79,11 @@ class SourceFile(NamedTuple):
 
 
 Stack = Sequence[SourceFile]
+
+
+def name_xa_run(series_time: str) -> Run:
+    """Return the run of Siemens XA in classic DICOM whose series have this time."""
+    return ("", 0, f"series of {series_time}")
 
 
 class Surplus(NamedTuple):
@@ -86,8 +122,36 @@ def group_stacks(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
 def _part_series(stack: list[SourceFile]) -> list[list[SourceFile]]:
     members = split_series(stack)
     if len(members) > 1 and any(_has_volumes(one) for one in members):
-        return members
+        return [stack] if _is_cut_by_slice(stack) else members
     return [stack]
+
+
+def find_cut_by_slice(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
+    """
+    Return the stacks of which each slice position is a series of its own.
+
+    So some Canon scanners write runs in classic DICOM (rordenlab/dcm2niix#495).
+    """
+    own = [file for file in files if _may_cut(file)]
+    return [stack for stack in group_stacks(own) if _is_cut_by_slice(stack)]
+
+
+def _may_cut(file: SourceFile) -> bool:
+    return file.header.manufacturer.upper().startswith(_CUT_BY_SLICE)
+
+
+def _is_cut_by_slice(stack: Stack) -> bool:
+    if not _may_cut(stack[0]):
+        return False
+    members = split_series(stack)
+    places = [set(map(read_place, one)) for one in members]
+    numbers = {file.header.instance_number for file in stack}
+    return (
+        len(members) > 1
+        and all(len(own) == 1 for own in places)
+        and len(set[object]().union(*places)) == len(members)
+        and len(numbers) == len(stack)
+    )
 
 
 def split_series(stack: Stack) -> list[list[SourceFile]]:

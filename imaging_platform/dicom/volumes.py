@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from imaging_platform.dicom.stacks import (
+    Run,
     SourceFile,
     Stack,
     Surplus,
@@ -39,7 +40,8 @@ def find_short_echoes(stacks: Sequence[Stack]) -> Iterator[Surplus]:
         series = {file.header.series_uid for file in stack}
         if header.n_frames == 1 and header.image_position:
             kind = describe_kind(header, with_echo=False)
-            own = series.pop() if len(series) == 1 else ""
+            is_own = len(series) == 1 and not stack[0].is_xa_slice
+            own = series.pop() if is_own else ""
             families[*stack[0].run, own, *kind].append(stack)
     for echoes in families.values():
         if len(echoes) > 1:
@@ -87,9 +89,9 @@ def find_skipped(files: Sequence[SourceFile]) -> dict[str, str]:
     numbers of its instances tell: at each place they grow by the same step, but
     where volumes were lost, and no other image of the run has the numbers between.
     """
-    used: dict[tuple[str, int, str], set[int]] = defaultdict(set)
+    used: dict[Run, set[int]] = defaultdict(set)
     for file in files:
-        used[file.run].add(file.header.instance_number or 0)
+        used[file.run].add(file.number or 0)
     found: dict[str, str] = {}
     for stack in group_stacks(files):
         if n_lost := _count_lost_volumes(stack, used[stack[0].run]):
@@ -102,7 +104,7 @@ def find_skipped(files: Sequence[SourceFile]) -> dict[str, str]:
 def _count_lost_volumes(stack: Stack, used: set[int]) -> int:
     numbers: dict[tuple[float, ...], list[int]] = defaultdict(list)
     for file in stack:
-        numbers[read_place(file)].append(file.header.instance_number or 0)
+        numbers[read_place(file)].append(file.number or 0)
     columns = [sorted(own) for own in numbers.values()]
     steps = {tuple(b - a for a, b in itertools.pairwise(own)) for own in columns}
     pattern = next(iter(steps))

@@ -23,6 +23,7 @@ from imaging_platform.dicom.completeness import (
 from imaging_platform.dicom.frames import count_positions
 from imaging_platform.dicom.headers import Header
 from imaging_platform.dicom.instances import describe_header
+from imaging_platform.dicom.stacks import Run
 from imaging_platform.intake.index import IndexRow
 from imaging_platform.intake.zone import store_path
 
@@ -70,16 +71,21 @@ def find_shortfalls(rows: Sequence[IndexRow], zone: Path) -> tuple[Shortfall, ..
     zone
         Holds the store: the frames of multi-frame files are counted in it.
     """
-    runs: defaultdict[tuple[str, int, str], list[IndexRow]] = defaultdict(list)
+    runs: defaultdict[Run, list[IndexRow]] = defaultdict(list)
     for row in rows:
         if row.header.has_pixels:
             runs[_source(row, zone).run].append(row)
     found = [
         Shortfall(run[0].header.series_number, len(run), why, missing)
-        for _, run in sorted(runs.items(), key=lambda item: item[0][1:])
+        for run in sorted(runs.values(), key=_order)
         for why, missing in _shortfalls_of(run, zone)
     ]
     return tuple(found)
+
+
+def _order(run: Sequence[IndexRow]) -> tuple[int, str]:
+    first = run[0].header
+    return (first.series_number or 0, first.series_description)
 
 
 def _shortfalls_of(

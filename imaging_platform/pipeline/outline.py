@@ -119,7 +119,7 @@ def _list_bids(study: Study) -> Iterator[Stage]:
         BIDS_SESSION,
         Per.SESSION,
         # The rules are an input of each session.
-        f"4.{stored_keys_digest()}.{dcm2niix.version()}",
+        f"5.{stored_keys_digest()}.{dcm2niix.version()}",
         ("code", "code", "tool dcm2niix"),
         needs=(ANONYMIZED_DICOM,),
     )

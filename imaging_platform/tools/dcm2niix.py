@@ -9,7 +9,9 @@ from imaging_platform.files.digests import digest_file
 from imaging_platform.tools.run import Completed, run
 
 
-def convert_folder(source: Path, target: Path, *, timeout_s: float = 3600) -> Completed:
+def convert_folder(
+    source: Path, target: Path, *, timeout_s: float = 3600, is_one_series: bool = False
+) -> Completed:
     """
     Convert each series under `source` to NIfTI, sidecar, bval and bvec in `target`.
 
@@ -22,6 +24,8 @@ def convert_folder(source: Path, target: Path, *, timeout_s: float = 3600) -> Co
         dcm2niix appends; they say nothing that the sidecars do not.
     timeout_s
         Wall-clock limit in seconds.
+    is_one_series
+        Take all files for one series, whatever their series UIDs say.
 
     Returns
     -------
@@ -54,6 +58,8 @@ def convert_folder(source: Path, target: Path, *, timeout_s: float = 3600) -> Co
         "-w",
         "2",
     ]
+    if is_one_series:
+        options += ["-m", "2"]
     return run(
         [program(), *options, "-o", str(target), str(source)],
         timeout_s=timeout_s,

@@ -10,11 +10,14 @@ from imaging_platform.bids.evidence import read_direction
 from imaging_platform.bids.reproin import read_reproin_name
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.dicom.completeness import SourceFile, find_incomplete
+from imaging_platform.dicom.stacks import find_cut_by_slice
 from imaging_platform.dicom.volumes import find_skipped
 
 
 def series(uid: str, number: int = 7, description: str = "bold") -> SeriesFacts:
-    return SeriesFacts(uid, "1.study", number, description, (f"{uid}.1",))
+    return SeriesFacts(
+        uid, ("1.study", number, description), number, description, (f"{uid}.1",)
+    )
 
 
 def test_volumes_with_a_series_uid_of_their_own_join_the_run_that_took_them():
@@ -57,7 +60,7 @@ class FakeHeader:
         self.image_type, self.echo_time_ms, self.acquired = "ORIGINAL", "30", ""
         self.echo_number, self.rows, self.columns, self.n_frames = 1, 8, 8, 1
         self.acquisition_number, self.temporal_position = 1, None
-        self.manufacturer = "GE"
+        self.manufacturer, self.software_versions, self.series_time = "GE", "", ""
         self.instance_number = number
         self.has_pixels = True
         for name, value in more.items():
@@ -125,6 +128,65 @@ def test_volumes_that_are_series_of_their_own_are_one_run():
         vars(file.header)["acquisition_number"] = number // 3 + 1
 
     assert set(find_incomplete(files[:-1])) == {"s3/3.0", "s3/3.1"}
+
+
+def as_xa(files: list[SourceFile], *, slices: int) -> list[SourceFile]:
+    """Make each volume a series with a number and instance numbers of its own."""
+    for number, file in enumerate(files):
+        volume, place = divmod(number, slices)
+        vars(file.header).update(
+            software_versions="syngo MR XA30",
+            series_time="120906.427000",
+            series_uid=f"s{volume}",
+            series_number=7001 + volume,
+            instance_number=place + 1,
+        )
+    return files
+
+
+def test_volumes_of_xa_classic_are_one_run_by_the_time_of_their_series():
+    files = as_xa(run(5, 4), slices=4)
+
+    assert find_incomplete(files) == {}
+    assert set(find_incomplete(files[:-1])) == {"4.0", "4.1", "4.2"}
+
+
+def test_a_volume_of_xa_classic_that_is_missing_is_told_by_the_numbers_of_series():
+    files = as_xa(run(8, 4), slices=4)
+
+    assert not find_skipped(files)
+    assert find_skipped(files[:12] + files[16:])
+
+
+def test_series_of_xa_classic_at_other_times_are_other_runs():
+    files = as_xa(run(2, 4), slices=4)
+    for file in files[4:]:
+        vars(file.header)["series_time"] = "121058.238000"
+
+    assert find_incomplete(files[:-1]) == {}
+
+
+def as_canon(files: list[SourceFile]) -> list[SourceFile]:
+    """Make each slice position a series of its own."""
+    for file in files:
+        place = file.header.sop_uid.rpartition(".")[2]
+        vars(file.header).update(manufacturer="CANON_MEC", series_uid=f"1.{place}")
+    return files
+
+
+def test_slice_positions_that_are_series_of_their_own_are_one_stack():
+    files = as_canon(run(4, 3))
+
+    assert list(map(len, find_cut_by_slice(files))) == [12]
+    assert set(find_incomplete(files[:-1])) == {"3.0", "3.1"}
+
+
+def test_only_canon_cuts_runs_by_slice():
+    files = as_canon(run(4, 3))
+    for file in files:
+        vars(file.header)["manufacturer"] = "SIEMENS"
+
+    assert find_cut_by_slice(files) == []
 
 
 def test_volumes_whose_instances_share_numbers_are_not_converted():

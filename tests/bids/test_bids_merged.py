@@ -7,9 +7,9 @@ from imaging_platform.bids.merged import find_numbered, name_series
 from tests.bids.sidecars import BOLD, output
 
 SERIES = [
-    SeriesFacts("1.9", "1.study", 7, "rest", ("1.9.1",)),
-    SeriesFacts("1.8", "1.study", 7, "rest", ("1.8.1",)),
-    SeriesFacts("1.7", "1.study", 8, "rest", ("1.7.1",)),
+    SeriesFacts("1.9", ("1.study", 7, "rest"), 7, "rest", ("1.9.1",)),
+    SeriesFacts("1.8", ("1.study", 7, "rest"), 7, "rest", ("1.8.1",)),
+    SeriesFacts("1.7", ("1.study", 8, "rest"), 8, "rest", ("1.7.1",)),
 ]
 
 
@@ -35,7 +35,7 @@ def test_what_no_run_has_is_no_series():
 
 
 def test_a_number_alone_tells_the_only_run_that_has_it():
-    twice = [*SERIES, SeriesFacts("1.6", "1.study", 8, "task", ("1.6.1",))]
+    twice = [*SERIES, SeriesFacts("1.6", ("1.study", 8, "task"), 8, "task", ("1.6.1",))]
 
     assert find_numbered("8_120906.nii", SERIES) == "1.7"
     assert find_numbered("8_120906.nii", twice) == ""

@@ -236,7 +236,6 @@ _TAKEN = [
     "ProtocolName",
     "SoftwareVersions",
     "StudyInstanceUID",
-    "SeriesNumber",
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "Rows",
@@ -249,7 +248,12 @@ _TAKEN = [
 
 
 def write_classic(source: Path, folder: Path) -> list[Path]:
-    """Write the frames of an XA volume as XA exports them when asked for classic."""
+    """
+    Write the frames of an XA volume as XA exports them when asked for classic.
+
+    Each volume is a series with a UID and a number of its own, and its instances are
+    numbered from 1; the time of the series is that of the run.
+    """
     import pydicom
 
     data = pydicom.dcmread(source)
@@ -264,8 +268,8 @@ def write_classic(source: Path, folder: Path) -> list[Path]:
         one.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
         one.SOPInstanceUID = f"{data.SOPInstanceUID}.{number + 1}"
         one.SeriesInstanceUID = f"1.2.{data.InstanceNumber}"
-        one.AcquisitionNumber = data.InstanceNumber
-        one.InstanceNumber = (data.InstanceNumber - 1) * data.NumberOfFrames + number
+        one.SeriesNumber = 1000 * data.SeriesNumber + data.InstanceNumber
+        one.AcquisitionNumber, one.InstanceNumber = 1, number + 1
         one.ScanningSequence, one.MRAcquisitionType = "EP", "2D"
         one.EchoTime, one.RepetitionTime = 30, 1000
         for sequence in ("PlanePosition", "PlaneOrientation", "PixelMeasures"):
@@ -278,19 +282,55 @@ def write_classic(source: Path, folder: Path) -> list[Path]:
     return paths
 
 
-def test_volumes_of_xa_classic_are_one_run_that_the_report_accounts_for(
-    shared_data: Path, tmp_path: Path
-):
+@pytest.fixture
+def xa_classic(shared_data: Path, tmp_path: Path) -> list[Path]:
+    """Five volumes of 33 slices."""
     folder = shared_data / "dicom/dcm_qa_xa30/In/7_func-bold_task-fa_run-1"
     (tmp_path / "classic").mkdir()
-    files = [
+    return [
         path
         for source in sorted_files(folder)[:5]
         for path in write_classic(source, tmp_path / "classic")
     ]
 
-    report, _ = convert(files, tmp_path)
+
+def test_volumes_of_xa_classic_are_one_run_that_the_report_accounts_for(
+    xa_classic: list[Path], tmp_path: Path
+):
+    report, _ = convert(xa_classic, tmp_path)
 
     (row,) = report.series
     assert len(row.series_uids) == 5
-    assert row.count_fates()["converted"] == row.instances == len(files)
+    assert row.count_fates()["converted"] == row.instances == len(xa_classic)
+
+
+def test_the_cut_volume_of_xa_classic_is_reported_and_in_no_image(
+    xa_classic: list[Path], tmp_path: Path
+):
+    report, target = convert(xa_classic[:-10], tmp_path)
+
+    (row,) = report.series
+    assert (row.outcome, row.count_fates()["incomplete"]) == ("incomplete", 23)
+    (image,) = target.rglob("*.nii.gz")
+    assert nibabel.load(image).shape == (64, 64, 33, 4)
+
+
+def test_slices_that_are_series_of_their_own_become_one_run(
+    xa_classic: list[Path], tmp_path: Path
+):
+    import pydicom
+
+    for number, path in enumerate(xa_classic):
+        one = pydicom.dcmread(path)
+        one.Manufacturer, one.SoftwareVersions = "CANON_MEC", "V6.0SP2001*"
+        one.SeriesNumber, one.InstanceNumber = 10000, number + 1
+        one.SeriesInstanceUID = f"1.2.{number % 33 + 1}"
+        one.save_as(path)
+
+    report, target = convert(xa_classic, tmp_path)
+
+    (row,) = report.series
+    assert len(row.series_uids) == 33
+    assert row.count_fates()["converted"] == row.instances == len(xa_classic)
+    (image,) = target.rglob("*.nii.gz")
+    assert nibabel.load(image).shape == (64, 64, 33, 5)
