@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from imaging_platform.files.digests import list_files
 from imaging_platform.dicom.instances import Instance, read_instances
+from imaging_platform.files.digests import list_files
 
 FEWEST_FILES = 5000
 """So many files, the cost of each shows and the cost of starting does not."""
