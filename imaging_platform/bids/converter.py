@@ -15,8 +15,8 @@ from imaging_platform.bids.source import Intake, link_files
 from imaging_platform.dicom.stacks import (
     Run,
     SourceFile,
-    Stack,
     find_cut_by_slice,
+    find_joined_kinds,
 )
 from imaging_platform.model.errors import ToolFailed
 from imaging_platform.tools import dcm2niix
@@ -88,9 +88,7 @@ def _convert_files(
     source: Path, intake: Intake, folder: Path, timeout_s: float
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Convert the DICOM files; return the counts of files and the failures."""
-    cut = find_cut_by_slice(intake.converted)
-    used, failures = _convert_cut(cut, folder, timeout_s)
-    apart = {file.header.sop_uid for stack in cut for file in stack}
+    used, failures, apart = _convert_apart(intake, folder, timeout_s)
     files = [f for f in intake.converted if f.header.sop_uid not in apart]
     if not files:
         return used, failures
@@ -102,33 +100,48 @@ def _convert_files(
     try:
         done = dcm2niix.convert_folder(source, made, timeout_s=timeout_s)
     except ToolFailed as error:
-        each, failed = _convert_each(files, folder, error, timeout_s)
+        each, failed = _convert_each(files, folder, timeout_s)
+        if not used and set(failed) == {file.header.series_uid for file in files}:
+            raise error
         return used | each, failures | failed
     _move_all(made, folder)
     return used | count_used(done.stdout), failures
 
 
-def _convert_cut(
-    stacks: Sequence[Stack], folder: Path, timeout_s: float
-) -> tuple[dict[str, int], dict[str, str]]:
-    """Convert images whose slice positions are series, each in a call of its own."""
-    used: dict[str, int] = {}
-    failures: dict[str, str] = {}
+def _convert_apart(
+    intake: Intake, folder: Path, timeout_s: float
+) -> tuple[dict[str, int], dict[str, str], set[str]]:
+    """
+    Convert in a call of its own what a call for all would tear apart or join.
+
+    Returns
+    -------
+    tuple
+        Counts of files, failures, and the SOP instance UIDs that are done.
+    """
+    used, failures, done = dict[str, int](), dict[str, str](), set[str]()
+    cut = find_cut_by_slice(intake.converted)
+    stacks = [*cut, *find_joined_kinds(intake.converted)]
     for number, stack in enumerate(stacks):
-        seen = folder.with_name(f"cut-{number}")
-        made = folder.with_name(f"joined-{number}")
+        seen = folder.with_name(f"apart-{number}")
+        made = folder.with_name(f"made-apart-{number}")
         link_files(stack, seen)
         made.mkdir()
+        done |= {file.header.sop_uid for file in stack}
         try:
-            done = dcm2niix.convert_folder(
-                seen, made, timeout_s=timeout_s, is_one_series=True
+            call = dcm2niix.convert_folder(
+                seen,
+                made,
+                timeout_s=timeout_s,
+                mark=f"_{number}",
+                is_one_series=number < len(cut),
             )
         except ToolFailed as error:
             failures |= {file.header.series_uid: str(error) for file in stack}
             continue
-        used |= count_used(done.stdout)
+        used |= count_used(call.stdout)
         _move_all(made, folder)
-    return used, failures
+    return used, failures, done
 
 
 def _convert_pair(pair: Pair, folder: Path, timeout_s: float) -> dict[str, str]:
@@ -150,7 +163,7 @@ def _move_all(made: Path, folder: Path) -> None:
 
 
 def _convert_each(
-    files: Sequence[SourceFile], folder: Path, first: ToolFailed, timeout_s: float
+    files: Sequence[SourceFile], folder: Path, timeout_s: float
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Convert run by run, so that one bad series does not cost the others."""
     used: dict[str, int] = {}
@@ -167,8 +180,6 @@ def _convert_each(
             continue
         used |= count_used(done.stdout)
         _move_all(made, folder)
-    if len(failures) == len({file.header.series_uid for file in files}):
-        raise first
     return used, failures
 
 

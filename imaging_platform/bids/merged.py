@@ -19,7 +19,8 @@ def name_series(
 
     For slices of Siemens XA in classic DICOM, dcm2niix puts the time of the series
     in place of its UID, so that volumes with UIDs of their own become one run
-    (rordenlab/dcm2niix#236). The first series of the run stands for it.
+    (rordenlab/dcm2niix#236). The series whose number the image has stands for the run,
+    else the first one.
     """
     known = {one.uid for one in series}
     return tuple(
@@ -37,7 +38,8 @@ def _rename(output: Output, series: Sequence[SeriesFacts]) -> Output:
     )
     runs = (name_xa_run(output.series_uid), said)
     run = [one for one in series if one.run in runs]
-    uid = _first(run) or find_numbered(f"{said[1]}_", series)
+    numbered = [one for one in run if one.number == sidecar.get("SeriesNumber")]
+    uid = _first(numbered) or _first(run) or find_numbered(f"{said[1]}_", series)
     return replace(output, sidecar={**sidecar, "SeriesInstanceUID": uid or ""})
 
 

@@ -136,6 +136,21 @@ def find_cut_by_slice(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
     return [stack for stack in group_stacks(own) if _is_cut_by_slice(stack)]
 
 
+def find_joined_kinds(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
+    """
+    Return the images of Siemens XA in classic DICOM that dcm2niix would join.
+
+    Series of one time are one run to it, also an image with and one without
+    normalization, or two maps (`SourceFile.is_xa_slice`).
+    """
+    kinds: dict[Run, dict[str, list[SourceFile]]] = {}
+    for file in files:
+        if file.is_xa_slice and file.is_image:
+            kind = _ECHO_TYPE.sub("", file.header.image_type)
+            kinds.setdefault(file.run, {}).setdefault(kind, []).append(file)
+    return [own for each in kinds.values() if len(each) > 1 for own in each.values()]
+
+
 def _may_cut(file: SourceFile) -> bool:
     return file.header.manufacturer.upper().startswith(_CUT_BY_SLICE)
 

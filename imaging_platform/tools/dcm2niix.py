@@ -10,7 +10,12 @@ from imaging_platform.tools.run import Completed, run
 
 
 def convert_folder(
-    source: Path, target: Path, *, timeout_s: float = 3600, is_one_series: bool = False
+    source: Path,
+    target: Path,
+    *,
+    timeout_s: float = 3600,
+    mark: str = "",
+    is_one_series: bool = False,
 ) -> Completed:
     """
     Convert each series under `source` to NIfTI, sidecar, bval and bvec in `target`.
@@ -24,6 +29,8 @@ def convert_folder(
         dcm2niix appends; they say nothing that the sidecars do not.
     timeout_s
         Wall-clock limit in seconds.
+    mark
+        Follows the UID in each name, where files of several calls come together.
     is_one_series
         Take all files for one series, whatever their series UIDs say.
 
@@ -52,7 +59,7 @@ def convert_folder(
         "-z",
         "n",
         "-f",
-        "%s_%j",
+        f"%s_%j{mark}",
         "-d",
         "9",
         "-w",

@@ -334,3 +334,23 @@ def test_slices_that_are_series_of_their_own_become_one_run(
     assert row.count_fates()["converted"] == row.instances == len(xa_classic)
     (image,) = target.rglob("*.nii.gz")
     assert nibabel.load(image).shape == (64, 64, 33, 5)
+
+
+def test_maps_of_xa_classic_of_one_time_are_images_of_their_own(
+    xa_classic: list[Path], tmp_path: Path
+):
+    import pydicom
+
+    # An archive cut the fraction of the seconds off: two series have one time.
+    for number, path in enumerate(xa_classic[:66]):
+        one = pydicom.dcmread(path)
+        kind = ["M", "ND"] if number < 33 else ["M", "NORM", "ND"]
+        one.ImageType = ["ORIGINAL", "PRIMARY", *kind]
+        one.save_as(path)
+
+    report, target = convert(xa_classic[:66], tmp_path)
+
+    shapes = [nibabel.load(path).shape for path in target.rglob("*.nii.gz")]
+    assert shapes == [(64, 64, 33)] * 2
+    assert [row.instances for row in report.series] == [33, 33]
+    assert all("converter used" not in row.why for row in report.series)
