@@ -12,8 +12,8 @@ from imaging_platform.bids.evidence import (
 )
 
 FIELDMAP_WORDS = (
-    r"fmap|field_?map|top_?up|rev_?pe|pe_?rev|reverse|blip|pepolar|distortion|distmap"
-    r"|\bse_?epi|dist_?corr|opp(osite)?_?pe|_oppo"
+    r"fmap|field[-_ ]?map|top_?up|rev_?pe|pe_?rev|reverse|blip|pepolar|distortion"
+    r"|distmap|\bse_?epi|dist_?corr|opp(osite)?_?pe|_oppo"
 )
 """Words that say that an EPI was made to map the field."""
 

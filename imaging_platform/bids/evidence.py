@@ -30,7 +30,7 @@ SHORTEST_EPI_S = 0.03
 _EPI_PREFIX = re.compile(r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep")
 _NO_EPI = re.compile(
     r"tfl|spc|tse|fse|frfse|f[il][23]d|fl_|abcd3d|efgre|bravo|mp_?rage|fm[23]d|t1tfe"
-    r"|gre(?!_?epi)|se2d|tir|me[23]d|haste|tfi|ci3d|t1ffe|ffe$|gra?se|cube"
+    r"|gre(?!_?epi)|(3d)?b0(map|rf)|se2d|tir|me[23]d|haste|tfi|ci3d|t1ffe|ffe$|gra?se|cube"
 )
 _DIFFUSION_SEQUENCE = re.compile(
     r"ep_?b\d|(.*_)?(diff|dti|resolve|dwi)|dwise|dwiepi|re_b\d"
@@ -139,18 +139,31 @@ class Evidence:
         """
         Tell whether timing allows nothing but EPI.
 
-        dcm2niix writes an echo spacing for EPI alone. Philips calls EPI a plain
-        gradient echo: there, long TE and TR with a large flip angle give it away.
+        dcm2niix writes an echo spacing for EPI alone, but for GE, whose field maps
+        have one too. Philips calls EPI a plain gradient echo: there, long TE and TR
+        with a large flip angle give it away.
         """
-        if self.number("EffectiveEchoSpacing") is not None:
+        if self.number("EffectiveEchoSpacing") is not None and self._may_be_epi_of_ge:
             return "IR" not in self.scanning and self.text("MRAcquisitionType") != "3D"
         return (
             self.scanning == {"GR"}
             and self.text("MRAcquisitionType") == "2D"
-            and 0.015 <= (self.number("EchoTime") or 0.0) <= 0.07
+            and self._earliest_epi_s <= (self.number("EchoTime") or 0.0) <= 0.07
             and (self.number("RepetitionTime") or 0.0) >= 0.4
             and (self.number("EchoTrainLength") or 0.0) >= 9
         )
+
+    @property
+    def _may_be_epi_of_ge(self) -> bool:
+        """Tell whether GE's own flag of EPI is set, or nothing is known of flags."""
+        flags = self.text("ScanOptions")
+        ge = self.text("Manufacturer").startswith("GE")
+        return not (ge and flags) or "EPI_GEMS" in flags
+
+    @property
+    def _earliest_epi_s(self) -> float:
+        """How early an echo of EPI may be: the first of several, if its train is long."""
+        return 0.005 if (self.number("EchoTrainLength") or 0.0) >= 30 else 0.015
 
     @property
     def is_spin_echo(self) -> bool:
