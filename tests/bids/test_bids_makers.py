@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bids.sidecars import decide, distinct, names, output
-from tests.bids.test_bids_vendors import GE, PHILIPS, facts
+from tests.bids.test_bids_vendors import GE, PHILIPS, SIEMENS, facts
 
 PHASE = {"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE", "PHASE"]}
 FIELD = {"ImageType": ["ORIGINAL", "PRIMARY", "REAL", "FIELDMAPHZ"], "Units": "Hz"}
@@ -60,6 +60,41 @@ def test_magnitude_and_phase_of_late_echoes_are_structural():
     found = decide(*_two_echoes("x17", 0.020, 0.030))
 
     assert {one.datatype for one in found} == {"anat"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ["ORIGINAL", "PRIMARY", "PERFUSION", "FFE", "PERFUSION", "FFE"],
+        ["ORIGINAL", "PRIMARY", "PERFUSION", "NONE", "REAL"],
+    ],
+)
+def test_what_philips_averaged_of_labelling_is_a_map_and_no_calibration(kind):
+    physics = PHILIPS | facts("3D GR", 0.009, 4.2, PulseSequenceName="GraSE")
+    raw = {"ImageType": ["ORIGINAL", "PRIMARY", "PERFUSION", "NONE", "MAGNITUDE"]}
+
+    averaged = output("3DpCASL", physics | {"ImageType": kind}, number=1901)
+    source = output("WIP SOURCE - 3DpCASL", physics | raw, volumes=12, number=1903)
+
+    found = decide(averaged, source)
+    assert found[0].outcome == "excluded"
+    assert found[1].suffix == "asl"
+
+
+def test_fast_volumes_after_a_contrast_agent_are_no_run():
+    physics = facts("3D GR", 0.0017, 0.0035, FlipAngle=15, SequenceName="fl3d1")
+
+    assert names(output("x17", SIEMENS | physics, volumes=40)) == ["excluded"]
+
+
+def test_spectra_are_no_run_and_no_structural_image():
+    physics = facts("3D SVS", 0.03, 4.0, SequenceName="*svs_se", ResonantNucleus=["1H"])
+    kind = {"ImageType": ["ORIGINAL", "PRIMARY", "SPECTROSCOPY", "NONE"]}
+
+    many = output("svs_se", SIEMENS | physics | kind, volumes=1024)
+    one = output("svs_se", SIEMENS | physics | kind)
+
+    assert names(*distinct([many, one])) == ["unknown", "unknown"]
 
 
 def test_the_first_echo_of_an_echo_planar_run_of_philips_is_early():
