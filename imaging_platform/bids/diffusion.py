@@ -70,6 +70,8 @@ def _unweighted_diffusion(image: Evidence, session: Surroundings) -> Verdict | N
     if _opposes_diffusion(image, session):
         why = "No b-values, phase encoding opposite to a longer diffusion run."
         return _epi_fieldmap(why, "high")
+    if _belongs_to_run(image, session):
+        return None
     if _weighted(session):
         why = "Unweighted volumes beside a longer diffusion run."
         return _epi_fieldmap(why, "medium")
@@ -77,6 +79,15 @@ def _unweighted_diffusion(image: Evidence, session: Surroundings) -> Verdict | N
         why = "A diffusion sequence without b-values whose name says b0."
         return _epi_fieldmap(why, "low")
     return None
+
+
+def _belongs_to_run(image: Evidence, session: Surroundings) -> bool:
+    """Tell whether other diffusion has this direction and none the opposite one."""
+    mine = image.text("PhaseEncodingDirection")
+    others = [o for o in session.others(image) if o.is_diffusion_sequence]
+    return any(mine == o.text("PhaseEncodingDirection") != "" for o in others) and (
+        not any(_are_opposite(image, o) for o in others)
+    )
 
 
 def _weighted(session: Surroundings) -> list[Evidence]:

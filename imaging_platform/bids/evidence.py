@@ -220,7 +220,8 @@ class Evidence:
             return True
         if self.has_sequence(_NO_EPI.pattern) or "GR" in self.scanning:
             return False
-        if not (self.is_epi or "SE" in self.scanning):
+        untold = not self.text("ScanningSequence") and self.is_time_series
+        if not (self.is_epi or "SE" in self.scanning or untold):
             return False
         # Philips hides the readout of diffusion behind SE: there, the name tells.
         return self.has_word(_DIFFUSION_WORDS) or (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bids.sidecars import decide, distinct, names, output
-from tests.bids.test_bids_vendors import GE, PHILIPS, SIEMENS, facts
+from tests.bids.sidecars import DWI, decide, distinct, names, output
+from tests.bids.test_bids_vendors import CANON, GE, PHILIPS, SIEMENS, facts
 
 PHASE = {"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE", "PHASE"]}
 FIELD = {"ImageType": ["ORIGINAL", "PRIMARY", "REAL", "FIELDMAPHZ"], "Units": "Hz"}
@@ -95,6 +95,32 @@ def test_spectra_are_no_run_and_no_structural_image():
     one = output("svs_se", SIEMENS | physics | kind)
 
     assert names(*distinct([many, one])) == ["unknown", "unknown"]
+
+
+def test_enhanced_diffusion_of_canon_says_nothing_of_its_readout():
+    physics = CANON | {"EchoTime": 0.079, "RepetitionTime": 10, "FlipAngle": 90}
+
+    decision = decide(output("DTI_PA", physics, volumes=7))[0]
+
+    assert decision.suffix == "dwi"
+
+
+def test_an_unweighted_image_of_the_direction_of_its_run_is_diffusion():
+    run = output("dwi_AP_b1500", DWI, volumes=2, bvals=(5.0, 1500.0))
+    unweighted = output("dwi_AP_B0", DWI, at_s=900, number=8)
+
+    assert decide(run, unweighted)[1].suffix == "dwi"
+
+
+def test_unweighted_images_of_both_directions_map_the_field():
+    run = output("dwi_AP_b1500", DWI, volumes=2, bvals=(5.0, 1500.0))
+    same = output("dwi_AP_B0", DWI, at_s=900, number=8, TotalReadoutTime=0.03)
+    other = {"PhaseEncodingDirection": "j", "TotalReadoutTime": 0.03}
+    opposite = output("dwi_PA_B0", DWI | other, at_s=960, number=9)
+
+    found = names(run, same, opposite)
+
+    assert found[1:] == ["fmap/dir-AP_epi", "fmap/dir-PA_epi"]
 
 
 def test_the_first_echo_of_an_echo_planar_run_of_philips_is_early():
