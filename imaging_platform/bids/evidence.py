@@ -162,7 +162,7 @@ class Evidence:
 
     @property
     def _earliest_epi_s(self) -> float:
-        """How early an echo of EPI may be: the first of several, if its train is long."""
+        """How early an echo of EPI may be: with a long train, the first of several."""
         return 0.005 if (self.number("EchoTrainLength") or 0.0) >= 30 else 0.015
 
     @property

@@ -41,7 +41,7 @@ def is_emission_tomography(image: Evidence, _: Surroundings) -> Verdict | None:
 def is_without_name(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find images of other modalities, which are kept beside the named files."""
     modality = image.text("Modality")
-    if "SPECTROSCOPY" in image.image_type or image.text("ResonantNucleus"):
+    if "SPECTROSCOPY" in image.image_type:
         why = "Spectroscopy is no image; this converter gives it no name."
         return Verdict(rule="modality", why=why, outcome="unknown")
     if modality in {"", "MR"}:

@@ -88,7 +88,7 @@ def test_fast_volumes_after_a_contrast_agent_are_no_run():
 
 
 def test_spectra_are_no_run_and_no_structural_image():
-    physics = facts("3D SVS", 0.03, 4.0, SequenceName="*svs_se", ResonantNucleus=["1H"])
+    physics = facts("3D SVS", 0.03, 4.0, SequenceName="*svs_se")
     kind = {"ImageType": ["ORIGINAL", "PRIMARY", "SPECTROSCOPY", "NONE"]}
 
     many = output("svs_se", SIEMENS | physics | kind, volumes=1024)
