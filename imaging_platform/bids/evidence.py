@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.directions import (
@@ -58,7 +59,8 @@ class Evidence:
         Names of the pulse sequence, lower case, without vendor prefixes, the
         most specific last.
     image_type
-        Parts of ImageType and ImageTypeText, upper case.
+        Parts of ImageType and ImageTypeText, upper case, and each two neighbours
+        joined by an underscore.
     """
 
     output: Output
@@ -325,7 +327,9 @@ def _image_type(sidecar: Mapping[str, object]) -> list[str]:
         listed = (
             value if isinstance(value, list) else re.split(r"[\\_]", str(value or ""))
         )
-        parts.extend(str(part).upper() for part in listed if part)
+        words = [str(part).upper() for part in listed if part]
+        # dcm2niix takes values apart at their underscores, such as FLOW_ENCODED.
+        parts += [*words, *("_".join(pair) for pair in pairwise(words))]
     return parts
 
 

@@ -26,7 +26,7 @@ _T2STAR_WORDS = r"t2_?star|t2\*|(^|[^a-z])swi|qsm"
 
 def is_single_band_reference(image: Evidence, session: Surroundings) -> Verdict | None:
     """Find the single-band reference of a multiband run."""
-    if not image.is_epi or (image.output.volumes or 1) > 1:
+    if not image.is_epi or image.is_derived or (image.output.volumes or 1) > 1:
         return None
     named = image.has_word(r"sb_?ref") or "single-band ref" in (
         image.text("ImageComments").lower()
