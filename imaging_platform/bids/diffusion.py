@@ -32,6 +32,9 @@ def is_opposite_epi(image: Evidence, session: Surroundings) -> Verdict | None:
     if volumes is not None and volumes >= TIME_SERIES_VOLUMES:
         return None
     named = image.has_word(FIELDMAP_WORDS)
+    if image.has_sequence(r".*pepolar"):
+        why = "The sequence repeats EPI with the opposite polarity to map the field."
+        return _epi_fieldmap(why, "high")
     if image.is_diffusion_sequence:
         return _unweighted_diffusion(image, session)
     if image.is_spin_echo and not _is_spin_echo_run(image):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bids.sidecars import DWI, decide, distinct, names, output
+from tests.bids.sidecars import DWI, MPRAGE, decide, distinct, names, output
 from tests.bids.test_bids_vendors import CANON, GE, PHILIPS, SIEMENS, facts
 
 PHASE = {"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE", "PHASE"]}
@@ -131,3 +131,26 @@ def test_the_first_echo_of_an_echo_planar_run_of_philips_is_early():
     found = names(*distinct(echoes))
 
     assert found == ["func/task-rest_echo-1_bold", "func/task-rest_echo-2_bold"]
+
+
+@pytest.mark.parametrize("echo", [{"EchoTime": 0.0017}, {}])
+def test_the_root_mean_square_of_echoes_is_no_echo(echo):
+    physics = MPRAGE | {"SequenceName": "*tfl3d2_16ns"}
+    untimed = {key: value for key, value in physics.items() if key != "EchoTime"}
+    kind = {"ImageType": ["ORIGINAL", "PRIMARY", "OTHER", "ND", "NORM", "MEAN"]}
+
+    echoes = [output("t1", physics | {"EchoTime": te_s}) for te_s in (0.0017, 0.0036)]
+    combined = output("t1", untimed | echo | kind, number=2)
+
+    assert names(*distinct([*echoes, combined])) == [
+        "anat/echo-1_T1w",
+        "anat/echo-2_T1w",
+        "anat/rec-rms_T1w",
+    ]
+
+
+def test_the_sequence_of_ge_for_opposite_polarity_maps_the_field():
+    physics = facts("2D EP RM", 0.08, 7.4, PulseSequenceName="epi_pepolar")
+    readout = {"TotalReadoutTime": 0.04, "PhaseEncodingDirection": "j"}
+
+    assert names(output("fMRI", GE | physics | readout)) == ["fmap/dir-PA_epi"]
