@@ -222,7 +222,7 @@ class Evidence:
             return True
         if self.has_sequence(_NO_EPI.pattern) or "GR" in self.scanning:
             return False
-        untold = not self.text("ScanningSequence") and self.is_time_series
+        untold = not self.text("ScanningSequence") and self.output.volumes != 1
         if not (self.is_epi or "SE" in self.scanning or untold):
             return False
         # Philips hides the readout of diffusion behind SE: there, the name tells.

@@ -124,9 +124,10 @@ def is_dynamic_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
         return None
     fast = (image.number("RepetitionTime") or 1.0) < SHORTEST_EPI_S
     early = (image.number("EchoTime") or 1.0) < EARLY_ECHO_S
-    volumes = image.output.volumes or 1
+    volumes = image.output.volumes
     named = image.has_word(r"(^|[^a-z])(dce|twist|dynamic)([^a-z]|$)")
-    enough = volumes >= TIME_SERIES_VOLUMES or (named and volumes > 1)
+    many = volumes is not None and volumes >= TIME_SERIES_VOLUMES
+    enough = many or (named and volumes != 1)
     if not (fast and early and enough):
         return None
     return Verdict(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.bids.sidecars import DWI, MPRAGE, decide, distinct, names, output
@@ -97,10 +99,11 @@ def test_spectra_are_no_run_and_no_structural_image():
     assert names(*distinct([many, one])) == ["unknown", "unknown"]
 
 
-def test_enhanced_diffusion_of_canon_says_nothing_of_its_readout():
+@pytest.mark.parametrize("shape", [(64, 64, 30, 7), ()])
+def test_enhanced_diffusion_of_canon_says_nothing_of_its_readout(shape):
     physics = CANON | {"EchoTime": 0.079, "RepetitionTime": 10, "FlipAngle": 90}
 
-    decision = decide(output("DTI_PA", physics, volumes=7))[0]
+    decision = decide(replace(output("DTI_PA", physics), shape=shape))[0]
 
     assert decision.suffix == "dwi"
 
