@@ -31,9 +31,12 @@ def is_angiography(image: Evidence, _: Surroundings) -> Verdict | None:
         return None
     sequence = image.has_sequence(r"(.*_)?tof|fl_?pc|fl3d\w*_t\d|pc[23]d|inhance")
     named = image.has_word(
-        r"(^|[^a-z])s?(3di|2di)?_?tof([^a-z]|$)|angio|\bmra\b|_mra|venogra"
+        r"(^|[^a-z])s?(3di|2di)?_?tof([^a-z]|$)|angio|\bmra\b|_mra([^a-z]|$)|venogra"
         r"|phase_?contrast"
     )
+    # Philips calls inflow 3DI and 2DI.
+    philips = image.text("Manufacturer").startswith("Philips")
+    named = named or (philips and image.has_word(r"(^|[^a-z])s?[23]di[-_ ]"))
     if not (typed or sequence or named):
         return None
     return Verdict(
@@ -71,6 +74,9 @@ def is_fluid_attenuated(image: Evidence, _: Surroundings) -> Verdict | None:
         return None
     low, high = _FLUID_INVERSION_S
     nulled = inversion is not None and low <= inversion <= high
+    if "FLUID_ATTENUATED" in image.image_type:
+        why = "ImageType says that fluid is attenuated."
+        return Verdict("flair", why, "anat", "FLAIR", confidence="medium")
     if "FLAIR" in read_claims(image) and (inversion is None or inversion >= 1.0):
         why = "The name says FLAIR and physics does not object."
         return Verdict("flair", why, "anat", "FLAIR", confidence="medium")
@@ -80,10 +86,12 @@ def is_fluid_attenuated(image: Evidence, _: Surroundings) -> Verdict | None:
     return None
 
 
-def is_susceptibility(image: Evidence, _: Surroundings) -> Verdict | None:
+def is_susceptibility(image: Evidence, session: Surroundings) -> Verdict | None:
     """Find susceptibility-weighted gradient echoes."""
     processed = "SWI" in image.image_type or image.has_word(r"swi_images|mip_images")
-    if image.has_word(r"mip_images|minip|mip\(sw") or (processed and image.is_derived):
+    computed = processed or image.has_word(r"filt_?pha|swan")
+    copied = computed and (image.is_derived or _has_original(image, session))
+    if image.has_word(r"mip_images|minip|mip\(sw") or copied:
         return Verdict(
             rule="swi",
             why="A computed susceptibility-weighted image has no raw BIDS name.",
@@ -95,6 +103,18 @@ def is_susceptibility(image: Evidence, _: Surroundings) -> Verdict | None:
         why = "A gradient echo weighted by susceptibility (T2*)."
         return Verdict("t2starw", why, "anat", "T2starw", confidence="medium")
     return None
+
+
+def _has_original(image: Evidence, session: Surroundings) -> bool:
+    """Tell whether the magnitude that the scanner weighted is kept, too."""
+    return "SWI" in image.image_type and any(
+        "SWI" not in other.image_type
+        and not other.is_phase
+        and not other.is_derived
+        and other.protocol == image.protocol
+        and other.output.shape == image.output.shape
+        for other in session.others(image)
+    )
 
 
 def is_magnetization_prepared(image: Evidence, _: Surroundings) -> Verdict | None:
@@ -187,6 +207,9 @@ def is_named_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
     if len(found) != 1:
         return None
     if found == ["T1w"] and echo is not None and echo > 0.05:
+        return None
+    if found == ["T2w"] and image.scanning == {"GR"} and (echo or 0.0) >= 0.012:
+        # A late gradient echo is weighted by T2*, also where T2W_FFE is its name.
         return None
     return Verdict(
         rule="named_contrast",

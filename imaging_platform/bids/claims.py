@@ -23,7 +23,9 @@ _CLAIMS: dict[str, str] = {
     "bold": rf"fmri|bold|{_WORD}func|{_WORD}task|rest(?!or)",
     "sbref": r"sb_?ref",
     "dwi": rf"{_WORD}(dwi|dti|dmri|hardi|noddi|dki|dsi|diff|ivim)|diffusion|mddw",
-    "fmap": r"fmap|field_?map|top_?up|distortion|blip|rev_?pe|pe_?rev|pepolar|b0_?map",
+    "fmap": (
+        r"fmap|field[-_ ]?map|top_?up|distortion|blip|rev_?pe|pe_?rev|pepolar|b0_?map"
+    ),
     "asl": rf"{_WORD}(p|pc|v|3d)?asl{_END}|pcasl|{_WORD}asl\d",
     "m0scan": rf"{_WORD}m0{_END}|m0scan",
 }

@@ -44,16 +44,27 @@ _REFORMATS = frozenset(
 
 
 _LOCALIZER_WORDS = re.compile(
-    r"scout|localizer|localiser|survey|(3|three|tri)[- ]?(plane|pl\b)|\bloc\b"
-    r"|\bpilot\b|topogram|plan[-_ ]?scan"
+    r"scout|locali[sz]er|locator|survey|(3|three|tri)[- ]?(plane|pl\b)|\bloc\b"
+    r"|\bpilot\b|topogram|plan[-_ ]?scan|smart_?(brain|exam)"
 )
+
+_COIL_ECHO_S = (0.0003, 0.0012)
+"""Echo times of coil reference scans; earlier ones are of zero echo time imaging."""
+
+_COIL_ANGLE_DEG = 2.0
+"""Coil reference scans of GE and Philips excite by no more than this."""
+
+_COIL_GRID = 128
+"""Coil reference scans have no more voxels along an axis."""
 
 _OTHER_LABELS = re.compile(r"(ses|task|acq|run)-[a-z0-9]+")
 
 
 def is_localizer(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find positioning scans; nobody positions by EPI, fieldmaps or MPRAGE."""
-    by_type = bool({"LOCALIZER", "SCOUT"} & image.image_type)
+    by_type = bool({"LOCALIZER", "SCOUT"} & image.image_type) or image.has_sequence(
+        r"aa\w*scout|gre_scout"
+    )
     # A session or a task may be called localizer: ses-localizer says nothing here.
     said = _LOCALIZER_WORDS.search(_OTHER_LABELS.sub("", image.name)) is not None
     measures = image.is_epi or image.is_inverted or image.has_sequence(r"fm[23]d")
@@ -72,14 +83,30 @@ def is_calibration(image: Evidence, _: Surroundings) -> Verdict | None:
     words = (
         r"asset cal|\bcalibration\b|\bcal\b|ref_?head|coil_?(survey|ref)|sense ?ref"
         r"|prescan(?![-_ ]?norm)|bias_(bc|\d+ch)|adj_?(shim|gre)"
+        r"|(^|[^a-z])mrac([^a-z]|$)|(^|[^a-z])u[-_]?map([^a-z]|$)"
     )
-    if image.is_epi or image.is_labelling or not image.has_word(words):
+    if image.is_epi or image.is_labelling:
+        return None
+    if not (image.has_word(words) or _is_proton_density_of_coils(image)):
         return None
     return Verdict(
         rule="calibration",
-        why="A coil calibration serves the reconstruction only.",
+        why="A calibration of coils or attenuation serves the reconstruction only.",
         confidence="low",
         outcome="excluded",
+    )
+
+
+def _is_proton_density_of_coils(image: Evidence) -> bool:
+    """Tell whether angle and echo leave the coils as the only contrast."""
+    low, high = _COIL_ECHO_S
+    echo, angle = image.number("EchoTime"), image.number("FlipAngle")
+    return (
+        image.scanning == {"GR"}
+        and image.is_volumetric
+        and (echo is not None and low <= echo <= high)
+        and (angle is not None and angle <= _COIL_ANGLE_DEG)
+        and max(image.output.shape[:3], default=0) <= _COIL_GRID
     )
 
 
@@ -101,10 +128,10 @@ def is_diffusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
     kind = next(
         (name for token, name in _MAPS.items() if token in image.image_type), ""
     )
-    if {"TENSOR", "B0"} <= image.image_type:
-        kind = "S0map"
+    if not kind:
+        return _unnamed_diffusion_map(image)
     diffusion = "DIFFUSION" in image.image_type or image.is_diffusion_sequence
-    if not kind or not (diffusion or kind == "ADC"):
+    if not (diffusion or kind == "ADC"):
         return None
     if kind == "FA" and image.has_word(r"col(ou?r)?_?fa"):
         kind = "colFA"
@@ -114,6 +141,27 @@ def is_diffusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
         datatype="dwi",
         suffix=kind,
         confidence="medium",
+    )
+
+
+def _unnamed_diffusion_map(image: Evidence) -> Verdict | None:
+    """Find maps of diffusion that only their name tells, or that BIDS cannot name."""
+    if image.output.bvals is not None or (image.output.volumes or 1) > 1:
+        return None
+    typed = "DIFFUSION" in image.image_type
+    named = image.has_word(r"apparent.?diff|(^|[^a-z])adc([^a-z]|$)")
+    if named and (typed or image.is_diffusion_sequence):
+        why = "A derived image whose name says apparent diffusion coefficient."
+        return Verdict("scanner_map", why, "dwi", "ADC", confidence="low")
+    # Siemens says NONE of what it measured, also after a correction.
+    if not typed or "NONE" in image.image_type:
+        return None
+    return Verdict(
+        rule="scanner_map",
+        why="The scanner computed this from diffusion-weighted images, and BIDS has "
+        "no name for it.",
+        confidence="medium",
+        outcome="excluded",
     )
 
 

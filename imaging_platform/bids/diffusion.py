@@ -12,8 +12,8 @@ from imaging_platform.bids.evidence import (
 )
 
 FIELDMAP_WORDS = (
-    r"fmap|field_?map|top_?up|rev_?pe|pe_?rev|reverse|blip|pepolar|distortion|distmap"
-    r"|\bse_?epi|dist_?corr|opp(osite)?_?pe|_oppo"
+    r"fmap|field[-_ ]?map|top_?up|rev_?pe|pe_?rev|reverse|blip|pepolar|distortion"
+    r"|distmap|\bse_?epi|dist_?corr|opp(osite)?_?pe|_oppo"
 )
 """Words that say that an EPI was made to map the field."""
 
@@ -32,6 +32,9 @@ def is_opposite_epi(image: Evidence, session: Surroundings) -> Verdict | None:
     if volumes is not None and volumes >= TIME_SERIES_VOLUMES:
         return None
     named = image.has_word(FIELDMAP_WORDS)
+    if image.has_sequence(r".*pepolar"):
+        why = "The sequence repeats EPI with the opposite polarity to map the field."
+        return _epi_fieldmap(why, "high")
     if image.is_diffusion_sequence:
         return _unweighted_diffusion(image, session)
     if image.is_spin_echo and not _is_spin_echo_run(image):
@@ -70,6 +73,8 @@ def _unweighted_diffusion(image: Evidence, session: Surroundings) -> Verdict | N
     if _opposes_diffusion(image, session):
         why = "No b-values, phase encoding opposite to a longer diffusion run."
         return _epi_fieldmap(why, "high")
+    if _belongs_to_run(image, session):
+        return None
     if _weighted(session):
         why = "Unweighted volumes beside a longer diffusion run."
         return _epi_fieldmap(why, "medium")
@@ -77,6 +82,15 @@ def _unweighted_diffusion(image: Evidence, session: Surroundings) -> Verdict | N
         why = "A diffusion sequence without b-values whose name says b0."
         return _epi_fieldmap(why, "low")
     return None
+
+
+def _belongs_to_run(image: Evidence, session: Surroundings) -> bool:
+    """Tell whether other diffusion has this direction and none the opposite one."""
+    mine = image.text("PhaseEncodingDirection")
+    others = [o for o in session.others(image) if o.is_diffusion_sequence]
+    return any(mine == o.text("PhaseEncodingDirection") != "" for o in others) and (
+        not any(_are_opposite(image, o) for o in others)
+    )
 
 
 def _weighted(session: Surroundings) -> list[Evidence]:

@@ -165,13 +165,23 @@ def _part(image: Evidence) -> str:
     return "mag"
 
 
+def _combines_echoes(image: Evidence) -> bool:
+    """Tell whether the scanner made one image of all echoes: their root mean square."""
+    named = image.has_word(r"(^|[^a-z])rms([^a-z]|$)")
+    return named or bool({"MEAN", "RMS"} & image.image_type)
+
+
 def _add_echo_part_rec(members: Sequence[Draft]) -> None:
-    echoes = sorted({d.image.number("EchoTime") or 0.0 for d in members})
+    single = [d for d in members if not _combines_echoes(d.image)]
+    echoes = sorted({d.image.number("EchoTime") or 0.0 for d in single})
     parts = {_part(d.image) for d in members}
     for draft in members:
         part = _part(draft.image)
         allowed = allowed_entities(draft.verdict.datatype, draft.final_suffix)
-        if len(echoes) > 1 and "echo" in allowed:
+        if draft not in single:
+            if len(echoes) > 1:
+                draft.entities.setdefault("rec", "rms")
+        elif len(echoes) > 1 and "echo" in allowed:
             position = echoes.index(draft.image.number("EchoTime") or 0.0)
             draft.entities.setdefault("echo", str(position + 1))
         elif draft.final_suffix in _ALWAYS_NUMBERED:

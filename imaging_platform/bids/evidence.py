@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.directions import (
@@ -30,7 +31,7 @@ SHORTEST_EPI_S = 0.03
 _EPI_PREFIX = re.compile(r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep")
 _NO_EPI = re.compile(
     r"tfl|spc|tse|fse|frfse|f[il][23]d|fl_|abcd3d|efgre|bravo|mp_?rage|fm[23]d|t1tfe"
-    r"|gre(?!_?epi)|se2d|tir|me[23]d|haste|tfi|ci3d|t1ffe|ffe$|gra?se|cube"
+    r"|gre(?!_?epi)|(3d)?b0(map|rf)|se2d|tir|me[23]d|haste|tfi|ci3d|t1ffe|ffe$|gra?se|cube"
 )
 _DIFFUSION_SEQUENCE = re.compile(
     r"ep_?b\d|(.*_)?(diff|dti|resolve|dwi)|dwise|dwiepi|re_b\d"
@@ -58,7 +59,8 @@ class Evidence:
         Names of the pulse sequence, lower case, without vendor prefixes, the
         most specific last.
     image_type
-        Parts of ImageType and ImageTypeText, upper case.
+        Parts of ImageType and ImageTypeText, upper case, and each two neighbours
+        joined by an underscore.
     """
 
     output: Output
@@ -139,18 +141,31 @@ class Evidence:
         """
         Tell whether timing allows nothing but EPI.
 
-        dcm2niix writes an echo spacing for EPI alone. Philips calls EPI a plain
-        gradient echo: there, long TE and TR with a large flip angle give it away.
+        dcm2niix writes an echo spacing for EPI alone, but for GE, whose field maps
+        have one too. Philips calls EPI a plain gradient echo: there, long TE and TR
+        with a large flip angle give it away.
         """
-        if self.number("EffectiveEchoSpacing") is not None:
+        if self.number("EffectiveEchoSpacing") is not None and self._may_be_epi_of_ge:
             return "IR" not in self.scanning and self.text("MRAcquisitionType") != "3D"
         return (
             self.scanning == {"GR"}
             and self.text("MRAcquisitionType") == "2D"
-            and 0.015 <= (self.number("EchoTime") or 0.0) <= 0.07
+            and self._earliest_epi_s <= (self.number("EchoTime") or 0.0) <= 0.07
             and (self.number("RepetitionTime") or 0.0) >= 0.4
             and (self.number("EchoTrainLength") or 0.0) >= 9
         )
+
+    @property
+    def _may_be_epi_of_ge(self) -> bool:
+        """Tell whether GE's own flag of EPI is set, or nothing is known of flags."""
+        flags = self.text("ScanOptions")
+        ge = self.text("Manufacturer").startswith("GE")
+        return not (ge and flags) or "EPI_GEMS" in flags
+
+    @property
+    def _earliest_epi_s(self) -> float:
+        """How early an echo of EPI may be: with a long train, the first of several."""
+        return 0.005 if (self.number("EchoTrainLength") or 0.0) >= 30 else 0.015
 
     @property
     def is_spin_echo(self) -> bool:
@@ -207,7 +222,8 @@ class Evidence:
             return True
         if self.has_sequence(_NO_EPI.pattern) or "GR" in self.scanning:
             return False
-        if not (self.is_epi or "SE" in self.scanning):
+        untold = not self.text("ScanningSequence") and self.output.volumes != 1
+        if not (self.is_epi or "SE" in self.scanning or untold):
             return False
         # Philips hides the readout of diffusion behind SE: there, the name tells.
         return self.has_word(_DIFFUSION_WORDS) or (
@@ -311,7 +327,9 @@ def _image_type(sidecar: Mapping[str, object]) -> list[str]:
         listed = (
             value if isinstance(value, list) else re.split(r"[\\_]", str(value or ""))
         )
-        parts.extend(str(part).upper() for part in listed if part)
+        words = [str(part).upper() for part in listed if part]
+        # dcm2niix takes values apart at their underscores, such as FLOW_ENCODED.
+        parts += [*words, *("_".join(pair) for pair in pairwise(words))]
     return parts
 
 

@@ -7,6 +7,12 @@ from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
 _FIELD_TYPES = frozenset({"B0 MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ"})
 
+FIELD_ECHOES = 2
+"""Two echoes give the field; more are for relaxometry."""
+
+LATEST_FIELD_ECHO_S = 0.015
+"""Later echoes of a gradient echo are for T2* and susceptibility."""
+
 _MAGNITUDE_TYPES = frozenset({"M", "M_FFE", "MAGNITUDE"})
 
 
@@ -54,9 +60,10 @@ def is_gradient_echo_fieldmap(image: Evidence, session: Surroundings) -> Verdict
         image.number(key) is not None for key in ("EchoTime1", "EchoTime2")
     )
     named = image.has_word(
-        r"field_?map|fieldmap|\bb0_?map|b0[-_ ]?(field|map)|gre_field|_fmap|\bfmap"
+        r"field[-_ ]?map|\bb0_?map|b0[-_ ]?(field|map)|gre_field|_fmap|\bfmap"
     )
-    if not (sequence or computed or beside or named or difference):
+    paired = _has_two_phases(image, session)
+    if not (sequence or computed or beside or named or difference or paired):
         return None
     if image.has_word("shim") and not sequence:
         return None
@@ -72,6 +79,21 @@ def is_gradient_echo_fieldmap(image: Evidence, session: Surroundings) -> Verdict
         # Whether the owner keeps two phases or their difference shows in phases only.
         confidence=("high" if phase or computed else "medium") if strong else "low",
     )
+
+
+def _has_two_phases(image: Evidence, session: Surroundings) -> bool:
+    """Tell whether a protocol kept magnitude and phase of two early echoes."""
+    if "GR" not in image.scanning or image.is_inverted or not image.protocol:
+        return False
+    family = [
+        one
+        for one in session.images
+        if one.protocol == image.protocol and one.output.shape == image.output.shape
+    ]
+    phases = {one.number("EchoTime") for one in family if one.is_phase}
+    magnitudes = {one.number("EchoTime") for one in family if not one.is_phase}
+    early = all(echo is not None and echo <= LATEST_FIELD_ECHO_S for echo in phases)
+    return len(phases) == FIELD_ECHOES and phases == magnitudes and early
 
 
 def _is_field(image: Evidence) -> bool:

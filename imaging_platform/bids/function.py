@@ -5,6 +5,7 @@ from __future__ import annotations
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.diffusion import FIELDMAP_WORDS
 from imaging_platform.bids.evidence import (
+    SHORTEST_EPI_S,
     TIME_SERIES_VOLUMES,
     Evidence,
     Rule,
@@ -17,12 +18,15 @@ SBREF_LEAD_S = 60.0
 STRUCTURAL_REPETITION_S = 0.2
 """EPI repeated faster than this fills one volume over many shots."""
 
+EARLY_ECHO_S = 0.006
+"""A gradient echo earlier than this shows no BOLD contrast."""
+
 _T2STAR_WORDS = r"t2_?star|t2\*|(^|[^a-z])swi|qsm"
 
 
 def is_single_band_reference(image: Evidence, session: Surroundings) -> Verdict | None:
     """Find the single-band reference of a multiband run."""
-    if not image.is_epi or (image.output.volumes or 1) > 1:
+    if not image.is_epi or image.is_derived or (image.output.volumes or 1) > 1:
         return None
     named = image.has_word(r"sb_?ref") or "single-band ref" in (
         image.text("ImageComments").lower()
@@ -114,6 +118,27 @@ def is_noise_scan(image: Evidence, _: Surroundings) -> Verdict | None:
     return Verdict("norf", why, "func", "noRF", confidence="low")
 
 
+def is_dynamic_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
+    """Find T1-weighted time series of a contrast agent, which BIDS cannot name."""
+    if image.is_epi or "GR" not in image.scanning:
+        return None
+    fast = (image.number("RepetitionTime") or 1.0) < SHORTEST_EPI_S
+    early = (image.number("EchoTime") or 1.0) < EARLY_ECHO_S
+    volumes = image.output.volumes
+    named = image.has_word(r"(^|[^a-z])(dce|twist|dynamic)([^a-z]|$)")
+    many = volumes is not None and volumes >= TIME_SERIES_VOLUMES
+    enough = many or (named and volumes != 1)
+    if not (fast and early and enough):
+        return None
+    return Verdict(
+        rule="dce",
+        why="Fast volumes without T2* weighting follow a contrast agent (DCE), which "
+        "has no suffix in BIDS.",
+        confidence="medium",
+        outcome="excluded",
+    )
+
+
 def is_functional(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find functional time series."""
     volumes = image.output.volumes
@@ -132,5 +157,10 @@ def is_functional(image: Evidence, _: Surroundings) -> Verdict | None:
     return None
 
 
-FUNCTION: tuple[Rule, ...] = (is_structural_epi, is_noise_scan, is_functional)
+FUNCTION: tuple[Rule, ...] = (
+    is_structural_epi,
+    is_noise_scan,
+    is_dynamic_contrast,
+    is_functional,
+)
 """Rules for functional runs, in order."""

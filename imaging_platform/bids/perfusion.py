@@ -27,7 +27,7 @@ def is_perfusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
         "PERFUSION_WEIGHTED",
     }
     computed = image.is_derived and ("ASL" in types or image.is_labelling)
-    philips = "PERFUSION_FFE" in types and "SOURCE" not in types
+    philips = _is_difference_of_philips(image)
     if computed or philips or (image.is_derived and maps & types) or "RCBF" in types:
         return Verdict(
             rule="perfusion_map",
@@ -36,6 +36,21 @@ def is_perfusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
             outcome="excluded",
         )
     return None
+
+
+def _is_difference_of_philips(image: Evidence) -> bool:
+    """
+    Tell whether Philips averaged what it measured, which it keeps as SOURCE.
+
+    Such a map says PERFUSION, and real numbers in enhanced files; the measured
+    volumes say magnitude, or M in classic files.
+    """
+    return (
+        image.text("Manufacturer").startswith("Philips")
+        and "PERFUSION" in image.image_type
+        and not {"M", "MAGNITUDE", "SOURCE"} & image.image_type
+        and not image.has_word(r"(^|[^a-z])source([^a-z]|$)")
+    )
 
 
 def is_contrast_agent_perfusion(image: Evidence, _: Surroundings) -> Verdict | None:

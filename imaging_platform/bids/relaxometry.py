@@ -127,7 +127,7 @@ def is_quantitative_map(image: Evidence, _: Surroundings) -> Verdict | None:
         "R2* MAP": "R2starmap",
     }
     for token, suffix in kinds.items():
-        if token in image.image_type:
+        if {token, token.replace(" ", "_")} & image.image_type:
             why = f"ImageType says {token}."
             return Verdict("quantitative_map", why, "anat", suffix, confidence="medium")
     if image.has_word(r"t1[-_ ]?(map|images)") and image.is_derived:

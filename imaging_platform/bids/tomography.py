@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from imaging_platform.bids.decisions import Verdict
+from imaging_platform.bids.derived import is_picture, is_reformat
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
 _NO_NAME = {
@@ -38,14 +39,28 @@ def is_emission_tomography(image: Evidence, _: Surroundings) -> Verdict | None:
     )
 
 
+def is_copy_of_tomography(image: Evidence, session: Surroundings) -> Verdict | None:
+    """Find projections and pictures of other modalities than MR."""
+    if image.text("Modality") in {"", "MR"}:
+        return None
+    return is_picture(image, session) or is_reformat(image, session)
+
+
 def is_without_name(image: Evidence, _: Surroundings) -> Verdict | None:
     """Find images of other modalities, which are kept beside the named files."""
     modality = image.text("Modality")
+    if "SPECTROSCOPY" in image.image_type:
+        why = "Spectroscopy is no image; this converter gives it no name."
+        return Verdict(rule="modality", why=why, outcome="unknown")
     if modality in {"", "MR"}:
         return None
     why = _NO_NAME.get(modality, f"BIDS has no name for modality {modality}")
     return Verdict(rule="modality", why=f"{why}.", outcome="unknown")
 
 
-TOMOGRAPHY: tuple[Rule, ...] = (is_emission_tomography, is_without_name)
+TOMOGRAPHY: tuple[Rule, ...] = (
+    is_copy_of_tomography,
+    is_emission_tomography,
+    is_without_name,
+)
 """Rules for other modalities than MR, in order."""
