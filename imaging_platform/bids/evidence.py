@@ -182,6 +182,22 @@ class Evidence:
         return "IR" in self.scanning or self.has_sequence(r"tir|spcir")
 
     @property
+    def has_transfer_pulse(self) -> bool:
+        """
+        True when a pulse for magnetization transfer is played.
+
+        Versions of dcm2niix that do not write MTState copy the DICOM elements that
+        say it: SequenceVariant MTC (PS3.3, C.8.3.1) and the option MT of Siemens
+        and GE.
+        """
+        stated = self.output.sidecar.get("MTState")
+        if isinstance(stated, bool):
+            return stated
+        variant = re.split(r"[\\_/ ]", self.text("SequenceVariant").upper())
+        options = re.split(r"[\\_/ ]", self.text("ScanOptions").upper())
+        return "MTC" in variant or "MT" in options
+
+    @property
     def is_volumetric(self) -> bool:
         """True for 3-D encoding."""
         kind = self.text("MRAcquisitionType")
