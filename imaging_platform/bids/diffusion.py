@@ -13,7 +13,7 @@ from imaging_platform.bids.evidence import (
 
 FIELDMAP_WORDS = (
     r"fmap|field_?map|top_?up|rev_?pe|pe_?rev|reverse|blip|pepolar|distortion|distmap"
-    r"|\bse_?epi|dist_?corr|opp(osite)?_?pe|_oppo"
+    r"|\bse_?epi|ep2d_se(?![a-z])|dist_?corr|opp(osite)?_?pe|_oppo"
 )
 """Words that say that an EPI was made to map the field."""
 
@@ -75,6 +75,9 @@ def _unweighted_diffusion(image: Evidence, session: Surroundings) -> Verdict | N
         return _epi_fieldmap(why, "medium")
     if image.has_word(r"(^|[^a-z0-9])b_?0([^0-9]|$)") and not image.is_phase:
         why = "A diffusion sequence without b-values whose name says b0."
+        return _epi_fieldmap(why, "low")
+    if image.named_direction and not image.is_phase:
+        why = "A diffusion sequence without b-values whose name says its direction."
         return _epi_fieldmap(why, "low")
     return None
 
