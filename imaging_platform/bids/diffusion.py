@@ -17,6 +17,9 @@ FIELDMAP_WORDS = (
 )
 """Words that say that an EPI was made to map the field."""
 
+_WEIGHTED_WORDS = r"(^|[^a-z0-9])b_?[1-9]\d{2,}|\d{2,}_?(dir|vol)(?!-)"
+"""Words that state a b-value or count the directions or volumes of a run."""
+
 FIELDMAP_VOLUMES = 12
 """Unweighted diffusion series up to this long map the field of a longer one."""
 
@@ -76,7 +79,8 @@ def _unweighted_diffusion(image: Evidence, session: Surroundings) -> Verdict | N
     if image.has_word(r"(^|[^a-z0-9])b_?0([^0-9]|$)") and not image.is_phase:
         why = "A diffusion sequence without b-values whose name says b0."
         return _epi_fieldmap(why, "low")
-    if image.named_direction and not image.is_phase:
+    weighted = image.has_word(_WEIGHTED_WORDS)
+    if image.named_direction and not image.is_phase and not weighted:
         why = "A diffusion sequence without b-values whose name says its direction."
         return _epi_fieldmap(why, "low")
     return None

@@ -128,6 +128,13 @@ def test_diffusion_without_b_values_maps_the_field_in_the_direction_of_its_name(
     assert (decision.suffix, decision.confidence) == ("epi", "low")
 
 
+@pytest.mark.parametrize("name", ["DWI_AP_109vol", "mb2_67dir_P>>A", "b1000_AP"])
+def test_a_name_that_counts_directions_is_diffusion_even_without_b_values(name):
+    one = output(name, DWI | {"SequenceName": "ep_b0"})
+
+    assert decide(one)[0].suffix == "dwi"
+
+
 def test_the_name_of_a_spin_echo_epi_sequence_maps_the_field():
     assert decide(output("mbep2d_se_x", BOLD))[0].suffix == "epi"
 
