@@ -9,8 +9,8 @@ from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
 _T1_SEQUENCES = (
-    r"abcd3d|(.*_)?tfl|t1tfe|3?d?t1ffe|efgre3d|bravo|mp_?rage|gre_?fsp|fe3d|tfe3d"
-    r"|(.*_)?f?spgr|3d_?tfe"
+    r"abcd3d|(.*_)?tfl|t1tfe|3?d?t1ffe|efgre3d|bravo|gre_?fsp|fe3d|tfe3d"
+    r"|(.*_)?(f?spgr|mp_?rage|mdeft)|3d_?tfe"
 )
 _SPIN_ECHOES = (
     r"t?gra?se|f(r|ast)?_?se|frfse|3dfse|cube|spc|tse|tir|vista|haste|se2d|fase"

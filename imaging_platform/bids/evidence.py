@@ -27,6 +27,9 @@ GRADIENT_ECHO_LIMIT_S = 0.045
 SHORTEST_EPI_S = 0.03
 """No echo train of EPI fits into a shorter repetition, whatever the sequence says."""
 
+_EPI_SPACING_S = (5e-5, 2e-3)
+"""Gradients allow no denser echoes, T2* no sparser ones, even with acceleration."""
+
 _EPI_PREFIX = re.compile(r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep")
 _NO_EPI = re.compile(
     r"tfl|spc|tse|fse|frfse|f[il][23]d|fl_|abcd3d|efgre|bravo|mp_?rage|fm[23]d|t1tfe"
@@ -139,10 +142,12 @@ class Evidence:
         """
         Tell whether timing allows nothing but EPI.
 
-        dcm2niix writes an echo spacing for EPI alone. Philips calls EPI a plain
-        gradient echo: there, long TE and TR with a large flip angle give it away.
+        dcm2niix writes an echo spacing for EPI alone, other converters for any
+        image, then out of EPI's reach. Philips calls EPI a plain gradient echo:
+        there, long TE and TR with a large flip angle give it away.
         """
-        if self.number("EffectiveEchoSpacing") is not None:
+        spacing = self.number("EffectiveEchoSpacing")
+        if spacing is not None and _EPI_SPACING_S[0] <= spacing <= _EPI_SPACING_S[1]:
             return "IR" not in self.scanning and self.text("MRAcquisitionType") != "3D"
         return (
             self.scanning == {"GR"}

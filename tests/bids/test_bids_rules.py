@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.outputs import sort_key
 from imaging_platform.bids.rules import decide_session
 from imaging_platform.bids.settings import BidsSettings
@@ -133,6 +134,26 @@ def test_a_name_that_counts_directions_is_diffusion_even_without_b_values(name):
     one = output(name, DWI | {"SequenceName": "ep_b0"})
 
     assert decide(one)[0].suffix == "dwi"
+
+
+@pytest.mark.parametrize(
+    ("spacing_s", "is_epi"), [(1.25e-6, False), (5e-4, True), (0.79, False)]
+)
+def test_only_a_spacing_within_reach_of_gradients_makes_an_echo_train(
+    spacing_s, is_epi
+):
+    fields = {"EffectiveEchoSpacing": spacing_s, "EchoTime": 0.004}
+
+    image = read_evidence(output("x", fields | {"RepetitionTime": 3.5}))
+
+    assert image.is_epi is is_epi
+
+
+@pytest.mark.parametrize("sequence", ["brain_T1_MPRAGE_125", "Bruker_MDEFT"])
+def test_a_prefix_does_not_hide_a_t1_weighted_sequence(sequence):
+    fields = {"SequenceName": sequence, "EchoTime": 0.004, "InversionTime": 1.3}
+
+    assert decide(output("x", fields))[0].suffix == "T1w"
 
 
 def test_the_name_of_a_spin_echo_epi_sequence_maps_the_field():
