@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from imaging_platform.bids.claims import read_claims
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
 _T1_SEQUENCES = (
-    r"abcd3d|(.*_)?tfl|t1tfe|3?d?t1ffe|efgre3d|bravo|mp_?rage|gre_?fsp|fe3d|tfe3d"
-    r"|(.*_)?f?spgr|3d_?tfe"
+    r"abcd3d|(.*_)?tfl|t1tfe|3?d?t1ffe|efgre3d|bravo|gre_?fsp|fe3d|tfe3d"
+    r"|(.*_)?(f?spgr|mp_?rage|mdeft)|3d_?tfe"
 )
 _SPIN_ECHOES = (
     r"t?gra?se|f(r|ast)?_?se|frfse|3dfse|cube|spc|tse|tir|vista|haste|se2d|fase"
@@ -19,6 +21,12 @@ _LONG_ECHO_S = 0.07
 
 _SHORT_ECHO_S = 0.03
 """A spin echo earlier than this shows no T2 weighting."""
+
+_LATE_ECHO_S = 0.008
+"""From this echo time on T2* shows where T1 does not."""
+
+_WHITE_MATTER_T1_S = 1.0
+"""T1 of white matter at 3 T, rounded (Stanisz et al. 2005, MRM 54:507)."""
 
 _FLUID_INVERSION_S = (1.4, 3.5)
 """Inversion times that null fluid: ln 2 x T1 of CSF, less for a short TR."""
@@ -126,6 +134,9 @@ def is_magnetization_prepared(image: Evidence, _: Surroundings) -> Verdict | Non
         return None
     inversion = image.number("InversionTime") or 0.0
     if image.has_sequence(_T1_SEQUENCES):
+        if not (inversion or image.is_inverted) and "PDw" in read_claims(image):
+            why = "A gradient echo like MPRAGE, but without its inversion pulse."
+            return Verdict("pdw", why, "anat", "PDw", confidence="medium")
         why = "The sequence is a T1-weighted gradient echo."
         return Verdict("t1w", why, "anat", "T1w", confidence="medium")
     prepared = "MP" in image.text("SequenceVariant").upper().replace("\\", "_").split(
@@ -230,10 +241,22 @@ def is_gradient_echo_contrast(image: Evidence, _: Surroundings) -> Verdict | Non
     if echo >= 0.012:
         why = "A gradient echo with long TE."
         return Verdict("gradient_echo", why, "anat", "T2starw", confidence="medium")
+    if echo >= _LATE_ECHO_S and _is_below_ernst_angle(image):
+        why = "A gradient echo with a flip angle too small for T1 weighting."
+        return Verdict("gradient_echo", why, "anat", "T2starw", confidence="low")
     if (image.number("FlipAngle") or 0.0) >= 8 and image.output.volumes in (1, None):
         why = "A spoiled gradient echo with short TE."
         return Verdict("gradient_echo", why, "anat", "T1w", confidence="low")
     return None
+
+
+def _is_below_ernst_angle(image: Evidence) -> bool:
+    """Tell whether the excitation is weaker than the one of the largest signal."""
+    repetition, flip = image.number("RepetitionTime"), image.number("FlipAngle")
+    if repetition is None or flip is None:
+        return False
+    ernst = math.acos(math.exp(-repetition / _WHITE_MATTER_T1_S))
+    return math.radians(flip) < ernst
 
 
 def is_bare_contrast(image: Evidence, _: Surroundings) -> Verdict | None:

@@ -75,8 +75,8 @@ def weigh(verdict: Verdict, image: Evidence) -> Verdict:
 
     Physics that the name confirms are two independent sources: ``high``. A name
     that claims something else makes any verdict ``low``, and the reason says so.
-    Names alone stay ``low``, and a run is no run for sure before its volumes are
-    counted.
+    Names alone stay ``low``. A run is no run for sure before its volumes are
+    counted, nor is it diffusion before its b-values are there.
     """
     claims = read_claims(image)
     if verdict.outcome != "converted" or not claims:
@@ -88,7 +88,10 @@ def weigh(verdict: Verdict, image: Evidence) -> Verdict:
         said = " or ".join(sorted(claims))
         why = f"{verdict.why} The name speaks of {said}."
         return replace(verdict, confidence="low", why=why)
-    counted = verdict.suffix != "bold" or image.output.volumes is not None
+    counted = {
+        "bold": image.output.volumes is not None,
+        "dwi": image.output.bvals is not None,
+    }.get(verdict.suffix, True)
     if verdict.confidence == "medium" and verdict.rule not in _SETTLED and counted:
         return replace(verdict, confidence="high")
     return verdict

@@ -13,9 +13,15 @@ from imaging_platform.bids.evidence import (
 
 FIELDMAP_WORDS = (
     r"fmap|field[-_ ]?map|top_?up|rev_?pe|pe_?rev|reverse|blip|pepolar|distortion"
-    r"|distmap|\bse_?epi|dist_?corr|opp(osite)?_?pe|_oppo"
+    r"|distmap|\bse_?epi|ep2d_se(?![a-z])|dist_?corr|opp(osite)?_?pe|_oppo"
 )
 """Words that say that an EPI was made to map the field."""
+
+_WEIGHTED_WORDS = (
+    r"(^|[^a-z0-9])b_?[1-9]\d{2,}|\d{2,}_?(dir|vol)(?!-)|dir_?\d{2,}"
+    r"|(^|[^a-z])dti|tensor"
+)
+"""Words that state a b-value, count directions or volumes, or say tensor."""
 
 FIELDMAP_VOLUMES = 12
 """Unweighted diffusion series up to this long map the field of a longer one."""
@@ -80,6 +86,10 @@ def _unweighted_diffusion(image: Evidence, session: Surroundings) -> Verdict | N
         return _epi_fieldmap(why, "medium")
     if image.has_word(r"(^|[^a-z0-9])b_?0([^0-9]|$)") and not image.is_phase:
         why = "A diffusion sequence without b-values whose name says b0."
+        return _epi_fieldmap(why, "low")
+    weighted = image.has_word(_WEIGHTED_WORDS)
+    if image.named_direction and not image.is_phase and not weighted:
+        why = "A diffusion sequence without b-values whose name says its direction."
         return _epi_fieldmap(why, "low")
     return None
 

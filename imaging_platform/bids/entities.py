@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -173,26 +174,46 @@ def _combines_echoes(image: Evidence) -> bool:
 
 def _add_echo_part_rec(members: Sequence[Draft]) -> None:
     single = [d for d in members if not _combines_echoes(d.image)]
-    echoes = sorted({d.image.number("EchoTime") or 0.0 for d in single})
+    echoes = _number_echoes(single)
     parts = {_part(d.image) for d in members}
     for draft in members:
         part = _part(draft.image)
         allowed = allowed_entities(draft.verdict.datatype, draft.final_suffix)
+        stated = int(draft.image.number("EchoNumber") or 1)
         if draft not in single:
             if len(echoes) > 1:
                 draft.entities.setdefault("rec", "rms")
         elif len(echoes) > 1 and "echo" in allowed:
-            position = echoes.index(draft.image.number("EchoTime") or 0.0)
-            draft.entities.setdefault("echo", str(position + 1))
-        elif draft.final_suffix in _ALWAYS_NUMBERED:
-            number = int(draft.image.number("EchoNumber") or 1)
+            number = echoes[draft.image.number("EchoTime") or 0.0]
             draft.entities.setdefault("echo", str(number))
+        elif draft.final_suffix in _ALWAYS_NUMBERED or (
+            stated > 1 and draft.verdict.datatype == "func"
+        ):
+            draft.entities.setdefault("echo", str(stated))
         if "part" in allowed and (len(parts) > 1 or part != "mag"):
             draft.entities.setdefault("part", part)
             if part == "phase":
                 draft.metadata.setdefault("Units", "arbitrary")
     if len(members) > 1:
         _add_reconstructions(members)
+
+
+def _number_echoes(members: Sequence[Draft]) -> dict[float, int]:
+    """
+    Return the number of each echo time, as the scanner counts or else by place.
+
+    Where an echo is lost, the scanner's own numbers keep the others as they are.
+    """
+    stated: dict[float, set[int]] = defaultdict(set)
+    for draft in members:
+        number = int(draft.image.number("EchoNumber") or 1)
+        stated[draft.image.number("EchoTime") or 0.0].add(number)
+    times = sorted(stated)
+    numbers = [max(stated[time]) for time in times]
+    rising = all(a < b for a, b in itertools.pairwise(numbers))
+    if rising and all(len(said) == 1 for said in stated.values()):
+        return dict(zip(times, numbers, strict=True))
+    return {time: place for place, time in enumerate(times, start=1)}
 
 
 def _add_reconstructions(members: Sequence[Draft]) -> None:

@@ -28,6 +28,9 @@ GRADIENT_ECHO_LIMIT_S = 0.045
 SHORTEST_EPI_S = 0.03
 """No echo train of EPI fits into a shorter repetition, whatever the sequence says."""
 
+_EPI_SPACING_S = (5e-5, 2e-3)
+"""Gradients allow no denser echoes, T2* no sparser ones, even with acceleration."""
+
 _EPI_PREFIX = re.compile(r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep")
 _NO_EPI = re.compile(
     r"tfl|spc|tse|fse|frfse|f[il][23]d|fl_|abcd3d|efgre|bravo|mp_?rage|fm[23]d|t1tfe"
@@ -142,10 +145,15 @@ class Evidence:
         Tell whether timing allows nothing but EPI.
 
         dcm2niix writes an echo spacing for EPI alone, but for GE, whose field maps
-        have one too. Philips calls EPI a plain gradient echo: there, long TE and TR
-        with a large flip angle give it away.
+        have one too; other converters write one for any image, then out of EPI's
+        reach. Philips calls EPI a plain gradient echo: there, long TE and TR with a
+        large flip angle give it away.
         """
-        if self.number("EffectiveEchoSpacing") is not None and self._may_be_epi_of_ge:
+        spacing = self.number("EffectiveEchoSpacing")
+        is_spaced = (
+            spacing is not None and _EPI_SPACING_S[0] <= spacing <= _EPI_SPACING_S[1]
+        )
+        if is_spaced and self._may_be_epi_of_ge:
             return "IR" not in self.scanning and self.text("MRAcquisitionType") != "3D"
         return (
             self.scanning == {"GR"}
@@ -195,6 +203,22 @@ class Evidence:
     def is_inverted(self) -> bool:
         """True when an inversion pulse prepares the image."""
         return "IR" in self.scanning or self.has_sequence(r"tir|spcir")
+
+    @property
+    def has_transfer_pulse(self) -> bool:
+        """
+        True when a pulse for magnetization transfer is played.
+
+        Versions of dcm2niix that do not write MTState copy the DICOM elements that
+        say it: SequenceVariant MTC (PS3.3, C.8.3.1) and the option MT of Siemens
+        and GE.
+        """
+        stated = self.output.sidecar.get("MTState")
+        if isinstance(stated, bool):
+            return stated
+        variant = re.split(r"[\\_/ ]", self.text("SequenceVariant").upper())
+        options = re.split(r"[\\_/ ]", self.text("ScanOptions").upper())
+        return "MTC" in variant or "MT" in options
 
     @property
     def is_volumetric(self) -> bool:

@@ -201,7 +201,7 @@ def is_magnetization_transfer(image: Evidence, session: Surroundings) -> Verdict
         return None
     flips = sorted({one.number("FlipAngle") or 0.0 for one in family})
     echoes = {one.number("EchoTime") for one in family}
-    entities = {"mt": "on" if image.output.sidecar.get("MTState") is True else "off"}
+    entities = {"mt": "on" if image.has_transfer_pulse else "off"}
     suffix = "MTR"
     if len(flips) > 1:
         suffix = "MPM" if len(echoes) >= MULTI_ECHO_COUNT else "MTS"
@@ -213,7 +213,7 @@ def is_magnetization_transfer(image: Evidence, session: Surroundings) -> Verdict
         datatype="anat",
         suffix=suffix,
         entities=entities,
-        metadata=_steady_state(image),
+        metadata={**_steady_state(image), "MTState": image.has_transfer_pulse},
         confidence="medium",
     )
 
@@ -226,7 +226,7 @@ def _has_transfer_pair(family: Sequence[Evidence]) -> bool:
                 one.number(key) for key in ("EchoTime", "RepetitionTime", "FlipAngle")
             )
             for one in family
-            if one.output.sidecar.get("MTState") is state
+            if one.has_transfer_pulse is state
         }
         for state in (True, False)
     )

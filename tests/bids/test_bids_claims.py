@@ -36,6 +36,12 @@ def test_b_values_are_certain_without_a_name():
     assert decide(one)[0].confidence == "high"
 
 
+def test_diffusion_is_certain_only_with_its_b_values():
+    one = output("dwi", DWI, volumes=21)
+
+    assert decide(one)[0].confidence == "medium"
+
+
 def test_a_run_is_certain_only_after_its_volumes_are_counted():
     counted = output("rest bold", BOLD, volumes=50)
     whole = decide(counted)[0]

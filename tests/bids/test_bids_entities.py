@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from imaging_platform.bids.directions import read_axes, read_direction
 from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.labels import SUFFIXES, allowed_entities
-from tests.bids.sidecars import BOLD, MPRAGE, SPIN_ECHO_EPI, decide, names, output
+from tests.bids.sidecars import (
+    BOLD,
+    MPRAGE,
+    SPIN_ECHO_EPI,
+    decide,
+    distinct,
+    names,
+    output,
+)
 
 OPPOSITE = {"LR": "RL", "RL": "LR", "AP": "PA", "PA": "AP", "SI": "IS", "IS": "SI"}
 SPIN_ECHO = {
@@ -155,6 +163,36 @@ def test_a_few_volumes_against_the_direction_of_a_run_map_its_field():
 def test_a_name_of_reproin_with_an_unknown_suffix_leaves_it_to_the_image():
     assert names(output("anat-MPRAGE_acq-x", MPRAGE)) == ["anat/acq-x_T1w"]
     assert names(output("anat-t1W_acq-x", MPRAGE)) == ["anat/acq-x_T1w"]
+
+
+def _run_of_echoes(*echoes: tuple[float, int | None]):
+    numbers = [{} if number is None else {"EchoNumber": number} for _, number in echoes]
+    return distinct(
+        [
+            output("rest", BOLD | {"EchoTime": time} | stated, volumes=50, at_s=n / 100)
+            for n, ((time, _), stated) in enumerate(zip(echoes, numbers, strict=True))
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("echoes", "numbers"),
+    [
+        (((0.013, 1), (0.05, 3)), ["1", "3"]),
+        (((0.013, None), (0.05, 3)), ["1", "3"]),
+        (((0.05, 3),), ["3"]),
+        (((0.013, 1), (0.05, 1)), ["1", "2"]),
+        (((0.013, 2), (0.05, 1)), ["1", "2"]),
+    ],
+)
+def test_a_lost_echo_leaves_the_numbers_of_the_others(echoes, numbers):
+    decisions = decide(*_run_of_echoes(*echoes))
+
+    assert [d.entities["echo"] for d in decisions] == numbers
+
+
+def test_the_only_echo_of_a_run_has_no_number():
+    assert "echo" not in decide(*_run_of_echoes((0.03, 1)))[0].entities
 
 
 def test_the_table_of_entities_is_that_of_the_schema():

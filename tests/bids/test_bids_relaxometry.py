@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.bids.sidecars import MPRAGE, decide, distinct, names, output
 
 SPOILED = {
@@ -63,6 +65,36 @@ def test_two_images_that_differ_in_the_pulse_alone_are_a_ratio():
     )
 
     assert found == ["anat/mt-on_MTR", "anat/mt-off_MTR"]
+
+
+@pytest.mark.parametrize(
+    "pulse",
+    [
+        {"SequenceVariant": "MTC_SP", "ScanOptions": "MT"},
+        {"SequenceVariant": "MTC\\SP"},
+        {"ScanOptions": "EDR_GEMS_MT_GEMS_FILTERED_GEMS_PFF"},
+    ],
+)
+def test_a_transfer_pulse_is_known_without_the_key_of_newer_versions(pulse):
+    decisions = decide(
+        output("gre mt", SPOILED | pulse, number=1),
+        output("gre", SPOILED, at_s=300, number=2),
+    )
+
+    assert [(d.suffix, d.entities["mt"]) for d in decisions] == [
+        ("MTR", "on"),
+        ("MTR", "off"),
+    ]
+    assert [d.metadata["MTState"] for d in decisions] == [True, False]
+
+
+def test_a_stated_transfer_state_wins_over_the_options():
+    decisions = decide(
+        output("a", SPOILED, MTState=False, ScanOptions="MT", number=1),
+        output("b", SPOILED, MTState=True, at_s=300, number=2),
+    )
+
+    assert [d.entities["mt"] for d in decisions] == ["off", "on"]
 
 
 def test_an_angiography_with_a_transfer_pulse_is_no_part_of_a_ratio():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.outputs import sort_key
 from imaging_platform.bids.rules import decide_session
 from imaging_platform.bids.settings import BidsSettings
@@ -31,6 +32,30 @@ WEIGHTED = (0.0,) + (1000.0,) * 20
 
 def test_a_magnetization_prepared_gradient_echo_is_t1w():
     assert names(output("t1_mpr_sag", MPRAGE)) == ["anat/T1w"]
+
+
+def test_mprage_without_its_inversion_is_pdw_where_the_name_says_so():
+    facts = {k: v for k, v in MPRAGE.items() if k != "InversionTime"}
+    facts |= {"ScanningSequence": "GR"}
+
+    found = names(output("pd_mprage", facts), output("pd_mprage", MPRAGE, number=2))
+
+    assert found == ["anat/PDw", "anat/T1w"]
+
+
+@pytest.mark.parametrize(
+    ("flip_degrees", "suffix"), [(30, "T2starw"), (56, "T2starw"), (58, "T1w")]
+)
+def test_a_late_gradient_echo_below_the_ernst_angle_shows_t2star(flip_degrees, suffix):
+    facts = {
+        "ScanningSequence": "GR",
+        "MRAcquisitionType": "2D",
+        "EchoTime": 0.0108,
+        "RepetitionTime": 0.6,
+        "FlipAngle": flip_degrees,
+    }
+
+    assert decide(output("x17", facts))[0].suffix == suffix
 
 
 def test_a_navigator_in_the_name_of_a_t1w_sequence_is_not_echo_planar():
@@ -94,6 +119,45 @@ def test_unweighted_volumes_opposite_to_a_diffusion_run_map_the_field():
     )
 
     assert found == ["dwi/dir-AP_dwi", "fmap/dir-PA_epi"]
+
+
+def test_diffusion_without_b_values_maps_the_field_in_the_direction_of_its_name():
+    one = output("diff_PA", DWI | {"SequenceName": "ep_b0", "TotalReadoutTime": 0.03})
+
+    decision = decide(one)[0]
+
+    assert (decision.suffix, decision.confidence) == ("epi", "low")
+
+
+@pytest.mark.parametrize("name", ["DWI_AP_109vol", "mb2_67dir_P>>A", "b1000_AP"])
+def test_a_name_that_counts_directions_is_diffusion_even_without_b_values(name):
+    one = output(name, DWI | {"SequenceName": "ep_b0"})
+
+    assert decide(one)[0].suffix == "dwi"
+
+
+@pytest.mark.parametrize(
+    ("spacing_s", "is_epi"), [(1.25e-6, False), (5e-4, True), (0.79, False)]
+)
+def test_only_a_spacing_within_reach_of_gradients_makes_an_echo_train(
+    spacing_s, is_epi
+):
+    fields = {"EffectiveEchoSpacing": spacing_s, "EchoTime": 0.004}
+
+    image = read_evidence(output("x", fields | {"RepetitionTime": 3.5}))
+
+    assert image.is_epi is is_epi
+
+
+@pytest.mark.parametrize("sequence", ["brain_T1_MPRAGE_125", "Bruker_MDEFT"])
+def test_a_prefix_does_not_hide_a_t1_weighted_sequence(sequence):
+    fields = {"SequenceName": sequence, "EchoTime": 0.004, "InversionTime": 1.3}
+
+    assert decide(output("x", fields))[0].suffix == "T1w"
+
+
+def test_the_name_of_a_spin_echo_epi_sequence_maps_the_field():
+    assert decide(output("mbep2d_se_x", BOLD))[0].suffix == "epi"
 
 
 def test_two_whole_diffusion_runs_of_opposite_direction_are_both_diffusion():
