@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -116,6 +117,8 @@ def main() -> None:
 
 def _save_processor(command: list[str]) -> None:
     """Do without what costs a short command more than it is worth."""
+    # What ends with the process is not searched for cycles once more.
+    atexit.register(gc.freeze)
     if command in (["plan"], ["why"]):
         # They end soon: no search for cycles gives back what it costs, a fifth.
         gc.disable()
