@@ -15,6 +15,7 @@ from imaging_platform.dicom.completeness import (
     find_cut_frames,
     find_incomplete,
 )
+from imaging_platform.dicom.stacks import group_stacks
 from imaging_platform.dicom.volumes import find_skipped
 from imaging_platform.files.digests import digest_file, list_files
 
@@ -129,15 +130,16 @@ def read_source(source: Path) -> Intake:
             unreadable[str(read.reason)] += 1
     files = sorted((_first_copy(group) for group in found.values()), key=_order)
     faults = {pair.uid: pair.fault for pair in pairs.pairs if pair.fault}
+    stacks = group_stacks(files)
     return Intake(
         files=(*files, *map(_as_file, pairs.pairs)),
-        left_out=find_incomplete(files) | find_cut_frames(files) | faults,
+        left_out=find_incomplete(stacks) | find_cut_frames(files) | faults,
         duplicates=sum(map(len, found.values())) - len(found) + pairs.duplicates,
         unreadable=dict(sorted(unreadable.items())),
         others=others,
         pairs=pairs.pairs,
         has_pair_files=bool(in_pairs),
-        skipped=find_skipped(files),
+        skipped=find_skipped(stacks),
         folders=_count_leaves(listed),
     )
 

@@ -61,7 +61,6 @@ def convert(
     """
     from imaging_platform.bids.participants import read_participant, write_fragment
     from imaging_platform.bids.session import convert_session
-    from imaging_platform.bids.validation import validate_session
 
     title, settings = _read_settings(study_file)
     sessions = find_sessions(source, subject, session)
@@ -76,6 +75,8 @@ def convert(
         with staged_tree(target.absolute(), f"{key}") as staged:
             reports[key] = convert_session(folder, staged, key=key, settings=settings)
             if validate:
+                from imaging_platform.bids.validation import validate_session
+
                 validation = validate_session(staged, key=key, settings=settings)
                 errors |= {issue.code for issue in validation.errors}
             write_fragment(staged, read_participant(folder))

@@ -13,7 +13,6 @@ from imaging_platform.dicom.stacks import (
     SourceFile,
     Stack,
     Surplus,
-    group_stacks,
     measure_along_normal,
     read_place,
     split_series,
@@ -51,7 +50,7 @@ Volumes = Mapping[int, Stack]
 WHOLE = Surplus((), "")
 
 
-def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
+def find_incomplete(stacks: Sequence[Stack]) -> dict[str, str]:
     """
     Return the instances that belong to no whole volume, with the reason.
 
@@ -62,20 +61,20 @@ def find_incomplete(files: Sequence[SourceFile]) -> dict[str, str]:
 
     Parameters
     ----------
-    files
-        Files of the session, one an instance. Mosaics hold one whole volume each.
+    stacks
+        All images of the session (`group_stacks`). Mosaics hold one whole volume each.
     """
     return {
         file.header.sop_uid: surplus.why
-        for surplus in find_surpluses(files)
+        for surplus in find_surpluses(stacks)
         for file in surplus.files
     }
 
 
-def find_surpluses(files: Sequence[SourceFile]) -> Iterator[Surplus]:
+def find_surpluses(stacks: Sequence[Stack]) -> Iterator[Surplus]:
     """Yield what `find_incomplete` finds, with the slices that are missing."""
     whole: list[Stack] = []
-    for stack in group_stacks(files):
+    for stack in stacks:
         is_mosaic = "MOSAIC" in stack[0].header.image_type
         surplus = WHOLE if is_mosaic else _find_surplus(stack)
         if surplus.files:

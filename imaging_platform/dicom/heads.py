@@ -209,20 +209,23 @@ class Walk:
     ) -> None:
         """Walk data sets up to the size of the image; what is nested is passed."""
         depths = np.zeros(files.size, dtype=np.int64)
-        n_steps = 0
+        # What each step would ask anew: where the last head of an element may begin,
+        # and whether any file is inside a sequence.
+        ends, is_nested, n_steps = self._ends[files] - 12, False, 0
         while files.size > (0 if n_steps < _MOST_STEPS else _FEW_FILES):
             n_steps += 1
-            is_inside = positions + 12 <= self._ends[files]
+            is_inside = positions <= ends
             if not is_inside.all():
                 files, positions = files[is_inside], positions[is_inside]
-                depths = depths[is_inside]
+                depths, ends = depths[is_inside], ends[is_inside]
             if not files.size:
                 return
             words = self._words[positions].astype(np.int64)
-            following = self._step_together(words, files, positions, depths, implicit)
-            if following is not None:
-                positions = following
-                continue
+            if not (implicit or is_nested):
+                following = self._step_together(words, files, positions)
+                if following is not None:
+                    positions = following
+                    continue
             groups = words & 0xFFFF
             tags = groups << 16 | words >> 16 & 0xFFFF
             is_item = groups == _ITEM_GROUP
@@ -251,23 +254,22 @@ class Walk:
             positions = starts + lengths
             if not goes_on.all():
                 files, positions = files[goes_on], positions[goes_on]
-                depths = depths[goes_on]
+                depths, ends = depths[goes_on], ends[goes_on]
+            is_nested = bool(depths.any())
 
     def _step_together(
         self,
         words: NDArray[np.int64],
         files: NDArray[np.int64],
         positions: NDArray[np.int64],
-        depths: NDArray[np.int64],
-        implicit: bool,
     ) -> NDArray[np.int64] | None:
         """
-        Pass one plain element that all files have here; None when they differ.
+        Pass one plain explicit element that all files have; None when they differ.
 
         Files of a series mostly do, and this is a third of the work.
         """
         head = int(words[0])
-        if implicit or _KIND_LIST[head >> 32 & 0xFFFF] != _SHORT or depths.any():
+        if _KIND_LIST[head >> 32 & 0xFFFF] != _SHORT:
             return None
         if ((words ^ head) & _TAG_AND_KIND).any():
             return None

@@ -40,6 +40,7 @@ HEAD_BYTES = (8192, 16384, 1 << 17)
 _BATCH_BYTES = 3 << 20
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
+_OWN_TEXTS = frozenset({"sop_uid", "image_position", "instance_number"})
 
 
 class Instance(NamedTuple):
@@ -204,6 +205,8 @@ class _Columns:
             content[start:end].strip("\0 ")
             for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
         ]
+        if name in _OWN_TEXTS:
+            return found
         # Most say the same in each file of a series: once in memory is enough.
         known: dict[str, str] = {}
         return [known.setdefault(text, text) for text in found]

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from imaging_platform.dicom.stacks import (
     Run,
-    SourceFile,
     Stack,
     Surplus,
     describe_kind,
-    group_stacks,
     read_place,
 )
 
@@ -81,19 +79,24 @@ def _find_lone_volumes(echoes: Sequence[Stack]) -> Iterator[Surplus]:
             return
 
 
-def find_skipped(files: Sequence[SourceFile]) -> dict[str, str]:
+def find_skipped(stacks: Sequence[Stack]) -> dict[str, str]:
     """
     Return series UID -> a sentence that says which instance numbers were skipped.
 
     Of a run that lost a whole volume in its middle all other volumes are whole. The
     numbers of its instances tell: at each place they grow by the same step, but
     where volumes were lost, and no other image of the run has the numbers between.
+
+    Parameters
+    ----------
+    stacks
+        All images of the session (`group_stacks`).
     """
     used: dict[Run, set[int]] = defaultdict(set)
-    for file in files:
-        used[file.run].add(file.number or 0)
+    for stack in stacks:
+        used[stack[0].run].update(file.number or 0 for file in stack)
     found: dict[str, str] = {}
-    for stack in group_stacks(files):
+    for stack in stacks:
         if n_lost := _count_lost_volumes(stack, used[stack[0].run]):
             noun = "volume is" if n_lost == 1 else "volumes are"
             why = f"By the numbers of the instances {n_lost} {noun} missing inside it."

@@ -18,12 +18,11 @@ from imaging_platform.dicom.completeness import (
     Surplus,
     find_cut_frames,
     find_surpluses,
-    group_stacks,
 )
 from imaging_platform.dicom.frames import count_positions
 from imaging_platform.dicom.headers import Header
 from imaging_platform.dicom.instances import describe_header
-from imaging_platform.dicom.stacks import Run
+from imaging_platform.dicom.stacks import Run, group_stacks
 from imaging_platform.intake.index import IndexRow
 from imaging_platform.intake.zone import store_path
 
@@ -92,7 +91,7 @@ def _shortfalls_of(
     run: Sequence[IndexRow], zone: Path
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     files = [_source(row, zone) for row in run]
-    surpluses = [*find_surpluses(files), *_cut_frames(files)]
+    surpluses = [*find_surpluses(group_stacks(files)), *_cut_frames(files)]
     for surplus in surpluses:
         yield surplus.why, _abridge(surplus.missing)
     headers = [row.header for row in run]

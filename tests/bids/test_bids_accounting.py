@@ -9,9 +9,9 @@ from imaging_platform.bids.accounting import SeriesFacts, group_series
 from imaging_platform.bids.evidence import read_direction
 from imaging_platform.bids.reproin import read_reproin_name
 from imaging_platform.bids.settings import BidsSettings
-from imaging_platform.dicom.completeness import SourceFile, find_incomplete
-from imaging_platform.dicom.stacks import find_cut_by_slice
-from imaging_platform.dicom.volumes import find_skipped
+from imaging_platform.dicom import completeness, volumes
+from imaging_platform.dicom.completeness import SourceFile
+from imaging_platform.dicom.stacks import find_cut_by_slice, group_stacks
 
 
 def series(uid: str, number: int = 7, description: str = "bold") -> SeriesFacts:
@@ -45,6 +45,14 @@ def test_every_series_is_in_exactly_one_group(kinds, converted):
 
     found = sorted(one.uid for group in groups for one in group)
     assert found == sorted(one.uid for one in members)
+
+
+def find_incomplete(files: list[SourceFile]) -> dict[str, str]:
+    return completeness.find_incomplete(group_stacks(files))
+
+
+def find_skipped(files: list[SourceFile]) -> dict[str, str]:
+    return volumes.find_skipped(group_stacks(files))
 
 
 class FakeHeader:
