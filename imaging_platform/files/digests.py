@@ -100,7 +100,7 @@ def sorted_files(root: Path) -> list[Path]:
     """
     Return each file of a tree in order of POSIX path, but what describes it.
 
-    None when there is no such folder.
+    There are none when there is no such folder.
     """
     return list(map(Path, sorted(list_files(root)))) if root.is_dir() else []
 

@@ -55,8 +55,8 @@ def write_staged(path: Path, text: str) -> None:
     Write a file of a tree that is being made, making the folder if it is not there.
 
     Nobody reads the tree yet, and publishing it flushes all of its files at once: the
-    rename and the flush of `write_text` would cost a session of many images half a
-    second of waiting for the disk.
+    rename and the flush of `write_text` would make a session of many images wait for
+    the disk once a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
