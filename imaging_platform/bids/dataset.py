@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.participants import COLUMNS, gather_participants
 from imaging_platform.bids.session import UNCLASSIFIED
-from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.files.staging import locked
 from imaging_platform.files.writing import write_json, write_text
 from imaging_platform.model.errors import BadInput, MissingInput
@@ -70,7 +70,7 @@ def write_dataset_files(
     root: Path,
     *,
     name: str,
-    settings: BidsSettings,
+    settings: Conventions,
     members: Sequence[SessionKey],
     facts: DatasetFacts | None = None,
 ) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def _remove_left(root: Path, by_subject: Mapping[str, Sequence[SessionKey]]) -> 
 
 
 def _write_description(
-    root: Path, name: str, settings: BidsSettings, facts: DatasetFacts
+    root: Path, name: str, settings: Conventions, facts: DatasetFacts
 ) -> str:
     description: dict[str, object] = {
         "Name": settings.dataset_name or name,
@@ -165,7 +165,7 @@ def _generated_by(versions: Mapping[str, str]) -> list[dict[str, str]]:
 def _write_readme(
     root: Path,
     name: str,
-    settings: BidsSettings,
+    settings: Conventions,
     by_subject: Mapping[str, Sequence[SessionKey]],
 ) -> list[str]:
     n_sessions = sum(len(keys) for keys in by_subject.values())
@@ -192,7 +192,7 @@ def _write_readme(
     return ["README.md", ".bidsignore"]
 
 
-def _write_changes(root: Path, settings: BidsSettings) -> list[str]:
+def _write_changes(root: Path, settings: Conventions) -> list[str]:
     """Write the history; no releases, no history."""
     if not settings.releases:
         (root / "CHANGES").unlink(missing_ok=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+DATATYPES = ("anat", "func", "dwi", "fmap", "perf", "pet")
+"""Folders of a session that images go to."""
+
 ENTITY_ORDER = (
     "sub",
     "ses",

@@ -6,11 +6,11 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.drafts import GRE_PARTS, Draft, read_names
 from imaging_platform.bids.evidence import Evidence
 from imaging_platform.bids.labels import allowed_entities
 from imaging_platform.bids.runs import add_runs, separate_kinds
-from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.bids.tasks import read_task
 
 SAME_ACQUISITION_S = 20.0
@@ -20,7 +20,7 @@ _ALWAYS_NUMBERED = frozenset({"MEGRE", "MESE"})
 _RECONSTRUCTIONS = ("NORM", "DIS3D", "DIS2D", "ND", "FIL", "SM2")
 
 
-def name_drafts(drafts: Sequence[Draft], settings: BidsSettings) -> list[Draft]:
+def name_drafts(drafts: Sequence[Draft], settings: Conventions) -> list[Draft]:
     """
     Fill in the entities of every draft of a session, given in order of time.
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imaging_platform.bids.decisions import Decision
+from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.evidence import Evidence
-from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.model.ids import SessionKey
 
 _TARGETS = frozenset({"func/bold", "func/sbref", "dwi/dwi", "dwi/sbref", "perf/asl"})
@@ -45,7 +45,7 @@ def link_fieldmaps(
     images: Sequence[Evidence],
     *,
     key: SessionKey,
-    settings: BidsSettings,
+    settings: Conventions,
 ) -> dict[int, dict[str, object]]:
     """
     Return the sidecar keys that tie fieldmaps to the scans that they serve.
@@ -172,7 +172,7 @@ def _choose(
     images: Sequence[Evidence],
     position: int,
     estimators: Sequence[Estimator],
-    settings: BidsSettings,
+    settings: Conventions,
 ) -> int | None:
     image = images[position]
     ranked: list[tuple[tuple[object, ...], int]] = []

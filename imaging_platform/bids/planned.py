@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imaging_platform.bids.decisions import Decision
+from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.fieldmaps import link_fieldmaps
 from imaging_platform.bids.metadata import build_sidecar
 from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.rules import decide_session
-from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.files.digests import digest_json
 from imaging_platform.model.ids import SessionKey
 
@@ -56,7 +56,7 @@ class Planned:
 
 
 def plan_session(
-    outputs: Sequence[Output], *, key: SessionKey, settings: BidsSettings
+    outputs: Sequence[Output], *, key: SessionKey, settings: Conventions
 ) -> tuple[Planned, ...]:
     """Decide all images of a session and return what is written of each, in order."""
     decisions = decide_session(outputs, settings)
@@ -68,7 +68,7 @@ def plan_images(
     decisions: Sequence[Decision],
     *,
     key: SessionKey,
-    settings: BidsSettings,
+    settings: Conventions,
 ) -> tuple[Planned, ...]:
     """
     Return the path and the sidecar of each decided image.

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from imaging_platform.bids.decisions import DATATYPES
 from imaging_platform.bids.labels import find_suffix
-from imaging_platform.bids.settings import DATATYPES
 
 _ENTITIES = ("task", "acq", "ce", "rec", "dir", "run", "echo", "inv", "part")
 

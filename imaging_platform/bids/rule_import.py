@@ -11,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from imaging_platform.bids.criteria import Untranslatable, translate_criteria
-from imaging_platform.bids.settings import DATATYPES, StudyRule
+from imaging_platform.bids.decisions import DATATYPES
+from imaging_platform.bids.settings import StudyRule
 from imaging_platform.bids.vocabulary import find_nearest, load_vocabulary
 from imaging_platform.model.config import say_place
 from imaging_platform.model.errors import BadConfig

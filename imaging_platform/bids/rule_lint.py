@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imaging_platform.bids.decisions import ENTITY_ORDER
+from imaging_platform.bids.decisions import DATATYPES, ENTITY_ORDER
 from imaging_platform.bids.metadata import OPEN
 from imaging_platform.bids.rule_overlap import find_same_names, find_shadowed
-from imaging_platform.bids.settings import DATATYPES, BidsSettings, StudyRule
+from imaging_platform.bids.settings import BidsSettings, StudyRule
 from imaging_platform.bids.stored import STORED_KEYS
 from imaging_platform.bids.study_rules import DICOM_PREFIX, IMAGE_FIELDS
 from imaging_platform.bids.vocabulary import (

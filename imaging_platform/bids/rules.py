@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from imaging_platform.bids.anatomy import ANATOMY
 from imaging_platform.bids.claims import weigh
 from imaging_platform.bids.decisions import Decision, Verdict, order_entities
+from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.derived import DERIVED, DERIVED_OR_SCOUT
 from imaging_platform.bids.diffusion import DIFFUSION
 from imaging_platform.bids.drafts import Draft
@@ -20,7 +21,6 @@ from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.perfusion import PERFUSION
 from imaging_platform.bids.relaxometry import RELAXOMETRY, find_missing_of_set
 from imaging_platform.bids.reproin import ReproinName, read_reproin_name
-from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.bids.study_rules import apply_study_rules, matches
 from imaging_platform.bids.tomography import TOMOGRAPHY
 
@@ -60,7 +60,7 @@ class _Judged:
 
 
 def decide_session(
-    outputs: Sequence[Output], settings: BidsSettings
+    outputs: Sequence[Output], settings: Conventions
 ) -> tuple[Decision, ...]:
     """
     Decide what each image of one session is and what it is called.
@@ -106,7 +106,7 @@ def decide_session(
 
 
 def judge_image(
-    image: Evidence, session: Surroundings, settings: BidsSettings
+    image: Evidence, session: Surroundings, settings: Conventions
 ) -> Verdict:
     """Return the first verdict on one image, or ``unknown``."""
     builtin = _ask_built_in(image, session, settings)
@@ -115,7 +115,7 @@ def judge_image(
 
 
 def _ask_built_in(
-    image: Evidence, session: Surroundings, settings: BidsSettings
+    image: Evidence, session: Surroundings, settings: Conventions
 ) -> Verdict:
     answers = (rule(image, session) for rule in BUILT_IN)
     meant = next((answer for answer in answers if answer), None)

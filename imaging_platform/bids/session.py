@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imaging_platform.bids.conversion_report import (
     Conversion,
@@ -15,17 +16,20 @@ from imaging_platform.bids.conversion_report import (
 )
 from imaging_platform.bids.converter import run_converter
 from imaging_platform.bids.decisions import Decision
+from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.metadata import expand_volume_types, repetition_to_write
 from imaging_platform.bids.nifti_header import pack_image
 from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.planned import UNCLASSIFIED, Planned, plan_session
-from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.bids.source import Intake, read_source
-from imaging_platform.bids.stored import StoredSession, store_session
 from imaging_platform.bids.study_rules import dicom_keywords
 from imaging_platform.files.writing import format_json, write_staged
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
+
+if TYPE_CHECKING:
+    from imaging_platform.bids.settings import BidsSettings
+    from imaging_platform.bids.stored import StoredSession
 
 __all__ = [
     "UNCLASSIFIED",
@@ -55,16 +59,20 @@ class Converted:
     stored: StoredSession
 
 
-def convert_session(
-    source: Path, target: Path, *, key: SessionKey, settings: BidsSettings
-) -> ConversionReport:
-    """Convert a session as `convert_and_store` does and return its report."""
-    return convert_and_store(source, target, key=key, settings=settings).report
-
-
 def convert_and_store(
     source: Path, target: Path, *, key: SessionKey, settings: BidsSettings
 ) -> Converted:
+    """Convert a session as `convert_session` does, and keep why it became what."""
+    # Here: `convert` alone needs neither it nor what checks a study file.
+    from imaging_platform.bids.stored import store_session
+
+    made = _convert(source, target, key, settings)
+    return Converted(made.report, store_session(made.outputs, made.planned, settings))
+
+
+def convert_session(
+    source: Path, target: Path, *, key: SessionKey, settings: Conventions
+) -> ConversionReport:
     """
     Convert one de-identified session and write it as ``sub-x/ses-y``.
 
@@ -83,8 +91,8 @@ def convert_and_store(
 
     Returns
     -------
-    Converted
-        Every instance is in exactly one row of its report.
+    ConversionReport
+        Every instance is in exactly one row of it.
 
     Raises
     ------
@@ -93,6 +101,21 @@ def convert_and_store(
     ToolFailed
         dcm2niix crashed or took too long, on the session and on each series alone.
     """
+    return _convert(source, target, key, settings).report
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The report of a session, its images, and what was written of each."""
+
+    report: ConversionReport
+    outputs: tuple[Output, ...]
+    planned: tuple[Planned, ...]
+
+
+def _convert(
+    source: Path, target: Path, key: SessionKey, settings: Conventions
+) -> _Made:
     if any(target.iterdir()):
         raise BadInput(
             "The folder of a converted session must be empty before.",
@@ -115,10 +138,7 @@ def convert_and_store(
         files = _write_session(outputs, planned, place)
     decisions = [one.decision for one in planned]
     conversion = Conversion(intake, converted, decisions, files)
-    return Converted(
-        report=build_report(conversion, target, key=key),
-        stored=store_session(outputs, planned, settings),
-    )
+    return _Made(build_report(conversion, target, key=key), outputs, planned)
 
 
 @dataclass(frozen=True)
@@ -131,7 +151,7 @@ class _Place:
 
 
 def _add_fields(
-    outputs: Sequence[Output], intake: Intake, settings: BidsSettings
+    outputs: Sequence[Output], intake: Intake, settings: Conventions
 ) -> tuple[Output, ...]:
     """Read what rules ask of DICOM, from the first instance of each series."""
     from imaging_platform.dicom.fields import read_fields

@@ -20,10 +20,9 @@ from pydantic import (
 )
 
 from imaging_platform.bids.decisions import ENTITY_ORDER
+from imaging_platform.bids.defaults import DEFAULTS
 from imaging_platform.model.config import Section
 from imaging_platform.model.patterns import count_ways
-
-DATATYPES = ("anat", "func", "dwi", "fmap", "perf", "pet")
 
 Datatype = Literal["anat", "func", "dwi", "fmap", "perf", "pet"]
 
@@ -241,53 +240,60 @@ class BidsSettings(Section):
     """How sessions of a study become a BIDS dataset."""
 
     rules: tuple[StudyRule, ...] = Field(
-        default=(),
+        default=DEFAULTS.rules,
         description="Rules of the study, tried in order; the first label wins.",
     )
     bids_version: str = Field(
-        default="1.11.1",
+        default=DEFAULTS.bids_version,
         pattern=r"^\d+\.\d+\.\d+$",
         description="BIDSVersion of the dataset; the pinned validator knows 1.11.1.",
     )
     dataset_name: str = Field(
-        default="",
+        default=DEFAULTS.dataset_name,
         description="Name in dataset_description.json; the study's name when empty.",
     )
     description: str = Field(
-        default="",
+        default=DEFAULTS.description,
         description="What was measured and why, one paragraph for the README.",
     )
     authors: tuple[str, ...] = Field(
-        default=(), description="People credited, in order."
+        default=DEFAULTS.authors, description="People credited, in order."
     )
-    license: str = Field(default="", description="Licence of the data, such as CC0.")
-    acknowledgements: str = Field(default="", description="Whom the dataset thanks.")
-    funding: tuple[str, ...] = Field(default=(), description="Grants, one text each.")
+    license: str = Field(
+        default=DEFAULTS.license, description="Licence of the data, such as CC0."
+    )
+    acknowledgements: str = Field(
+        default=DEFAULTS.acknowledgements, description="Whom the dataset thanks."
+    )
+    funding: tuple[str, ...] = Field(
+        default=DEFAULTS.funding, description="Grants, one text each."
+    )
     ethics_approvals: tuple[str, ...] = Field(
-        default=(), description="Ethics committee approvals, one text each."
+        default=DEFAULTS.ethics_approvals,
+        description="Ethics committee approvals, one text each.",
     )
     releases: tuple[ReleaseNote, ...] = Field(
-        default=(), description="Entries of CHANGES, newest first."
+        default=DEFAULTS.releases, description="Entries of CHANGES, newest first."
     )
     default_task: str = Field(
-        default="unnamed",
+        default=DEFAULTS.default_task,
         pattern=r"^[A-Za-z0-9]+$",
         description="task- label where a protocol's name leaves none.",
     )
     scanner_maps: Literal["keep", "exclude"] = Field(
-        default="keep",
+        default=DEFAULTS.scanner_maps,
         description=(
             "ADC, FA, trace and other maps that the scanner computed: keep them under "
             "their BIDS 1.11 suffixes, or leave them out."
         ),
     )
     maximum_fieldmap_gap_s: float = Field(
-        default=5400.0,
+        default=DEFAULTS.maximum_fieldmap_gap_s,
         gt=0,
         description="A fieldmap older or younger than this, in s, serves no scan.",
     )
     convert_timeout_s: float = Field(
-        default=3600.0,
+        default=DEFAULTS.convert_timeout_s,
         gt=0,
         description="Wall-clock limit of dcm2niix for a session, in s.",
     )

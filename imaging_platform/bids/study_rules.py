@@ -8,11 +8,14 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence
-from imaging_platform.bids.settings import Condition, Scalar, StudyRule
 from imaging_platform.files.digests import digest_json
+
+if TYPE_CHECKING:
+    from imaging_platform.bids.settings import Condition, Scalar, StudyRule
 
 STUDY = "study"
 """Name of the rule in a verdict that a study rule gave."""
@@ -29,7 +32,7 @@ MAX_TEXT_CHARACTERS = 256
 _EQUAL = 1e-5
 """Relative difference of equal numbers; dcm2niix writes six digits."""
 
-Test = Condition | Scalar | tuple[Scalar, ...]
+Test: TypeAlias = "Condition | Scalar | tuple[Scalar, ...]"
 
 
 def matches(rule: StudyRule, image: Evidence) -> bool:
@@ -157,11 +160,11 @@ def _read_image_field(image: Evidence, name: str) -> object:
 
 
 def _holds(test: Test, value: object) -> bool:
-    if isinstance(test, Condition):
-        return _fulfils(test, value)
     if isinstance(test, tuple):
         return any(_fits(one, value) for one in test)
-    return _fits(test, value)
+    if isinstance(test, bool | int | float | str):
+        return _fits(test, value)
+    return _fulfils(test, value)
 
 
 def _fulfils(test: Condition, value: object) -> bool:
@@ -231,8 +234,10 @@ def _compiled(regex: str) -> re.Pattern[str]:
 
 
 def _say(test: Test) -> str:
-    if not isinstance(test, Condition):
-        return " or ".join(map(str, test)) if isinstance(test, tuple) else str(test)
+    if isinstance(test, tuple):
+        return " or ".join(map(str, test))
+    if isinstance(test, bool | int | float | str):
+        return str(test)
     said = []
     if test.absent is not None:
         said.append("absent" if test.absent else "present")

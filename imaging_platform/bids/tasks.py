@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.evidence import Evidence
-from imaging_platform.bids.settings import BidsSettings
 
 _TASK_NOISE = (
     r"ep2d|mbep2d|epi|fmri|bold|cmrr|fe|ge|gre|mb\d*|sms\d*|p\d|s\d|me\d*|te\d*|tr\d*"
@@ -15,7 +15,7 @@ _TASK_NOISE = (
 )
 
 
-def read_task(image: Evidence, settings: BidsSettings) -> str:
+def read_task(image: Evidence, settings: Conventions) -> str:
     """
     Return the task label: ``task-x`` in the name, rest, or the cleaned name.
 

@@ -11,7 +11,7 @@ from imaging_platform.bids.dataset import (
     write_dataset_files,
     write_derivative_description,
 )
-from imaging_platform.bids.settings import BidsSettings
+from imaging_platform.bids.defaults import Conventions
 from imaging_platform.files.writing import write_text
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.tools.validator import Issue, Validation, validate_dataset
@@ -68,7 +68,7 @@ def group_issues(validation: Validation) -> tuple[IssueGroup, ...]:
 
 
 def validate_session(
-    session_tree: Path, *, key: SessionKey, settings: BidsSettings
+    session_tree: Path, *, key: SessionKey, settings: Conventions
 ) -> Validation:
     """
     Validate one converted session in a temporary dataset.

@@ -7,8 +7,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from imaging_platform.bids.decisions import ENTITY_ORDER
-from imaging_platform.bids.settings import DATATYPES
+from imaging_platform.bids.decisions import DATATYPES, ENTITY_ORDER
 
 FIXED_LABELS: Mapping[str, tuple[str, ...]] = {
     "part": ("mag", "phase", "real", "imag"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from imaging_platform import __version__
+from imaging_platform.bids.defaults import DEFAULTS, Conventions
 from imaging_platform.cli.conversion import (
     find_kept_back,
     find_sessions,
@@ -20,9 +20,6 @@ from imaging_platform.cli.printing import json_option, print_json
 from imaging_platform.files.staging import publish_tree, staged_tree
 from imaging_platform.model.errors import BadConfig, InvalidOutput
 from imaging_platform.tools import dcm2niix
-
-if TYPE_CHECKING:
-    from imaging_platform.bids.settings import BidsSettings
 
 DEFAULT_TITLE = "Images converted from DICOM"
 
@@ -102,21 +99,17 @@ def convert(
         raise held
 
 
-def _read_settings(study_file: Path | None) -> tuple[str, BidsSettings]:
+def _read_settings(study_file: Path | None) -> tuple[str, Conventions]:
     """Return the title and the rules of a study; the defaults without a file."""
     if study_file:
         from imaging_platform.settings import read_study
 
         study = read_study(study_file)
         return study.title or study.name, study.bids
-    # A whole study is not asked for its defaults: to define it costs as much as to
-    # convert a small session.
-    from imaging_platform.bids.settings import BidsSettings
-
-    return DEFAULT_TITLE, BidsSettings()
+    return DEFAULT_TITLE, DEFAULTS
 
 
-def _describe_dataset(target: Path, title: str, settings: BidsSettings) -> None:
+def _describe_dataset(target: Path, title: str, settings: Conventions) -> None:
     """Write the files at the top of a dataset for all sessions that it holds."""
     from imaging_platform.bids.dataset import (
         DatasetFacts,

@@ -87,9 +87,8 @@ def digest() -> str:
     return digest_file(Path(program()))
 
 
-@functools.cache
 def version() -> str:
     """Return the version of the pinned dcm2niix wheel, such as ``1.0.20260724``."""
-    from importlib.metadata import version as installed
+    import dcm2niix
 
-    return installed("dcm2niix")
+    return dcm2niix.__version__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -146,3 +147,21 @@ def test_the_validator_is_asked_when_it_is_wanted(run, clean, tmp_path):
     assert (unasked, asked) == (0, 1)
     assert "BIDS errors" in error
     assert (tmp_path / "asked/sub-01/ses-1").is_dir()
+
+
+def test_without_a_study_file_nothing_that_checks_one_is_loaded(clean, tmp_path):
+    script = (
+        "import sys\n"
+        "from imaging_platform.cli.main import cli\n"
+        "cli(sys.argv[1:], standalone_mode=False)\n"
+        "print({'pydantic', 'importlib.metadata'} & set(sys.modules))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, "convert", clean, tmp_path / "bids", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.endswith("\nset()\n")
