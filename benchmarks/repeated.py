@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from imaging_platform.dicom.instances import Instance, read_instances
+from imaging_platform.dicom.header_index import Instance
+from imaging_platform.dicom.instances import read_instances
 from imaging_platform.files.digests import list_files
 
 FEWEST_FILES = 5000

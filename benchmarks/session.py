@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.repeated import repeat_session
 from imaging_platform.deid.labels import Labels
+from imaging_platform.dicom.header_index import write_header_index
 from imaging_platform.model.ids import SessionKey
 from imaging_platform.settings import Study
 from imaging_platform.tools.isolated import call_isolated
@@ -116,6 +119,16 @@ class PreparedSession:
     def many_files(self) -> Path:
         """De-identified DICOM, repeated under other UIDs to more than 5,000 files."""
         return repeat_session(self.dicom, self._new("many"))
+
+    @functools.cached_property
+    def indexed_files(self) -> Path:
+        """The same with the header index that de-identification leaves beside."""
+        target = self._new("indexed")
+        shutil.copytree(
+            self.many_files, target, copy_function=os.link, dirs_exist_ok=True
+        )
+        write_header_index(target)
+        return target
 
     @functools.cached_property
     def bids(self) -> Path:

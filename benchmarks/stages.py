@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,13 +66,25 @@ def bids(session: PreparedSession) -> Benchmark:
     """Return the conversion of a session of more than 5,000 files."""
     from imaging_platform.bids.session import convert_session
 
-    def convert(folder: Path) -> Numbers:
-        target = folder / "out"
-        target.mkdir()
-        report = convert_session(
-            session.many_files, target, key=session.key, settings=STUDY.bids
+    def converting(find_source: Callable[[], Path]) -> Callable[[Path], Numbers]:
+        def convert(folder: Path) -> Numbers:
+            target = folder / "out"
+            target.mkdir()
+            report = convert_session(
+                find_source(), target, key=session.key, settings=STUDY.bids
+            )
+            return {"series": len(report.series)}
+
+        return convert
+
+    def command(folder: Path) -> None:
+        argv = [sys.executable, "-m", "imaging_platform.cli.main", "convert"]
+        labels = ["--subject", session.key.subject, "--session", session.key.session]
+        subprocess.run(
+            [*argv, *labels, str(session.many_files), str(folder / "out")],
+            check=True,
+            capture_output=True,
         )
-        return {"series": len(report.series)}
 
     def alone(*options: str) -> Callable[[Path], None]:
         def convert_alone(folder: Path) -> None:
@@ -86,8 +99,16 @@ def bids(session: PreparedSession) -> Benchmark:
     packer = "pigz" if shutil.which("pigz") else "no pigz"
     return Benchmark(
         "bids",
-        Way("convert_session", convert, lambda _: session.many_files),
+        Way(
+            "convert_session",
+            converting(lambda: session.indexed_files),
+            lambda _: session.indexed_files,
+        ),
         [
+            Way(
+                "the same without header index", converting(lambda: session.many_files)
+            ),
+            Way("imaging-platform convert, the same", command),
             Way("dcm2niix -z i -3", alone(*own, "-z", "i", "-3")),
             Way(f"dcm2niix -z y ({packer})", alone("-z", "y")),
             Way("dcm2niix -z n", alone(*own, "-z", "n")),

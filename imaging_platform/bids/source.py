@@ -1,12 +1,13 @@
-"""The DICOM files of a session: each read once, sorted into what can be converted."""
+"""The DICOM files of a session, sorted into what can be converted and what cannot."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imaging_platform.bids.accounting import SeriesFacts
 from imaging_platform.bids.par_rec import Pair, is_par_or_rec, read_pairs
@@ -15,9 +16,13 @@ from imaging_platform.dicom.completeness import (
     find_cut_frames,
     find_incomplete,
 )
+from imaging_platform.dicom.header_index import Instance, read_header_index
 from imaging_platform.dicom.stacks import group_stacks
 from imaging_platform.dicom.volumes import find_skipped
 from imaging_platform.files.digests import digest_file, list_files
+
+if TYPE_CHECKING:
+    from imaging_platform.dicom.structure import BadDicom
 
 _NUMBERS = (
     "acquisition_number",
@@ -106,22 +111,22 @@ class Intake:
 
 def read_source(source: Path) -> Intake:
     """
-    Read the header of every file under `source` once.
+    Sort the files under `source` by their header index, or by reading each once.
 
     A second file of the same instance is counted and not converted: the same
     volume would appear twice.
     """
-    from imaging_platform.dicom.instances import Instance, read_instances
     from imaging_platform.dicom.structure import Reason
 
-    listed = sorted(list_files(source.absolute()))
+    source = source.absolute()
+    listed = sorted(list_files(source))
     in_pairs = [path for path in listed if is_par_or_rec(path)]
     pairs = read_pairs(in_pairs)
     paths = [path for path in listed if not is_par_or_rec(path)]
     found: dict[str, list[SourceFile]] = {}
     unreadable = Counter(pairs.unreadable)
     others = 0
-    for path, read in zip(paths, read_instances(paths), strict=True):
+    for path, read in zip(paths, _read_headers(source, paths), strict=True):
         if isinstance(read, Instance):
             found.setdefault(read.sop_uid, []).append(SourceFile(path, read))
         elif read.reason in {Reason.NOT_DICOM, Reason.DIRECTORY}:
@@ -144,6 +149,17 @@ def read_source(source: Path) -> Intake:
     )
 
 
+def _read_headers(source: Path, paths: Sequence[str]) -> Iterable[Instance | BadDicom]:
+    """Return the facts of each file: from the header index, or from the file."""
+    indexed = read_header_index(source, paths)
+    if indexed is not None:
+        return indexed
+    # Here: it loads numpy, which takes as long as a small session.
+    from imaging_platform.dicom.instances import read_instances
+
+    return read_instances(paths)
+
+
 def _count_leaves(paths: Sequence[str]) -> dict[str, int]:
     """Return the number of files of each folder that has no folder with files in it."""
     counts = Counter(path.rpartition("/")[0] for path in paths)
@@ -156,8 +172,6 @@ def _count_leaves(paths: Sequence[str]) -> dict[str, int]:
 
 def _as_file(pair: Pair) -> SourceFile:
     """Return a pair as the one instance of a series."""
-    from imaging_platform.dicom.instances import Instance
-
     unknown: dict[str, object] = dict.fromkeys(Instance._fields, "")
     unknown |= dict.fromkeys(_NUMBERS)
     facts = {

@@ -32,6 +32,7 @@ from imaging_platform.deid.pseudonyms import date_offset_days
 from imaging_platform.deid.residue import find_residue
 from imaging_platform.deid.settings import DeidSettings
 from imaging_platform.deid.tables import table_edition
+from imaging_platform.dicom.header_index import write_header_index
 from imaging_platform.files.digests import digest_file, sorted_files
 from imaging_platform.model.errors import BadInput, Held, IdentityLeak
 from imaging_platform.model.ids import SessionKey
@@ -172,7 +173,8 @@ def anonymize_session(
         Folder of originals, any depth, any names. It is only read.
     target
         Existing empty folder. Gets ``<series number>-<8 hex digits>/<UID>.dcm``,
-        all from pseudonyms, all files or none.
+        all from pseudonyms, all files or none, and their header index
+        (`dicom.header_index`).
     key
         Subject and session labels; the subject's label is what is written.
     settings
@@ -236,6 +238,8 @@ def anonymize_session(
             save_identifiers(guard_file, sought)
         for folder in sorted(written.iterdir()):
             folder.replace(target / folder.name)
+        # Last: an index is older than no file of its tree.
+        write_header_index(target)
     finally:
         shutil.rmtree(scratch)
     return report

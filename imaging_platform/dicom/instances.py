@@ -17,11 +17,11 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging_platform.dicom.header_index import Instance
 from imaging_platform.dicom.headers import Header, read_header
 from imaging_platform.dicom.heads import (
     INTEGERS,
@@ -41,56 +41,6 @@ _BATCH_BYTES = 3 << 20
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _OWN_TEXTS = frozenset({"sop_uid", "image_position", "instance_number"})
-
-
-class Instance(NamedTuple):
-    """
-    What one instance says about its place among others.
-
-    Parameters
-    ----------
-    sop_uid, sop_class_uid, study_uid, series_uid
-        UIDs as written.
-    series_description, series_time, manufacturer, software_versions, image_type
-        Text as written; several values joined by a backslash.
-    series_number, acquisition_number, instance_number, temporal_position
-        Integers; None when absent or unreadable.
-    images_in_acquisition
-        (0020,1002), how many instances the scanner meant to make; None when absent.
-    echo_number, echo_time_ms
-        Integer, and text in ms.
-    image_position, image_orientation
-        Text in mm and as direction cosines, patient space (LPS).
-    rows, columns
-        Pixels.
-    n_frames
-        Frames in this instance, 1 when the element is absent.
-    has_pixels
-        Whether the instance holds pixel data.
-    """
-
-    sop_uid: str
-    sop_class_uid: str
-    study_uid: str
-    series_uid: str
-    series_description: str
-    series_time: str
-    manufacturer: str
-    software_versions: str
-    image_type: str
-    series_number: int | None
-    acquisition_number: int | None
-    instance_number: int | None
-    temporal_position: int | None
-    images_in_acquisition: int | None
-    echo_number: int | None
-    echo_time_ms: str
-    image_position: str
-    image_orientation: str
-    rows: int | None
-    columns: int | None
-    n_frames: int
-    has_pixels: bool
 
 
 def read_instances(paths: Sequence[str]) -> Iterator[Instance | BadDicom]:
@@ -156,13 +106,14 @@ class _Reader:
         walk = Walk(heads)
         walk.walk()
         columns = _Columns(heads, walk)
+        pixel_bytes = columns.pixel_bytes()
         found: list[Instance | None] = []
         for path, size, tail, instance, n_bytes, syntax, is_simple in zip(
             paths,
             heads.sizes,
             heads.tails,
             columns.instances(),
-            columns.pixel_bytes(),
+            pixel_bytes,
             columns.texts("transfer_syntax"),
             walk.is_simple.tolist(),
             strict=True,
@@ -181,7 +132,7 @@ class _Reader:
                 )
             )
             found.append(instance if is_known else None)
-        lengths = Counter(filter(None, columns.pixel_bytes()))
+        lengths = Counter(filter(None, pixel_bytes))
         self._guess = max(lengths, key=lengths.__getitem__, default=self._guess)
         return found
 
@@ -195,6 +146,7 @@ class _Columns:
         self._content = str(heads.content[:n_bytes], "latin-1")
         self._words = heads.words
         self._walk = walk
+        self._frames = [n or 1 for n in self.integers("n_frames")]
 
     def texts(self, name: str) -> list[str]:
         """Return the text of an element without its padding, "" when absent."""
@@ -228,7 +180,7 @@ class _Columns:
 
     def pixel_bytes(self) -> list[int]:
         """Return how many bytes the pixel data of each file must have, 0 for none."""
-        frames = np.array([n or 1 for n in self.integers("n_frames")], dtype=np.int64)
+        frames = np.array(self._frames, dtype=np.int64)
         samples = np.maximum(self.shorts("samples_per_pixel"), 1)
         n_bits = self.shorts("rows") * self.shorts("columns") * frames * samples
         n_bytes = n_bits * self.shorts("bits_allocated") // 8
@@ -237,8 +189,8 @@ class _Columns:
     def instances(self) -> Iterator[Instance]:
         """Yield the facts of each file."""
         made: dict[str, Iterable[object]] = {name: self.texts(name) for name in TEXTS}
-        made |= {name: self.integers(name) for name in INTEGERS}
-        made["n_frames"] = [n or 1 for n in self.integers("n_frames")]
+        made |= {name: self.integers(name) for name in INTEGERS if name != "n_frames"}
+        made["n_frames"] = self._frames
         made |= {name: self.shorts(name).tolist() for name in ("rows", "columns")}
         made["has_pixels"] = itertools.repeat(True, len(self._walk.is_simple))
         return map(

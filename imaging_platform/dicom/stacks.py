@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from imaging_platform.dicom.instances import Instance
+    from imaging_platform.dicom.header_index import Instance
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"

@@ -23,7 +23,10 @@ RECORD_NAME = ".record.json"
 OUTPUTS_NAME = ".outputs.json"
 """The content digest of each file of a published tree by its path; not in it either."""
 
-DESCRIPTIONS = frozenset({RECORD_NAME, OUTPUTS_NAME})
+HEADERS_NAME = ".headers.json"
+"""The header index of a tree of DICOM files (`dicom.header_index`); not in it."""
+
+DESCRIPTIONS = frozenset({RECORD_NAME, OUTPUTS_NAME, HEADERS_NAME})
 """Files at the top of a published tree that are no part of it."""
 
 

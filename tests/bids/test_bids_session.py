@@ -23,6 +23,8 @@ from imaging_platform.bids.session import convert_session
 from imaging_platform.bids.settings import BidsSettings
 from imaging_platform.bids.source import Intake
 from imaging_platform.bids.validation import validate_session
+from imaging_platform.dicom import instances
+from imaging_platform.dicom.header_index import write_header_index
 from imaging_platform.dicom.headers import read_header
 from imaging_platform.files.digests import digest_file, sorted_files
 from imaging_platform.model.errors import BadInput
@@ -173,6 +175,25 @@ def test_bytes_depend_on_neither_names_nor_order_of_files(
 
     assert digests(tmp_path / "out") == digests(multi_echo[0])
     assert report == multi_echo[1]
+
+
+@pytest.mark.parametrize("name", ["dcm_qa_me", "dcm_qa_nih"])
+def test_a_session_with_an_index_is_converted_without_reading_a_header(
+    shared_data, tmp_path, monkeypatch, name
+):
+    source = tmp_path / "in"
+    shutil.copytree(shared_data / "dicom" / name / "In", source)
+    for path in source.rglob("*"):
+        if path.is_file() and path.suffix != ".dcm":
+            path.unlink()
+    report = convert(source, tmp_path / "read")
+    write_header_index(source)
+    monkeypatch.delattr(instances, "read_instances")
+
+    indexed = convert(source, tmp_path / "indexed")
+
+    assert indexed == report
+    assert digests(tmp_path / "indexed") == digests(tmp_path / "read")
 
 
 def test_an_interrupted_run_is_converted_up_to_its_last_whole_volume(epi_run, tmp_path):

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imaging_platform.dicom import instances
+from imaging_platform.dicom.header_index import Instance
 from imaging_platform.dicom.headers import read_header
 from imaging_platform.dicom.instances import (
-    Instance,
     describe_header,
     read_instances,
 )
