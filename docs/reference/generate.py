@@ -394,10 +394,10 @@ def _home() -> str:
             "## Published trees\n",
             "A tree holds `.record.json`: asset, partition, code version, inputs, "
             "tools, settings, software, report and data version; `.outputs.json`: the "
-            "content digest of each file. De-identified DICOM has `.headers.json`, too: "
-            "what the headers say of the place of each image, so that a conversion "
-            "reads none of them; it is left out of a store in S3, and one that does "
-            "not fit its files is not used.",
+            "content digest of each file. De-identified DICOM has `.headers.json`, "
+            "too: what the headers say of the place of each image, so that a "
+            "conversion reads none of them; it is left out of a store in S3, and one "
+            "that does not fit its files is not used.",
             "Hidden beside the trees of a study lie `.staging` (what is being built) "
             "and `.holds` (what waits for a person).\n",
             _table(["path", "is"], trees),
