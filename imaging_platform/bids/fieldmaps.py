@@ -154,7 +154,7 @@ def _shim(image: Evidence) -> tuple[float, ...]:
     value = image.output.sidecar.get("ShimSetting")
     if not isinstance(value, list):
         return ()
-    return tuple(float(part) for part in value)
+    return tuple(float(part) for part in value if isinstance(part, int | float))
 
 
 def _identifiers(estimators: Sequence[Estimator], key: SessionKey) -> list[str]:

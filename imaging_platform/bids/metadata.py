@@ -9,6 +9,7 @@ from imaging_platform.bids.evidence import Evidence, read_evidence
 from imaging_platform.bids.outputs import Output
 from imaging_platform.bids.pet import PET_REQUIRED, complete_pet, find_missing_pet
 from imaging_platform.bids.sidecar_keys import KEPT_KEYS
+from imaging_platform.bids.sidecar_values import find_impossible, is_allowed
 
 _REPETITION_TOLERANCE_S = 0.0005
 
@@ -39,7 +40,6 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 }
 """Required sidecar keys a suffix (BIDS 1.11, sidecar tables)."""
 
-
 OPEN = "..."
 """What a suggested rule has where a person must write the value; it counts as none."""
 
@@ -51,6 +51,7 @@ _EXPLAINED = {
     "ArterialSpinLabelingType": "CASL, PCASL or PASL",
     "PostLabelingDelay": "seconds",
     "LabelingDuration": "seconds",
+    "SliceTiming": "list, seconds after the start of the volume, one a slice",
     "BackgroundSuppression": "true or false",
     "BolusCutOffFlag": "true or false",
     "BolusCutOffDelayTime": "seconds",
@@ -90,13 +91,21 @@ def build_sidecar(decision: Decision, output: Output) -> dict[str, object]:
     -------
     dict
         Times in s, frequencies in Hz. RepetitionTime of a 4-D image equals the
-        image header; SliceTiming that reaches it is left out; a wrong constant of
-        zero slice times is kept as the scanner says it.
+        image header; SliceTiming that reaches it is left out, and so is what the
+        validator refuses (`sidecar_values`); a wrong constant of zero slice times is
+        kept as the scanner says it.
     """
     image = read_evidence(output)
-    sidecar = {k: v for k, v in output.sidecar.items() if k in KEPT_KEYS}
+    sidecar = {
+        key: value
+        for key, value in output.sidecar.items()
+        if key in KEPT_KEYS and is_allowed(key, value)
+    }
     _agree_on_repetition(sidecar, output, decision)
     _complete_readout(sidecar, image, decision)
+    label = f"{decision.datatype}/{decision.suffix}"
+    for key in find_impossible(sidecar, label, output.shape):
+        sidecar.pop(key, None)
     if decision.datatype == "func" and "task" in decision.entities:
         sidecar["TaskName"] = decision.entities["task"]
     if decision.datatype == "perf":
@@ -135,8 +144,13 @@ def _complete_readout(
     sidecar: dict[str, object], image: Evidence, decision: Decision
 ) -> None:
     """Derive what Philips and UIH leave out from what they do say."""
-    if "TotalReadoutTime" not in sidecar and "EstimatedTotalReadoutTime" in sidecar:
-        sidecar["TotalReadoutTime"] = sidecar["EstimatedTotalReadoutTime"]
+    estimated_s = sidecar.get("EstimatedTotalReadoutTime")
+    if is_allowed("TotalReadoutTime", estimated_s):
+        sidecar.setdefault("TotalReadoutTime", estimated_s)
+    spacing_s = sidecar.get("EffectiveEchoSpacing")
+    lines = sidecar.get("ReconMatrixPE")
+    if isinstance(spacing_s, int | float) and isinstance(lines, int):
+        sidecar.setdefault("TotalReadoutTime", spacing_s * (lines - 1))
     if "PhaseEncodingDirection" in sidecar:
         return
     axis = str(sidecar.get("PhaseEncodingAxis", ""))
@@ -203,9 +217,13 @@ def find_missing_metadata(
     label = f"{decision.datatype}/{decision.suffix}"
     sidecar = build_sidecar(decision, image.output)
     missing = [key for key in _REQUIRED.get(label, ()) if key not in sidecar]
+    if "echo" in decision.entities:
+        missing += [key for key in ("EchoTime",) if key not in sidecar]
     missing += _missing_parts(label, decision, image.output, session)
     if label == "perf/asl":
         missing += _missing_labelling(sidecar, decision, session)
+    if decision.datatype == "perf" and sidecar.get("MRAcquisitionType") == "2D":
+        missing += [key for key in ("SliceTiming",) if key not in sidecar]
     if label == "pet/pet":
         missing += find_missing_pet(sidecar)
     return tuple(dict.fromkeys(missing))

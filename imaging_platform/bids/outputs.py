@@ -106,7 +106,9 @@ def _read_output(image: Path, sidecar: Path) -> Output | None:
 
     try:
         geometry = read_geometry(image)
-        facts = json.loads(sidecar.read_text(encoding="utf-8", errors="replace"))
+        text = sidecar.read_text(encoding="utf-8", errors="replace")
+        # NaN and infinity are no JSON to anyone else.
+        facts = json.loads(text, parse_constant=lambda _: None)
     except (InvalidOutput, ValueError, OSError):
         return None
     bval = image.with_name(sidecar.stem + ".bval")

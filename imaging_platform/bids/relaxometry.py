@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
+from imaging_platform.bids.sidecar_values import is_allowed
 
 MULTI_ECHO_COUNT = 3
 """From this many echoes on a series is MEGRE or MESE and not a plain contrast."""
@@ -313,7 +314,8 @@ def find_missing_of_set(
     suffix: str, image: Evidence, metadata: Mapping[str, object]
 ) -> tuple[str, ...]:
     """Return keys that a quantitative set needs and neither scanner nor study say."""
-    known = image.output.sidecar.keys() | metadata.keys()
+    stated = image.output.sidecar
+    known = {key for key in stated if is_allowed(key, stated[key])} | metadata.keys()
     return tuple(key for key in REQUIRED_OF_SETS.get(suffix, ()) if key not in known)
 
 

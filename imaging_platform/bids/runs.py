@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from imaging_platform.bids.drafts import GRE_PARTS, Draft, read_names
 from imaging_platform.bids.labels import allowed_entities
+from imaging_platform.bids.sidecar_values import is_allowed
 
 _ABORTED_SHARE = 0.9
 """A run with less than this share of the volumes of its repeat was interrupted."""
@@ -42,7 +43,8 @@ def _separate(members: Sequence[Draft], kind: str) -> None:
 
 
 def _encoding(draft: Draft) -> str:
-    return draft.image.text("MRAcquisitionType")
+    kind = draft.image.text("MRAcquisitionType")
+    return kind if is_allowed("MRAcquisitionType", kind) else ""
 
 
 def _plane(draft: Draft) -> str:

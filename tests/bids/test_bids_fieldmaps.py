@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from imaging_platform.bids.evidence import read_evidence
 from imaging_platform.bids.fieldmaps import link_fieldmaps
 from imaging_platform.bids.rules import decide_session
@@ -59,11 +61,13 @@ def test_a_scan_takes_the_fieldmap_with_its_own_shim_before_a_nearer_one():
     assert link(outputs)[2]["B0FieldSource"] == "pepolar1_sub07_sesb"
 
 
-def test_without_shim_settings_the_nearest_fieldmap_in_time_serves():
+@pytest.mark.parametrize("shim", [{}, {"ShimSetting": ["off"]}, {"ShimSetting": 3}])
+def test_without_shim_settings_the_nearest_fieldmap_in_time_serves(shim):
+    epi = SPIN_ECHO_EPI | shim
     outputs = [
-        output("se", SPIN_ECHO_EPI, PhaseEncodingDirection="j", at_s=0),
-        output("se", SPIN_ECHO_EPI, PhaseEncodingDirection="j", at_s=800, number=2),
-        output("rest", BOLD, volumes=9, at_s=900, number=3),
+        output("se", epi, PhaseEncodingDirection="j", at_s=0),
+        output("se", epi, PhaseEncodingDirection="j", at_s=800, number=2),
+        output("rest", BOLD | shim, volumes=9, at_s=900, number=3),
     ]
 
     assert link(outputs)[2]["B0FieldSource"] == "pepolar2_sub07_sesb"

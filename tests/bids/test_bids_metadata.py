@@ -22,14 +22,29 @@ from imaging_platform.bids.metadata import (
     suggest_rule,
 )
 from imaging_platform.bids.nifti_header import copy_without_text, pack_image
+from imaging_platform.bids.outputs import sort_key
 from imaging_platform.bids.pet import PET_REQUIRED
+from imaging_platform.bids.planned import plan_session
 from imaging_platform.bids.settings import BidsSettings, StudyRule
 from imaging_platform.bids.sidecar_keys import KEPT_KEYS
+from imaging_platform.bids.sidecar_values import is_allowed
+from imaging_platform.bids.validation import validate_session
 from imaging_platform.files.digests import digest_file
+from imaging_platform.files.writing import write_json
 from imaging_platform.model.errors import BadInput
+from imaging_platform.model.ids import SessionKey
 from imaging_platform.settings import parse_study
-from tests.bids.sidecars import BOLD, DWI, decide, output
+from tests.bids.sidecars import (
+    BOLD,
+    DWI,
+    FIELDMAP,
+    MPRAGE,
+    decide,
+    gradient_fieldmap,
+    output,
+)
 
+KEY = SessionKey("01", "1")
 SECRETS = {
     "PatientName": "A",
     "InstitutionName": "B",
@@ -227,6 +242,161 @@ def test_pasl_asks_for_its_bolus_and_pcasl_for_its_label():
     assert "LabelingDuration" not in asked["PASL"]
     assert "LabelingDuration" in asked["PCASL"]
     assert all("M0Estimate" in keys for keys in asked.values())
+
+
+def test_labelled_slices_need_their_times():
+    one = output("asl", BOLD, volumes=10)
+    decision = decision_of("perf", "asl")
+
+    two_d = find_missing_metadata(decision, read_evidence(one), [decision])
+    one = replace(one, sidecar=one.sidecar | {"MRAcquisitionType": "3D"})
+    three_d = find_missing_metadata(decision, read_evidence(one), [decision])
+
+    assert set(two_d) - set(three_d) == {"SliceTiming"}
+
+
+def test_a_readout_lasts_from_the_first_line_to_the_last():
+    facts = BOLD | {"EffectiveEchoSpacing": 0.0005, "ReconMatrixPE": 101}
+    del facts["TotalReadoutTime"]
+    one = output("rest", facts, volumes=30)
+
+    sidecar = build_sidecar(decide(one)[0], one)
+
+    assert sidecar["TotalReadoutTime"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("spacing_s", "kept"), [(0.0005, True), (0.03, False), (0.04, False)]
+)
+def test_an_echo_spacing_is_shorter_than_its_readout(spacing_s, kept):
+    one = output("rest", BOLD, volumes=30, EffectiveEchoSpacing=spacing_s)
+
+    assert ("EffectiveEchoSpacing" in build_sidecar(decide(one)[0], one)) == kept
+
+
+@pytest.mark.parametrize(("spacing_s", "kept"), [(0.03125, True), (0.0313, False)])
+def test_all_lines_fit_into_a_repetition(spacing_s, kept):
+    one = output("rest", BOLD, EffectiveEchoSpacing=spacing_s, TotalReadoutTime=3.0)
+
+    assert ("EffectiveEchoSpacing" in build_sidecar(decide(one)[0], one)) == kept
+
+
+@pytest.mark.parametrize("second_s", [0.005, 0.00505, 0.0151, 0.002])
+def test_echoes_that_no_field_can_be_told_from_are_asked_for(second_s):
+    *magnitudes, phase = gradient_fieldmap(0.0, 1)
+    phase = replace(phase, sidecar=phase.sidecar | {"EchoTime2": second_s})
+
+    *good, bad = decide(*magnitudes, phase)
+
+    assert [one.outcome for one in good] == ["converted"] * 2
+    assert bad.outcome == "incomplete"
+    assert "EchoTime1, EchoTime2" in bad.why
+
+
+def test_an_echo_needs_its_time():
+    facts = {k: v for k, v in BOLD.items() if k != "EchoTime"}
+    one = output("rest", facts, volumes=30)
+    decision = decision_of("func", "bold", entities={"task": "rest", "echo": "1"})
+
+    assert find_missing_metadata(decision, read_evidence(one), [decision]) == (
+        "EchoTime",
+    )
+
+
+@pytest.mark.parametrize("readout_s", [0, -0.01, "0.05"])
+def test_a_readout_takes_time(readout_s):
+    one = output("rest", BOLD, volumes=30, TotalReadoutTime=readout_s)
+
+    assert "TotalReadoutTime" not in build_sidecar(decide(one)[0], one)
+
+
+def test_a_phase_of_a_field_map_has_one_echo():
+    one = output("b0", FIELDMAP, EchoTime=[0.005, 0.0075])
+    decision = decision_of("fmap", "phase1")
+
+    assert "EchoTime" not in build_sidecar(decision, one)
+    assert find_missing_metadata(decision, read_evidence(one), [decision])[0] == (
+        "EchoTime"
+    )
+
+
+@pytest.mark.parametrize(("delays", "kept"), [([1.0, 1.5, 2.0], True), ([1.5], False)])
+def test_labelling_delays_are_one_or_one_a_volume(delays, kept):
+    one = output("asl", BOLD, volumes=3, PostLabelingDelay=delays)
+
+    sidecar = build_sidecar(decision_of("perf", "asl"), one)
+
+    assert ("PostLabelingDelay" in sidecar) == kept
+
+
+@pytest.mark.parametrize(
+    ("facts", "lost"),
+    [
+        ({"EchoTime": 0, "FlipAngle": 0}, {"EchoTime", "FlipAngle"}),
+        ({"InversionTime": -1.0}, {"InversionTime"}),
+        ({"FlipAngle": [8, 0]}, {"FlipAngle"}),
+        ({"FlipAngle": [8, 16]}, set()),
+        ({"SoftwareVersions": 11}, {"SoftwareVersions"}),
+        ({"MTState": "on"}, {"MTState"}),
+        ({"MRAcquisitionType": "4D"}, {"MRAcquisitionType"}),
+        ({"MagneticFieldStrength": True}, {"MagneticFieldStrength"}),
+    ],
+)
+def test_values_that_the_standard_refuses_are_left_out(facts, lost):
+    one = output("rest", BOLD | facts, volumes=30)
+
+    sidecar = build_sidecar(decide(output("rest", BOLD, volumes=30))[0], one)
+
+    assert facts.keys() - sidecar.keys() == lost
+
+
+VALUES = (None, True, -1, 0, 0.5, 1, 360, 361.5, "", "1D", "i-", "PASL", "12:00:00")
+
+
+@pytest.mark.parametrize("key", sorted(KEPT_KEYS))
+def test_what_is_allowed_is_what_the_schema_of_the_standard_allows(key):
+    import jsonschema
+    from bidsschematools.schema import load_schema
+
+    known = load_schema().objects.metadata.to_dict()
+    validator = jsonschema.Draft202012Validator(known.get(key, {}))
+    values = [*VALUES, *([one] for one in VALUES), [], [1, 0.5], [1, "x"], {"a": 1}]
+
+    for value in values:
+        assert is_allowed(key, value) == validator.is_valid(value), value
+
+
+def test_the_validator_accepts_a_session_whose_scanner_wrote_nonsense(tmp_path):
+    nonsense = {"FlipAngle": 0, "InversionTime": -1.0, "SoftwareVersions": 11}
+    nonsense |= {"EffectiveEchoSpacing": 0.5, "SliceThickness": 0, "MTState": "on"}
+    images = [
+        output("rest", BOLD, volumes=3, SliceTiming=[3.0] * 30),
+        output("t1", MPRAGE, at_s=60, number=2),
+        *gradient_fieldmap(120, 3),
+    ]
+    images = [
+        replace(one, sidecar=one.sidecar | nonsense | {"EchoTime2": 0.005})
+        for one in sorted(images, key=sort_key)
+    ]
+    settings = BidsSettings()
+    for planned, one in zip(
+        plan_session(images, key=KEY, settings=settings), images, strict=True
+    ):
+        write_json(tmp_path / f"{planned.base}.json", dict(planned.sidecar))
+        image = nibabel.Nifti1Image(np.zeros(one.shape, np.int16), np.eye(4))
+        image.header.set_zooms(one.zooms)
+        image.header.set_xyzt_units("mm", "sec")
+        nibabel.save(image, tmp_path / f"{planned.base}.nii.gz")
+
+    validation = validate_session(tmp_path, key=KEY, settings=settings)
+
+    assert {path.parent.name for path in tmp_path.rglob("*.nii.gz")} == {
+        "anat",
+        "func",
+        "fmap",
+        "unclassified",
+    }
+    assert validation.errors == ()
 
 
 def test_a_suggested_supplement_counts_only_once_it_is_filled_in():

@@ -35,6 +35,16 @@ def test_gradient_echoes_that_differ_in_flip_angle_alone_are_one_set():
     assert found == ["anat/flip-2_VFA", "anat/flip-1_VFA"]
 
 
+def test_a_flip_angle_that_is_none_is_asked_for():
+    known, unknown = decide(
+        output("flash", SPOILED, FlipAngle=20, number=1),
+        output("flash low", SPOILED, FlipAngle=0, at_s=300, number=2),
+    )
+
+    assert (known.outcome, unknown.outcome) == ("converted", "incomplete")
+    assert "FlipAngle" in unknown.why
+
+
 def test_another_echo_time_makes_another_image_and_no_set():
     found = names(
         output("t1 flash", SPOILED, FlipAngle=20, number=1),

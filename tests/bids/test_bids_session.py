@@ -9,6 +9,7 @@ import random
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imaging_platform.bids.accounting import ScanRow
@@ -339,6 +340,19 @@ def test_images_without_sidecar_are_failures_and_never_converted(tmp_path):
     assert scratch.unreadable == ("4_1.2.840.4.nii",)
     assert [row.outcome for row in report.series] == ["failed"]
     assert {scan.outcome for scan in report.series[0].scans} == {"failed"}
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_is_no_value(tmp_path, word):
+    import nibabel
+
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4))
+    nibabel.save(image, tmp_path / "3_1.2.nii")
+    (tmp_path / "3_1.2.json").write_text(f'{{"EchoTime": {word}, "FlipAngle": 9}}')
+
+    (one,) = read_scratch(tmp_path).outputs
+
+    assert one.sidecar == {"EchoTime": None, "FlipAngle": 9}
 
 
 @pytest.mark.slow

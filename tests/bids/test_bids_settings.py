@@ -79,6 +79,7 @@ def test_a_field_that_is_missing_fulfils_no_condition():
 def test_supplements_release_labelling_from_quarantine():
     facts = EPI | {
         "ImageType": ["ORIGINAL", "PRIMARY", "ASL"],
+        "MRAcquisitionType": "3D",
         "EchoTime": 0.01,
         "FlipAngle": 90,
         "RepetitionTime": 4.0,
