@@ -53,7 +53,7 @@ _SERVES: dict[str, frozenset[str]] = {
 }
 """Suffixes that fit a claim; a claim that is not listed fits its own suffix."""
 
-_SETTLED = frozenset({"scanner_map", "mp2rage", "fmap_gre", "quantitative_map"})
+SETTLED = frozenset({"scanner_map", "mp2rage", "fmap_gre", "quantitative_map"})
 """Rules whose suffix a second source cannot confirm: owners name these freely."""
 
 
@@ -92,6 +92,6 @@ def weigh(verdict: Verdict, image: Evidence) -> Verdict:
         "bold": image.output.volumes is not None,
         "dwi": image.output.bvals is not None,
     }.get(verdict.suffix, True)
-    if verdict.confidence == "medium" and verdict.rule not in _SETTLED and counted:
+    if verdict.confidence == "medium" and verdict.rule not in SETTLED and counted:
         return replace(verdict, confidence="high")
     return verdict

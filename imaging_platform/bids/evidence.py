@@ -42,6 +42,9 @@ _DIFFUSION_SEQUENCE = re.compile(
 _DIFFUSION_WORDS = (
     r"(^|[^a-z])(dwi|dti|dmri|hardi|noddi|dki|dsi|diff|ivim)|diffusion|mddw|tensor"
 )
+_GLUED_WORDS = re.compile(r"(?<=^WIP)(?=[^\W_])|(?<=[^\W_])(?=(?:SENSE|CLEAR)$)")
+"""Where Philips glues what the console adds to the name that the operator gave."""
+
 _TOKEN_SPLIT = re.compile(r"[^a-z0-9]+|(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])")
 
 
@@ -95,9 +98,10 @@ class Evidence:
     @property
     def protocol(self) -> str:
         """The protocol name, or the description where a protocol is a whole exam."""
+        texts = [self.text("ProtocolName"), self.text("SeriesDescription")]
         if self.text("Manufacturer").startswith("GE"):
-            return self.text("SeriesDescription") or self.text("ProtocolName")
-        return self.text("ProtocolName") or self.text("SeriesDescription")
+            texts.reverse()
+        return _part_words(texts[0] or texts[1])
 
     @property
     def scanning(self) -> frozenset[str]:
@@ -266,7 +270,7 @@ class Evidence:
             or self.has_sequence(
                 r".*(^|_|3d|p|pc)asl(_|\d|$)|.*pcasl|tgse3d|.*tgse_asl"
             )
-            or self.has_word(r"(^|[^a-z])(wip)?(p|pc|v|e|3d|fair)?asl([^a-z]|$)|pcasl")
+            or self.has_word(r"(^|[^a-z])(p|pc|v|e|3d|fair)?asl([^a-z]|$)|pcasl")
             or self.has_word(r"arterial.?spin|pulsed.?arterial")
         )
 
@@ -317,7 +321,7 @@ def read_evidence(output: Output) -> Evidence:
     sidecar = output.sidecar
     description = str(sidecar.get("SeriesDescription") or "")
     protocol = str(sidecar.get("ProtocolName") or "")
-    name = f"{description} {protocol}".lower().strip()
+    name = f"{_part_words(description)} {_part_words(protocol)}".lower().strip()
     return Evidence(
         output=output,
         name=name,
@@ -325,6 +329,10 @@ def read_evidence(output: Output) -> Evidence:
         sequence=tuple(_sequence_names(sidecar)),
         image_type=frozenset(_image_type(sidecar)),
     )
+
+
+def _part_words(name: str) -> str:
+    return _GLUED_WORDS.sub(" ", name)
 
 
 def _sequence_names(sidecar: Mapping[str, object]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from imaging_platform.bids.claims import read_claims
 from imaging_platform.bids.decisions import Verdict
-from imaging_platform.bids.diffusion import FIELDMAP_WORDS
+from imaging_platform.bids.diffusion import FIELDMAP_WORDS, is_opposite_epi
 from imaging_platform.bids.evidence import (
     SHORTEST_EPI_S,
     TIME_SERIES_VOLUMES,
@@ -21,6 +22,9 @@ STRUCTURAL_REPETITION_S = 0.2
 EARLY_ECHO_S = 0.006
 """A gradient echo earlier than this shows no BOLD contrast."""
 
+BOLD_ECHO_S = (0.01, 0.06)
+"""Echo times that show BOLD contrast, from 7 T to 1.5 T."""
+
 _T2STAR_WORDS = r"t2_?star|t2\*|(^|[^a-z])swi|qsm"
 
 
@@ -37,7 +41,8 @@ def is_single_band_reference(image: Evidence, session: Surroundings) -> Verdict 
     diffusion = image.is_diffusion_sequence or bool(
         run and (run.has_diffusion_weighting or run.is_diffusion_sequence)
     )
-    if _is_for_fieldmap(image) and not diffusion:
+    opposite = run is not None and is_opposite_epi(run, session) is not None
+    if (opposite or _is_for_fieldmap(image)) and not diffusion:
         return Verdict(
             rule="sbref",
             why="The single-band reference of a fieldmap has no name in BIDS.",
@@ -99,6 +104,8 @@ def is_structural_epi(image: Evidence, _: Surroundings) -> Verdict | None:
         return None
     shots = (image.number("RepetitionTime") or 9.0) < STRUCTURAL_REPETITION_S
     named = image.has_word(_T2STAR_WORDS)
+    if volumes is None and not named and image.has_sequence(r".*bold"):
+        return None
     if not (image.is_volumetric and shots) and not (named and volumes == 1):
         return None
     return Verdict(
@@ -154,7 +161,18 @@ def is_functional(image: Evidence, _: Surroundings) -> Verdict | None:
     if volumes is None and image.is_epi:
         why = "Echo-planar readout with no other purpose."
         return Verdict("bold", why, "func", "bold", confidence="low")
+    if volumes is None and _is_named_run(image):
+        why = "The name says a run, and nothing is known but its echo time, which fits."
+        return Verdict("bold", why, "func", "bold", confidence="low")
     return None
+
+
+def _is_named_run(image: Evidence) -> bool:
+    """Tell whether a name says BOLD where neither readout nor size are known."""
+    low, high = BOLD_ECHO_S
+    untold = not image.text("ScanningSequence") and not image.sequence
+    fits = low <= (image.number("EchoTime") or 0.0) <= high
+    return untold and fits and read_claims(image) == {"bold"}
 
 
 FUNCTION: tuple[Rule, ...] = (

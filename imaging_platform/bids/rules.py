@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imaging_platform.bids.anatomy import ANATOMY
-from imaging_platform.bids.claims import weigh
+from imaging_platform.bids.claims import SETTLED, weigh
 from imaging_platform.bids.decisions import Decision, Verdict, order_entities
 from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.derived import DERIVED, DERIVED_OR_SCOUT
@@ -162,7 +162,7 @@ def _confidence_of_name(meant: Verdict | None, suffix: str) -> str:
     """A convention that the physics confirm is certain; alone, it is a name."""
     if meant is None or meant.outcome != "converted":
         return "medium"
-    if meant.rule == "fmap_gre":
+    if meant.rule in SETTLED:
         return meant.confidence
     return "high" if meant.suffix == suffix else "medium"
 

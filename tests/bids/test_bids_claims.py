@@ -54,3 +54,10 @@ def test_a_convention_in_the_name_against_the_physics_is_not_certain():
     decision = decide(output("anat-T2w", MPRAGE))[0]
 
     assert (decision.suffix, decision.confidence) == ("T2w", "medium")
+
+
+def test_a_convention_that_leaves_the_suffix_open_confirms_none():
+    uniform = MPRAGE | {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "UNI"]}
+    decision = decide(output("anat-mp2rage_run-01", uniform))[0]
+
+    assert (decision.suffix, decision.confidence) == ("UNIT1", "medium")

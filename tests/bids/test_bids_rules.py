@@ -328,6 +328,7 @@ def test_a_run_number_that_is_taken_is_replaced_with_a_warning():
         ("cmrr_mbep2d_bold_faces_MB4_AP", "faces"),
         ("ep2d_bold", "unnamed"),
         ("WIP working memory SENSE", "workingMemory"),
+        ("WIPmemorySENSE", "memory"),
     ],
 )
 def test_a_task_is_read_from_the_name(name, task):
@@ -356,6 +357,56 @@ def test_the_reference_of_a_fieldmap_is_left_out_but_not_that_of_diffusion():
 
     assert names(reference) == ["excluded"]
     assert names(before, run)[1] == "dwi/dir-AP_dwi"
+
+
+def test_the_reference_of_a_few_volumes_against_a_run_is_left_out_like_a_fieldmap():
+    against = BOLD | {"PhaseEncodingDirection": "j"}
+
+    found = names(
+        output("rest_AP_SBRef", BOLD),
+        output("rest_AP", BOLD, at_s=5, volumes=300, number=2),
+        output("rest_PA_SBRef", against, at_s=700, number=3),
+        output("rest_PA", against, at_s=705, volumes=5, number=4),
+    )
+
+    assert found == [
+        "func/task-rest_sbref",
+        "func/task-rest_bold",
+        "excluded",
+        "fmap/dir-PA_epi",
+    ]
+
+
+def test_segmented_epi_of_a_sequence_for_bold_is_a_run_until_its_volumes_are_counted():
+    shots = BOLD | {
+        "MRAcquisitionType": "3D",
+        "SequenceName": "mine",
+        "PulseSequenceDetails": "%CustomerSeq%\\mine_ep3d_bold",
+        "RepetitionTime": 0.055,
+    }
+    counted = output("ep3d", shots)
+    uncounted = replace(counted, shape=(), zooms=())
+
+    assert decide(counted)[0].suffix == "T2starw"
+    assert decide(uncounted)[0].suffix == "bold"
+
+
+@pytest.mark.parametrize(
+    ("echo_s", "suffix"), [(0.028, "bold"), (0.004, ""), (None, "")]
+)
+def test_a_name_makes_a_run_where_only_a_fitting_echo_time_is_known(echo_s, suffix):
+    whole = output("task-rest_bold", {"EchoTime": echo_s, "RepetitionTime": 0.8})
+    decision = decide(replace(whole, shape=(), zooms=()))[0]
+
+    assert decision.suffix == suffix
+    assert decision.confidence == "low"
+
+
+@pytest.mark.parametrize("name", ["WIPT1wSENSE", "T1CLEAR", "WIP T1w SENSE"])
+def test_what_a_console_glues_to_a_name_does_not_hide_its_words(name):
+    facts = {"Manufacturer": "Philips", "EchoTime": 0.004, "RepetitionTime": 0.008}
+
+    assert names(output(name, facts)) == ["anat/T1w"]
 
 
 def test_the_magnitude_beside_a_field_in_hertz_is_no_t1w():
