@@ -13,7 +13,7 @@ _END = r"(?:[^a-z0-9]|$)"
 _CLAIMS: dict[str, str] = {
     "T1w": (
         rf"{_WORD}s?t1(w|{_END})|mp2?[-_ ]?rage|bravo|fspgr"
-        rf"|{_WORD}t1_?(mpr|tfe|ffe)"
+        rf"|{_WORD}s?t1_?(mpr|(3d_?)?(tfe|ffe))"
     ),
     "T2w": rf"{_WORD}c?t2(w|_?(tse|spc|fse|space)|[^a-z0-9*]|$)",
     "PDw": rf"{_WORD}pd(w|{_END})|proton",

@@ -402,7 +402,9 @@ def test_a_name_makes_a_run_where_only_a_fitting_echo_time_is_known(echo_s, suff
     assert decision.confidence == "low"
 
 
-@pytest.mark.parametrize("name", ["WIPT1wSENSE", "T1CLEAR", "WIP T1w SENSE"])
+@pytest.mark.parametrize(
+    "name", ["WIPT1wSENSE", "T1CLEAR", "WIP T1w SENSE", "WIPsT13DTFE_P25SENSE"]
+)
 def test_what_a_console_glues_to_a_name_does_not_hide_its_words(name):
     facts = {"Manufacturer": "Philips", "EchoTime": 0.004, "RepetitionTime": 0.008}
 
