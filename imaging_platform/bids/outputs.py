@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from imaging_platform.files.digests import digest_file, digest_json
 from imaging_platform.model.errors import InvalidOutput
+
+_NO_NUMBER = re.compile(r"(?<=[:\[,\s])-?(?:nan|inf)(?=\s*[,\]}])", re.IGNORECASE)
+_LAST_COMMA = re.compile(r",(?=\s*[\]}])")
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,7 @@ def _read_output(image: Path, sidecar: Path) -> Output | None:
 
     try:
         geometry = read_geometry(image)
-        text = sidecar.read_text(encoding="utf-8", errors="replace")
-        # NaN and infinity are no JSON to anyone else.
-        facts = json.loads(text, parse_constant=lambda _: None)
+        facts = _parse_facts(sidecar.read_text(encoding="utf-8", errors="replace"))
     except (InvalidOutput, ValueError, OSError):
         return None
     bval = image.with_name(sidecar.stem + ".bval")
@@ -121,6 +124,23 @@ def _read_output(image: Path, sidecar: Path) -> Output | None:
         bvals=_read_bvals(bval) if bval.exists() else None,
         center_mm=tuple(round(x, 3) for x in geometry.center_mm),
     )
+
+
+def _parse_facts(text: str) -> dict[str, Any]:  # JSON
+    """
+    Return what a sidecar says, also where it is no JSON to anyone else.
+
+    dcm2niix has written numbers that are none, a comma behind the last value of a
+    list, and lines as they stand in a header.
+    """
+    try:
+        facts = json.loads(text, strict=False, parse_constant=lambda _: None)
+    except ValueError:
+        mended = _NO_NUMBER.sub("null", _LAST_COMMA.sub("", text))
+        facts = json.loads(mended, strict=False)
+    if not isinstance(facts, dict):
+        raise ValueError("a sidecar is no object")
+    return facts
 
 
 def _read_bvals(path: Path) -> tuple[float, ...]:

@@ -47,6 +47,12 @@ def convert(source: Path, target: Path, settings: BidsSettings = SETTINGS):
     return convert_session(source, target, key=KEY, settings=settings)
 
 
+def write_image(path: Path) -> None:
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4)), path)
+
+
 def digests(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): digest_file(path)
@@ -342,17 +348,30 @@ def test_images_without_sidecar_are_failures_and_never_converted(tmp_path):
     assert {scan.outcome for scan in report.series[0].scans} == {"failed"}
 
 
-@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_number_is_no_value(tmp_path, word):
-    import nibabel
-
-    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4))
-    nibabel.save(image, tmp_path / "3_1.2.nii")
-    (tmp_path / "3_1.2.json").write_text(f'{{"EchoTime": {word}, "FlipAngle": 9}}')
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ('{"EchoTime": NaN, "FlipAngle": 9}', {"EchoTime": None, "FlipAngle": 9}),
+        ('{"A": [1, -inf], "B": inf}', {"A": [1, None], "B": None}),
+        ('{\n"A": [\n1200,\n],\n}', {"A": [1200]}),
+        ('{"A": "two\nlines, nan"}', {"A": "two\nlines, nan"}),
+    ],
+)
+def test_a_sidecar_that_is_nearly_json_is_read(tmp_path, written, read):
+    write_image(tmp_path / "3_1.2.nii")
+    (tmp_path / "3_1.2.json").write_text(written)
 
     (one,) = read_scratch(tmp_path).outputs
 
-    assert one.sidecar == {"EchoTime": None, "FlipAngle": 9}
+    assert one.sidecar == read
+
+
+@pytest.mark.parametrize("written", ["", "{", "[1]", '{"A": nano}'])
+def test_a_sidecar_that_says_nothing_is_a_failure(tmp_path, written):
+    write_image(tmp_path / "3_1.2.nii")
+    (tmp_path / "3_1.2.json").write_text(written)
+
+    assert read_scratch(tmp_path).unreadable == ("3_1.2.nii",)
 
 
 @pytest.mark.slow
