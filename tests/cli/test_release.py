@@ -193,7 +193,8 @@ def test_anonymize_writes_its_report_beside_the_output(run, home, tmp_path):
     assert code == 0, err
     assert json.loads((told / f"{session.name}.json").read_text())["files_written"] == 2
     assert "written\t0003-" in (told / f"{session.name}.tsv").read_text()
-    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 2
+    suffixes = [path.suffix for path in (tmp_path / "out").rglob("*.*")]
+    assert sorted(suffixes) == [".dcm", ".dcm", ".json"]
 
 
 def test_anonymize_replaces_no_report(run, home, tmp_path):

@@ -21,6 +21,7 @@ from imaging_platform.deid.release_list import (
 )
 from imaging_platform.deid.session import DeidReport, anonymize_session
 from imaging_platform.deid.settings import DeidSettings
+from imaging_platform.files.digests import HEADERS_NAME
 from imaging_platform.model.errors import BadInput
 from imaging_platform.model.ids import SessionKey
 from tests.deid.conftest import KEY
@@ -88,7 +89,10 @@ def test_a_released_series_is_written_under_the_name_that_was_reported(
     assert row.can_be_released
     assert report.quarantined == ()
     assert [(w.series, w.is_released) for w in report.written] == [(row.series, True)]
-    assert [f.name for f in (tmp_path / "out1").glob("[!.]*")] == [row.series]
+    assert {f.name for f in (tmp_path / "out1").iterdir()} == {
+        row.series,
+        HEADERS_NAME,
+    }
 
 
 @pytest.mark.parametrize("suffix", ["104.1", "66", "88.11", "11.1", "9.1.1", "481.2"])
