@@ -7,6 +7,7 @@ import math
 from imaging_platform.bids.claims import read_claims
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
+from imaging_platform.bids.relaxometry import MULTI_ECHO_COUNT
 
 _T1_SEQUENCES = (
     r"abcd3d|(.*_)?tfl|t1tfe|3?d?t1ffe|efgre3d|bravo|gre_?fsp|fe3d|tfe3d"
@@ -24,6 +25,9 @@ _SHORT_ECHO_S = 0.03
 
 _LATE_ECHO_S = 0.008
 """From this echo time on T2* shows where T1 does not."""
+
+_SLOW_REPETITION_S = 0.3
+"""Volumes are encoded faster than this; slices of several echoes are not."""
 
 _WHITE_MATTER_T1_S = 1.0
 """T1 of white matter at 3 T, rounded (Stanisz et al. 2005, MRM 54:507)."""
@@ -85,7 +89,8 @@ def is_fluid_attenuated(image: Evidence, _: Surroundings) -> Verdict | None:
     if "FLUID_ATTENUATED" in image.image_type:
         why = "ImageType says that fluid is attenuated."
         return Verdict("flair", why, "anat", "FLAIR", confidence="medium")
-    if "FLAIR" in read_claims(image) and (inversion is None or inversion >= 1.0):
+    may_invert = inversion is None or inversion >= 1.0
+    if may_invert and "FLAIR" in read_claims(image) and image.scanning != {"GR"}:
         why = "The name says FLAIR and physics does not object."
         return Verdict("flair", why, "anat", "FLAIR", confidence="medium")
     if image.is_inverted and nulled and not image.has_sequence(r"tfl"):
@@ -105,7 +110,7 @@ def is_susceptibility(image: Evidence, session: Surroundings) -> Verdict | None:
             why="A computed susceptibility-weighted image has no raw BIDS name.",
             outcome="excluded",
         )
-    named = image.has_word(r"\bswi|_swi|swan|t2_?star|t2\*|hemo|ven_?bold|swip")
+    named = image.has_word(r"\bswi|_swi|swan|t2[-_ ]?star|t2\*|hemo|ven_?bold|swip")
     sequence = image.has_sequence(r"swi3d|swan|(.*_)?swi(_|$)|hemo")
     if (named or processed or sequence) and not image.is_spin_echo:
         why = "A gradient echo weighted by susceptibility (T2*)."
@@ -219,6 +224,8 @@ def is_named_contrast(image: Evidence, _: Surroundings) -> Verdict | None:
         return None
     if found == ["T1w"] and echo is not None and echo > 0.05:
         return None
+    if found == ["FLAIR"] and image.scanning == {"GR"}:
+        return None
     if found == ["T2w"] and image.scanning == {"GR"} and (echo or 0.0) >= 0.012:
         # A late gradient echo is weighted by T2*, also where T2W_FFE is its name.
         return None
@@ -244,10 +251,31 @@ def is_gradient_echo_contrast(image: Evidence, _: Surroundings) -> Verdict | Non
     if echo >= _LATE_ECHO_S and _is_below_ernst_angle(image):
         why = "A gradient echo with a flip angle too small for T1 weighting."
         return Verdict("gradient_echo", why, "anat", "T2starw", confidence="low")
+    if image.has_transfer_pulse and image.is_volumetric:
+        why = "A magnetization transfer pulse; the image without it is not here."
+        return Verdict(
+            "gradient_echo",
+            why,
+            "anat",
+            "MTR",
+            entities={"mt": "on"},
+            metadata={"MTState": True},
+            confidence="low",
+        )
+    if _is_combined_of_echoes(image):
+        why = "Several echoes of a weak excitation in one image show T2*."
+        return Verdict("gradient_echo", why, "anat", "T2starw", confidence="low")
     if (image.number("FlipAngle") or 0.0) >= 8 and image.output.volumes in (1, None):
         why = "A spoiled gradient echo with short TE."
         return Verdict("gradient_echo", why, "anat", "T1w", confidence="low")
     return None
+
+
+def _is_combined_of_echoes(image: Evidence) -> bool:
+    """Tell whether a slow gradient echo sums echoes, as MEDIC, MERGE and mFFE do."""
+    train = image.number("EchoTrainLength") or 1.0
+    slow = (image.number("RepetitionTime") or 0.0) >= _SLOW_REPETITION_S
+    return train >= MULTI_ECHO_COUNT and slow and _is_below_ernst_angle(image)
 
 
 def _is_below_ernst_angle(image: Evidence) -> bool:

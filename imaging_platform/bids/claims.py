@@ -18,13 +18,17 @@ _CLAIMS: dict[str, str] = {
     "T2w": rf"{_WORD}c?t2(w|_?(tse|spc|fse|space)|[^a-z0-9*]|$)",
     "PDw": rf"{_WORD}pd(w|{_END})|proton",
     "FLAIR": r"flair|dark[-_ ]?fl|da[-_]fl|tirm",
-    "T2starw": rf"t2_?star|t2\*|{_WORD}swi|swan|hemo",
+    "T2starw": (
+        rf"t2[-_ ]?star|t2\*|{_WORD}swi|swan|hemo"
+        rf"|{_WORD}((t2)?mffe|medic){_END}"
+    ),
     "angio": rf"{_WORD}s?tof|angio|{_WORD}mra{_END}|venogra",
     "bold": rf"fmri|bold|{_WORD}func|{_WORD}task|rest(?!or)",
     "sbref": r"sb_?ref",
     "dwi": rf"{_WORD}(dwi|dti|dmri|hardi|noddi|dki|dsi|diff|ivim)|diffusion|mddw",
     "fmap": (
         r"fmap|field[-_ ]?map|top_?up|distortion|blip|rev_?pe|pe_?rev|pepolar|b0_?map"
+        rf"|{_WORD}fm_"
     ),
     "asl": rf"{_WORD}(p|pc|v|3d)?asl{_END}|pcasl|{_WORD}asl\d",
     "m0scan": rf"{_WORD}m0{_END}|m0scan",
@@ -88,10 +92,16 @@ def weigh(verdict: Verdict, image: Evidence) -> Verdict:
         said = " or ".join(sorted(claims))
         why = f"{verdict.why} The name speaks of {said}."
         return replace(verdict, confidence="low", why=why)
-    counted = {
-        "bold": image.output.volumes is not None,
-        "dwi": image.output.bvals is not None,
-    }.get(verdict.suffix, True)
-    if verdict.confidence == "medium" and verdict.rule not in SETTLED and counted:
+    settled = verdict.rule in SETTLED or not is_counted(verdict.suffix, image)
+    if verdict.confidence == "medium" and not settled:
         return replace(verdict, confidence="high")
     return verdict
+
+
+def is_counted(suffix: str, image: Evidence) -> bool:
+    """Tell whether the volumes or b-values that make a run a run are known."""
+    return {
+        "bold": image.output.volumes is not None,
+        "sbref": image.output.volumes is not None,
+        "dwi": image.output.bvals is not None,
+    }.get(suffix, True)

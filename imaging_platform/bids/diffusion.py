@@ -13,7 +13,7 @@ from imaging_platform.bids.evidence import (
 
 FIELDMAP_WORDS = (
     r"fmap|field[-_ ]?map|top_?up|rev_?pe|pe_?rev|reverse|blip|pepolar|distortion"
-    r"|distmap|\bse_?epi|ep2d_se(?![a-z])|dist_?corr|opp(osite)?_?pe|_oppo"
+    r"|distmap|(^|[^a-z])fm_|\bse_?epi|ep2d_se(?![a-z])|dist_?corr|opp(osite)?_?pe|_oppo"
 )
 """Words that say that an EPI was made to map the field."""
 

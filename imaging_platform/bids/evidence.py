@@ -31,7 +31,9 @@ SHORTEST_EPI_S = 0.03
 _EPI_SPACING_S = (5e-5, 2e-3)
 """Gradients allow no denser echoes, T2* no sparser ones, even with acceleration."""
 
-_EPI_PREFIX = re.compile(r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep")
+_EPI_PREFIX = re.compile(
+    r"ep(?!inav)|(fe|ge|se)_?epi|dwise|dwiepi|\d*depi|(.*_)?mbep|.*_ep[23]d"
+)
 _NO_EPI = re.compile(
     r"tfl|spc|tse|fse|frfse|f[il][23]d|fl_|abcd3d|efgre|bravo|mp_?rage|fm[23]d|t1tfe"
     r"|gre(?!_?epi)|(3d)?b0(map|rf)|se2d|tir|me[23]d|haste|tfi|ci3d|t1ffe|ffe$|gra?se|cube"
@@ -215,14 +217,15 @@ class Evidence:
 
         Versions of dcm2niix that do not write MTState copy the DICOM elements that
         say it: SequenceVariant MTC (PS3.3, C.8.3.1) and the option MT of Siemens
-        and GE.
+        and GE. Classic files of Philips say it in the name alone.
         """
         stated = self.output.sidecar.get("MTState")
         if isinstance(stated, bool):
             return stated
         variant = re.split(r"[\\_/ ]", self.text("SequenceVariant").upper())
         options = re.split(r"[\\_/ ]", self.text("ScanOptions").upper())
-        return "MTC" in variant or "MT" in options
+        named = self.has_word(r"(^|[^a-z])mtc([^a-z]|$)|(^|[^a-z])mt[-_ ]?on([^a-z]|$)")
+        return "MTC" in variant or "MT" in options or named
 
     @property
     def is_volumetric(self) -> bool:

@@ -55,7 +55,7 @@ def is_single_band_reference(image: Evidence, session: Surroundings) -> Verdict 
         else "One volume of the same geometry just before a multi-volume run.",
         datatype="dwi" if diffusion else "func",
         suffix="sbref",
-        confidence="high" if named else "medium",
+        confidence="high" if named and image.output.volumes else "medium",
     )
 
 
@@ -104,7 +104,9 @@ def is_structural_epi(image: Evidence, _: Surroundings) -> Verdict | None:
         return None
     shots = (image.number("RepetitionTime") or 9.0) < STRUCTURAL_REPETITION_S
     named = image.has_word(_T2STAR_WORDS)
-    if volumes is None and not named and image.has_sequence(r".*bold"):
+    if volumes is None and (
+        "MOSAIC" in image.image_type or (not named and image.has_sequence(r".*bold"))
+    ):
         return None
     if not (image.is_volumetric and shots) and not (named and volumes == 1):
         return None
@@ -151,7 +153,9 @@ def is_functional(image: Evidence, _: Surroundings) -> Verdict | None:
     volumes = image.output.volumes
     if image.is_epi and not image.is_spin_echo and image.has_word(r"vaso([^a-z]|$)"):
         why = "Gradient-echo EPI whose name says vascular space occupancy."
-        return Verdict("vaso", why, "func", "cbv", confidence="low")
+        # Siemens counts what is read out after one inversion: first without blood.
+        suffix = "bold" if "SET_01" in image.image_type else "cbv"
+        return Verdict("vaso", why, "func", suffix, confidence="low")
     if image.is_epi and not image.is_spin_echo:
         why = "Gradient-echo EPI with no other purpose."
         return Verdict("bold", why, "func", "bold", confidence="medium")

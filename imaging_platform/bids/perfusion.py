@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from imaging_platform.bids.decisions import Verdict
 from imaging_platform.bids.evidence import Evidence, Rule, Surroundings
 
@@ -26,7 +28,11 @@ def is_perfusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
         "SUBTRACTION",
         "PERFUSION_WEIGHTED",
     }
-    computed = image.is_derived and ("ASL" in types or image.is_labelling)
+    computed = (
+        image.is_derived
+        and ("ASL" in types or image.is_labelling)
+        and not _is_difference_of_ge(image, maps)
+    )
     philips = _is_difference_of_philips(image)
     if computed or philips or (image.is_derived and maps & types) or "RCBF" in types:
         return Verdict(
@@ -36,6 +42,20 @@ def is_perfusion_map(image: Evidence, _: Surroundings) -> Verdict | None:
             outcome="excluded",
         )
     return None
+
+
+def _is_difference_of_ge(image: Evidence, maps: Set[str]) -> bool:
+    """
+    Tell whether this is the difference that GE keeps in place of what it measured.
+
+    It is named for labelling alone; the flow that GE computes of it says so.
+    """
+    return (
+        image.text("Manufacturer").startswith("GE")
+        and "ASL" in image.image_type
+        and not maps & image.image_type
+        and not image.has_word(r"(^|[^a-z])r?cbf([^a-z]|$)|transit")
+    )
 
 
 def _is_difference_of_philips(image: Evidence) -> bool:

@@ -41,6 +41,9 @@ def is_mp2rage(image: Evidence, session: Surroundings) -> Verdict | None:
     if image.is_epi:
         return None
     named = image.has_word(r"mp2_?rage") or image.has_sequence(r"(.*_)?mp2rage")
+    named = named or (
+        image.has_sequence(r"(.*_)?tfl") and image.has_word(r"_inv[-_ ]?[12]([^0-9]|$)")
+    )
     uniform = "UNI" in image.image_type or image.has_word(
         r"_uni([-_ ]|$)|uni[-_ ](images|den)"
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imaging_platform.bids.anatomy import ANATOMY
-from imaging_platform.bids.claims import SETTLED, weigh
+from imaging_platform.bids.claims import SETTLED, is_counted, weigh
 from imaging_platform.bids.decisions import Decision, Verdict, order_entities
 from imaging_platform.bids.defaults import Conventions
 from imaging_platform.bids.derived import DERIVED, DERIVED_OR_SCOUT
@@ -125,7 +125,7 @@ def _ask_built_in(
     if meant and meant.rule == "scanner_map" and settings.scanner_maps == "exclude":
         return replace(meant, outcome="excluded", datatype="", suffix="")
     if named:
-        return _join_reproin(named, meant)
+        return _join_reproin(named, meant, image)
     if meant:
         return weigh(meant, image)
     return Verdict(
@@ -136,7 +136,9 @@ def _ask_built_in(
     )
 
 
-def _join_reproin(named: ReproinName, meant: Verdict | None) -> Verdict:
+def _join_reproin(
+    named: ReproinName, meant: Verdict | None, image: Evidence
+) -> Verdict:
     """Take names from ReproIn and parts that it cannot say from the evidence."""
     if meant and (meant.rule in DERIVED_OR_SCOUT or meant.outcome == "excluded"):
         return replace(meant, entities={**_shared(named), **meant.entities})
@@ -154,17 +156,18 @@ def _join_reproin(named: ReproinName, meant: Verdict | None) -> Verdict:
         datatype=named.datatype,
         suffix=suffix,
         entities={**(meant.entities if meant and same else {}), **named.entities},
-        confidence=_confidence_of_name(meant, suffix),
+        confidence=_confidence_of_name(meant, suffix, image),
     )
 
 
-def _confidence_of_name(meant: Verdict | None, suffix: str) -> str:
+def _confidence_of_name(meant: Verdict | None, suffix: str, image: Evidence) -> str:
     """A convention that the physics confirm is certain; alone, it is a name."""
     if meant is None or meant.outcome != "converted":
         return "medium"
     if meant.rule in SETTLED:
         return meant.confidence
-    return "high" if meant.suffix == suffix else "medium"
+    confirmed = meant.suffix == suffix and is_counted(suffix, image)
+    return "high" if confirmed else "medium"
 
 
 def _shared(named: ReproinName) -> dict[str, str]:

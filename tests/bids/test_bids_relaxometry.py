@@ -179,3 +179,29 @@ def test_echoes_of_a_spin_echo_train_are_numbered_in_order_of_time():
     )
 
     assert found == [f"anat/echo-{n}_MESE" for n in (1, 2, 3)]
+
+
+def test_an_image_with_a_transfer_pulse_alone_is_no_t1w():
+    facts = SPOILED | {"SequenceVariant": "MTC_SP"}
+
+    decision = decide(output("GRE-MT1", facts))[0]
+
+    assert (decision.suffix, decision.confidence) == ("MTR", "low")
+    assert decision.entities == {"mt": "on"}
+
+
+def test_a_name_says_the_transfer_pulse_where_classic_philips_does_not():
+    philips = SPOILED | {"Manufacturer": "Philips"}
+
+    found = names(
+        output("Axi_3D_FFE", philips),
+        output("Axi_3D_FFE_MTC", philips, number=2, at_s=60.0),
+    )
+
+    assert found == ["anat/mt-off_MTR", "anat/mt-on_MTR"]
+
+
+def test_a_name_ending_in_its_inversion_is_mp2rage_without_the_others():
+    decision = decide(output("set1_INV2", MPRAGE | {"InversionTime": 2.75}))[0]
+
+    assert (decision.suffix, decision.entities["inv"]) == ("MP2RAGE", "2")

@@ -348,6 +348,20 @@ def test_a_structural_image_of_several_volumes_is_kept_back():
     assert decide(output("t1", MPRAGE, volumes=4))[0].outcome == "incomplete"
 
 
+def test_a_named_reference_is_certain_only_after_its_volumes_are_counted():
+    counted = output("rest_SBRef", BOLD)
+    named = output("func_task-rest_SBRef", BOLD)
+
+    found = [
+        decide(replace(one, shape=shape))[0]
+        for one in (counted, named)
+        for shape in (counted.shape, ())
+    ]
+
+    assert [d.suffix for d in found] == ["sbref"] * 4
+    assert [d.confidence for d in found] == ["high", "medium"] * 2
+
+
 def test_the_reference_of_a_fieldmap_is_left_out_but_not_that_of_diffusion():
     reference = output("se_fmap_SBRef", SPIN_ECHO_EPI, PhaseEncodingDirection="j")
     run = output("dti", DWI, volumes=21, bvals=WEIGHTED, at_s=10, number=2)
@@ -461,6 +475,91 @@ def test_the_parts_of_an_mp2rage_are_told_apart():
 )
 def test_contrast_follows_from_physics_when_the_name_says_nothing(facts, label):
     assert names(output("x17", facts)) == [f"anat/{label}"]
+
+
+def test_a_gradient_echo_without_inversion_is_no_flair_whatever_its_name_says():
+    facts = {"ScanningSequence": "GR", "EchoTime": 0.02, "RepetitionTime": 0.65}
+
+    found = names(
+        output("Axial T2 Star (Rx 2D FLAIR)", facts, FlipAngle=20),
+        output("Axial FLAIR", facts, FlipAngle=20, number=2, at_s=90.0),
+    )
+
+    assert found == ["anat/run-1_T2starw", "anat/run-2_T2starw"]
+
+
+@pytest.mark.parametrize(
+    ("echo_train", "repetition_s", "flip_degrees", "suffix"),
+    [
+        (3, 0.6, 30, "T2starw"),
+        (1, 0.6, 30, "T1w"),
+        (3, 0.6, 80, "T1w"),
+        (240, 0.2, 8, "T1w"),
+    ],
+)
+def test_several_echoes_of_a_weak_excitation_in_one_image_show_t2star(
+    echo_train, repetition_s, flip_degrees, suffix
+):
+    facts = {
+        "ScanningSequence": "GR",
+        "MRAcquisitionType": "2D",
+        "EchoTime": 0.007,
+        "RepetitionTime": repetition_s,
+        "FlipAngle": flip_degrees,
+        "EchoTrainLength": echo_train,
+    }
+
+    assert decide(output("x17", facts))[0].suffix == suffix
+
+
+@pytest.mark.parametrize(("inner", "suffix"), [("00", "cbv"), ("01", "bold")])
+def test_only_the_first_image_after_an_inversion_of_vaso_is_without_blood(
+    inner, suffix
+):
+    facts = EPI | {
+        "ScanningSequence": "RM\\IR",
+        "MRAcquisitionType": "3D",
+        "PulseSequenceDetails": "%CustomerSeq%\\mine_ep3d_vaso",
+        "EchoTime": 0.0136,
+        "RepetitionTime": 3.2,
+        "InversionTime": 0.9,
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "SET", inner],
+    }
+
+    decision = decide(output("ep3d_vaso", facts, volumes=50))[0]
+
+    assert (decision.datatype, decision.suffix) == ("func", suffix)
+
+
+def test_a_mosaic_is_one_of_many_volumes_even_where_they_are_not_counted():
+    shots = BOLD | {
+        "MRAcquisitionType": "3D",
+        "SequenceName": "ep3d",
+        "RepetitionTime": 0.044,
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"],
+    }
+    uncounted = replace(output("mine", shots), shape=(), zooms=())
+
+    assert decide(uncounted)[0].suffix == "bold"
+
+
+def test_the_difference_that_ge_keeps_is_labelling_and_its_flow_is_a_map():
+    facts = {
+        "Manufacturer": "GE",
+        "ScanningSequence": "RM",
+        "MRAcquisitionType": "3D",
+        "EchoTime": 0.0105,
+        "RepetitionTime": 4.9,
+    }
+    kept = ["DERIVED", "PRIMARY", "ASL", "PERFUSION", "ASL", "REAL"]
+
+    difference, flow = decide(
+        output("Axial 3D pCASL", facts, ImageType=kept),
+        output("Axial 3D pCASL CBF", facts, ImageType=kept, number=2),
+    )
+
+    assert (difference.outcome, difference.suffix) == ("incomplete", "asl")
+    assert flow.outcome == "excluded"
 
 
 def test_labelling_without_its_metadata_is_kept_back():
