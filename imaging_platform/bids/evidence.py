@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class Evidence:
         """Tell whether a sequence name begins with a regular expression."""
         return any(re.match(pattern, name) for name in self.sequence)
 
-    @property
+    @functools.cached_property
     def protocol(self) -> str:
         """The protocol name, or the description where a protocol is a whole exam."""
         texts = [self.text("ProtocolName"), self.text("SeriesDescription")]
@@ -105,22 +106,22 @@ class Evidence:
             texts.reverse()
         return _part_words(texts[0] or texts[1])
 
-    @property
+    @functools.cached_property
     def scanning(self) -> frozenset[str]:
         """Parts of ScanningSequence: SE, GR, IR, EP, RM."""
         return frozenset(re.split(r"[\\_/ ]", self.text("ScanningSequence").upper()))
 
-    @property
+    @functools.cached_property
     def is_derived(self) -> bool:
         """True when the scanner computed the image from others."""
         return "DERIVED" in self.image_type
 
-    @property
+    @functools.cached_property
     def is_phase(self) -> bool:
         """True for a phase image."""
         return bool({"P", "PHASE", "PHASE MAP"} & self.image_type)
 
-    @property
+    @functools.cached_property
     def is_epi(self) -> bool:
         """True for echo-planar readout; navigators inside a T1w do not count."""
         if (self.number("RepetitionTime") or 1.0) < SHORTEST_EPI_S:
@@ -181,7 +182,7 @@ class Evidence:
         """How early an echo of EPI may be: with a long train, the first of several."""
         return 0.005 if (self.number("EchoTrainLength") or 0.0) >= 30 else 0.015
 
-    @property
+    @functools.cached_property
     def is_spin_echo(self) -> bool:
         """True for spin-echo excitation; ``epfid`` says free induction decay."""
         if self.has_sequence(r"epfid|feepi|epi_(fid|bold)|(.*_)?ep2d_(bold|pace)"):
@@ -205,12 +206,12 @@ class Evidence:
         )
         return said and single and echo >= GRADIENT_ECHO_LIMIT_S
 
-    @property
+    @functools.cached_property
     def is_inverted(self) -> bool:
         """True when an inversion pulse prepares the image."""
         return "IR" in self.scanning or self.has_sequence(r"tir|spcir")
 
-    @property
+    @functools.cached_property
     def has_transfer_pulse(self) -> bool:
         """
         True when a pulse for magnetization transfer is played.
@@ -227,7 +228,7 @@ class Evidence:
         named = self.has_word(r"(^|[^a-z])mtc([^a-z]|$)|(^|[^a-z])mt[-_ ]?on([^a-z]|$)")
         return "MTC" in variant or "MT" in options or named
 
-    @property
+    @functools.cached_property
     def is_volumetric(self) -> bool:
         """True for 3-D encoding."""
         kind = self.text("MRAcquisitionType")
@@ -239,12 +240,12 @@ class Evidence:
         volumes = self.output.volumes
         return self.is_epi if volumes is None else volumes > 1
 
-    @property
+    @functools.cached_property
     def has_diffusion_weighting(self) -> bool:
         """True when some b-value is above `B0_LIMIT_S_PER_MM2`."""
         return any(b > B0_LIMIT_S_PER_MM2 for b in self.output.bvals or ())
 
-    @property
+    @functools.cached_property
     def is_diffusion_sequence(self) -> bool:
         """True when type, sequence or name say diffusion, whatever the b-values."""
         if "DIFFUSION" in self.image_type or self.has_sequence(
@@ -263,7 +264,7 @@ class Evidence:
             and self.has_word(r"(^|[^a-z])s?b[ _-]?\d{3,4}([^0-9]|$)")
         )
 
-    @property
+    @functools.cached_property
     def is_labelling(self) -> bool:
         """True for arterial spin labelling, M0 included."""
         fields = ("ArterialSpinLabelingType", "PASLType", "PCASLType")
@@ -277,12 +278,12 @@ class Evidence:
             or self.has_word(r"arterial.?spin|pulsed.?arterial")
         )
 
-    @property
+    @functools.cached_property
     def moment(self) -> float | None:
         """Time of acquisition in s since an arbitrary day; None when not given."""
         return read_moment(self.output)
 
-    @property
+    @functools.cached_property
     def direction(self) -> str | None:
         """Phase-encoding direction such as AP, from polarity and orientation."""
         axes = self.output.axis_codes or read_axes(
