@@ -40,6 +40,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 }
 """Required sidecar keys a suffix (BIDS 1.11, sidecar tables)."""
 
+_CONTEXT, _CALIBRATION = "volume_types (aslcontext.tsv)", "an m0scan"
+
 OPEN = "..."
 """What a suggested rule has where a person must write the value; it counts as none."""
 
@@ -244,9 +246,9 @@ def _missing_labelling(
         needed.append("M0Estimate")
     missing = [key for key in needed if key not in sidecar]
     if not decision.volume_types:
-        missing.insert(0, "volume_types (aslcontext.tsv)")
+        missing.insert(0, _CONTEXT)
     if sidecar.get("M0Type") == "Separate" and not _has(session, "perf", {"m0scan"}):
-        missing.append("an m0scan")
+        missing.append(_CALIBRATION)
     return missing
 
 
@@ -314,26 +316,48 @@ def _has(session: Sequence[Decision], datatype: str, suffixes: set[str]) -> bool
 
 
 def suggest_rule(decision: Decision, image: Evidence) -> str:
-    """Return a rule in YAML that a study file could hold for this image."""
-    name = image.text("SeriesDescription") or image.text("ProtocolName") or "*"
-    label = decision.suffix and decision.outcome == "incomplete"
-    lines = [
-        "bids:",
-        "  rules:",
-        "    - match:",
-        f"        SeriesDescription: {_quoted(name)}",
-        f"      datatype: {decision.datatype if label else 'anat'}",
-        f"      suffix: {decision.suffix if label else 'T1w'}",
-    ]
-    if label and decision.entities:
-        lines.append("      entities:")
-        lines += [f"        {k}: {_quoted(v)}" for k, v in decision.entities.items()]
-    if label and (missing := _named_keys(decision.why)):
+    """
+    Return a rule in YAML that a study file could hold for this image.
+
+    What lacks metadata alone is given it, and its name stays as it was found. What
+    has no name, or lacks what no rule can give, is left out, unless people name it.
+    """
+    lines = ["bids:", "  rules:", "    - match:", f"        {_match_series(image)}"]
+    keys, parts = _read_missing(decision.why)
+    supplied = decision.outcome == "incomplete" and not parts
+    if supplied and keys:
         lines.append("      metadata:")
-        lines += [f"        {key}: {OPEN}{_explain_key(key)}" for key in missing]
-    if label and decision.suffix == "asl":
+        lines += [f"        {key}: {OPEN}{_explain_key(key)}" for key in keys]
+    if supplied and decision.suffix == "asl":
         lines.append("      volume_types: [label, control]")
+    if not supplied:
+        reason = (
+            f"No {decision.suffix} without {', '.join(parts)}"
+            if parts
+            else "Not used by this study"
+        )
+        lines.append(
+            f"      exclude: {_quoted(reason)}  # or a datatype and suffix that fit"
+        )
     return "\n".join(lines) + "\n"
+
+
+def _match_series(image: Evidence) -> str:
+    """Return the test of a rule that fits the series of an image."""
+    for field in ("SeriesDescription", "ProtocolName"):
+        if name := image.text(field):
+            # In a shell pattern, a bracket stands for one of several characters.
+            return f"{field}: {_quoted(name.replace('[', '[[]'))}"
+    return f"SeriesNumber: {image.text('SeriesNumber') or 0}"
+
+
+def _read_missing(why: str) -> tuple[list[str], list[str]]:
+    """Return the keys that a reason names as missing, and what no rule can give."""
+    _, _, listed = why.partition("BIDS also requires: ")
+    missing = [one for one in listed.rstrip(".").split(", ") if one]
+    keys = [one for one in missing if one[0].isupper()]
+    given = {*keys, _CONTEXT, _CALIBRATION}
+    return keys, [one for one in missing if one not in given]
 
 
 def _explain_key(key: str) -> str:
@@ -341,10 +365,8 @@ def _explain_key(key: str) -> str:
     return f"  # {_EXPLAINED[key]}" if key in _EXPLAINED else ""
 
 
-def _named_keys(why: str) -> list[str]:
-    _, _, listed = why.partition("BIDS also requires: ")
-    return [key for key in listed.rstrip(".").split(", ") if key[:1].isupper()]
-
-
 def _quoted(text: str) -> str:
+    if not text.isprintable():
+        # YAML folds other separators than the space and refuses controls.
+        return '"' + "".join(f"\\U{ord(one):08X}" for one in text) + '"'
     return "'" + text.replace("'", "''") + "'"

@@ -28,6 +28,7 @@ from imaging_platform.bids.planned import plan_session
 from imaging_platform.bids.settings import BidsSettings, StudyRule
 from imaging_platform.bids.sidecar_keys import KEPT_KEYS
 from imaging_platform.bids.sidecar_values import is_allowed
+from imaging_platform.bids.study_rules import matches
 from imaging_platform.bids.validation import validate_session
 from imaging_platform.files.digests import digest_file
 from imaging_platform.files.writing import write_json
@@ -62,6 +63,10 @@ def decision_of(datatype: str, suffix: str, **more: object) -> Decision:
     known = decide(output("rest", BOLD, volumes=30))[0]
     fields = {"entities": {}, "metadata": {}, "volume_types": ()} | more
     return replace(known, datatype=datatype, suffix=suffix, **fields)
+
+
+def read_rules(suggested: str) -> tuple[StudyRule, ...]:
+    return parse_study({"name": "x", **yaml.safe_load(suggested)}).bids.rules
 
 
 def test_a_sidecar_keeps_no_key_of_identity_or_of_the_program():
@@ -403,9 +408,8 @@ def test_a_suggested_supplement_counts_only_once_it_is_filled_in():
     one = output("x", DWI | {"PhaseEncodingDirection": None, "TotalReadoutTime": None})
     why = "BIDS also requires: PhaseEncodingDirection, TotalReadoutTime."
     decision = decision_of("fmap", "epi", outcome="incomplete", why=why)
-    suggested = yaml.safe_load(suggest_rule(decision, read_evidence(one)))
 
-    (rule,) = parse_study({"name": "x", **suggested}).bids.rules
+    (rule,) = read_rules(suggest_rule(decision, read_evidence(one)))
     as_it_is = build_sidecar(replace(decision, metadata=rule.metadata), one)
     filled = {"PhaseEncodingDirection": "j", "TotalReadoutTime": 0.05}
     filled_in = build_sidecar(replace(decision, metadata=filled), one)
@@ -413,6 +417,41 @@ def test_a_suggested_supplement_counts_only_once_it_is_filled_in():
     assert list(rule.metadata) == ["PhaseEncodingDirection", "TotalReadoutTime"]
     assert "..." not in as_it_is.values()
     assert filled_in.items() >= filled.items()
+
+
+def test_what_no_rule_can_supply_is_suggested_to_be_left_out():
+    one = output("rest", BOLD)
+    (decision,) = decide(one)
+
+    (rule,) = read_rules(suggest_rule(decision, read_evidence(one)))
+    (again,) = decide(one, settings=BidsSettings(rules=(rule,)))
+
+    assert decision.outcome == "incomplete"
+    assert (again.outcome, again.why.split(".")[0]) == (
+        "excluded",
+        "No bold without more than one volume",
+    )
+
+
+def test_images_of_one_series_share_one_suggestion():
+    images = [output("x", BOLD, number=3, at_s=10.0 * n) for n in range(3)]
+
+    found = decide(*images)
+
+    assert len({d.entities["run"] for d in found}) == 3
+    suggested = map(suggest_rule, found, map(read_evidence, images))
+    assert len(set(suggested)) == 1
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=20))
+def test_a_suggested_rule_fits_the_series_that_it_was_made_for(name):
+    one = output("x", {}, SeriesDescription="", ProtocolName=name)
+    image = read_evidence(one)
+    decision = decision_of("", "", outcome="unknown", why="No rule fits this series.")
+
+    (rule,) = read_rules(suggest_rule(decision, image))
+
+    assert matches(rule, image)
 
 
 def test_no_kept_key_names_a_person_a_place_or_a_machine():

@@ -294,7 +294,9 @@ def test_the_hint_of_the_report_is_a_rule_that_the_study_file_accepts(many_kinds
 
     settings = BidsSettings.model_validate(yaml.safe_load(hint)["bids"])
 
-    assert settings.rules[0].suffix == "asl"
+    (rule,) = settings.rules
+    assert rule.volume_types == ("label", "control")
+    assert not rule.decides, "the name that was found stays"
 
 
 def test_supplied_labelling_metadata_makes_a_valid_perfusion_series(
