@@ -76,9 +76,15 @@ def is_gradient_echo_fieldmap(image: Evidence, session: Surroundings) -> Verdict
         why="A double-echo gradient echo that maps the field.",
         datatype="fmap",
         suffix="fieldmap" if computed and not is_magnitude else suffix,
-        # Whether the owner keeps two phases or their difference shows in phases only.
-        confidence=("high" if phase or computed else "medium") if strong else "low",
+        # A phase that names two echo times is their difference; others may be either.
+        confidence=_rate(strong, certain=computed or (phase and difference)),
     )
+
+
+def _rate(strong: bool, *, certain: bool) -> str:
+    if not strong:
+        return "low"
+    return "high" if certain else "medium"
 
 
 def _has_two_phases(image: Evidence, session: Surroundings) -> bool:

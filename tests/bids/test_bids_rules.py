@@ -236,6 +236,17 @@ def test_a_gradient_echo_fieldmap_has_two_magnitudes_and_a_difference():
     assert found == ["fmap/magnitude1", "fmap/magnitude2", "fmap/phasediff"]
 
 
+def test_a_phase_is_a_difference_for_certain_only_with_both_echo_times():
+    *magnitudes, difference = gradient_fieldmap(at_s=0, number=1)
+    sidecar = {k: v for k, v in difference.sidecar.items() if "EchoTime" not in k}
+    untold = replace(difference, sidecar=sidecar | {"EchoTime": 0.0075})
+
+    found = [decide(*magnitudes, phase) for phase in (difference, untold)]
+
+    assert [d.confidence for d in found[0]] == ["medium", "medium", "high"]
+    assert [d.confidence for d in found[1]] == ["medium", "medium", "medium"]
+
+
 def test_fieldmaps_are_numbered_by_acquisition_not_by_part():
     found = names(*distinct([*gradient_fieldmap(0, 1), *gradient_fieldmap(600, 3)]))
 
