@@ -17,6 +17,9 @@ _NOTEBOOK_KEYS = ("kernelspec", "title", "papermill")
 _CELL_KEYS = ("tags", "name", "title")
 # A literal start keeps the search linear: outputs hold pictures of megabytes.
 _KERNEL_FILE = re.compile(r"scratch/home/ipykernel_\d+/\d+\.py")
+_ENCODED = re.compile(r"([A-Za-z0-9+/]{128,}={0,2})")
+"""No path is as long without a dot, a hyphen or an underscore."""
+
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 
 
@@ -60,8 +63,16 @@ def without_places(text: str, places: Mapping[str, str]) -> str:
     Return `text` with each path of `places` replaced, the longest first.
 
     Files of the kernel process (``ipykernel_<process>/<digest>.py``) and memory
-    addresses, which differ from run to run, are replaced too.
+    addresses, which differ from run to run, are replaced too. Pictures and volumes
+    in base64 (RFC 4648) stay: their letters spell ``/tmp`` by chance.
     """
+    # Of the two kinds of parts, each second one is encoded.
+    parts = _ENCODED.split(text)
+    parts[::2] = [_replace_places(part, places) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _replace_places(text: str, places: Mapping[str, str]) -> str:
     for path in sorted(places, key=len, reverse=True):
         text = text.replace(path, places[path])
     return _ADDRESS.sub("0x0", _KERNEL_FILE.sub("cell", text))
@@ -97,19 +108,19 @@ def _canonical_cell(
     metadata = {key: cell.metadata[key] for key in _CELL_KEYS if key in cell.metadata}
     clean = {**cell, "id": name, "metadata": metadata}
     if cell.cell_type == "code":
-        outputs = [_replace_places(output, places) for output in cell.outputs]
+        outputs = [_clean_output(output, places) for output in cell.outputs]
         clean["outputs"] = _join_streams(outputs)
     return NotebookNode(nbformat.from_dict(clean))
 
 
-def _replace_places(value: object, places: Mapping[str, str]) -> object:
+def _clean_output(value: object, places: Mapping[str, str]) -> object:
     if isinstance(value, str):
         return without_places(value, places)
     if isinstance(value, list):
-        return [_replace_places(item, places) for item in value]
+        return [_clean_output(item, places) for item in value]
     if isinstance(value, dict):
         kept = ((k, v) for k, v in value.items() if k != "transient")
-        return NotebookNode({k: _replace_places(v, places) for k, v in kept})
+        return NotebookNode({k: _clean_output(v, places) for k, v in kept})
     return value
 
 
