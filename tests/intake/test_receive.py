@@ -589,8 +589,10 @@ def commanded(home: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     ) as command:  # fmt: skip
         assert command.stdout is not None
         said = command.stdout.readline()
-        yield command, int(said.rstrip(".\n").split()[-1])
-        command.send_signal(signal.SIGTERM)
+        try:
+            yield command, int(said.rstrip(".\n").split()[-1])
+        finally:
+            command.send_signal(signal.SIGTERM)
 
 
 def test_the_command_receives_until_it_is_ended(tmp_path: Path, files: list[Path]):
