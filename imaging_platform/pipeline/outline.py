@@ -155,14 +155,14 @@ def _list_summaries(study: Study) -> Iterator[Stage]:
     yield Stage(
         "session_report",
         Per.SESSION,
-        _version_report("4", SESSION_TEMPLATE),
+        _version_report("5", SESSION_TEMPLATE),
         OF_NOTEBOOK,
         needs=(ANONYMIZED_DICOM, BIDS_SESSION, *study.pipelines, "session_quality"),
     )
     yield Stage(
         "study_report",
         Per.STUDY,
-        _version_report("3", STUDY_TEMPLATE),
+        _version_report("4", STUDY_TEMPLATE),
         OF_NOTEBOOK,
         needs=("catalog", "bids_dataset"),
     )
@@ -198,7 +198,7 @@ def _of_app(app: App) -> Stage:
 
 
 def _of_notebook(template: Template | BrokenTemplate) -> Stage:
-    version = f"1.{digest_file(template.path)[:12]}"
+    version = f"2.{digest_file(template.path)[:12]}"
     name, per, needs = name_notebook(template), Per.STUDY, tuple[str, ...]()
     if isinstance(template, Template):
         front = template.front
