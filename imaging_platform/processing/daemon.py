@@ -14,6 +14,7 @@ from typing import TextIO
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.launcher import DefaultRunLauncher
 from dagster._core.remote_representation.grpc_server_registry import (
     GrpcServerRegistry,
     ServerRegistryEntry,
@@ -167,16 +168,18 @@ def close_dead_runs(instance: dg.DagsterInstance) -> int:
     A run outlives the command that asked for it, as long as its machine does.
     """
     filters = dg.RunsFilter(tags={LAUNCHED_BY: REPROCESS}, statuses=_BEGUN)
-    dead = [run for run in instance.get_runs(filters) if not _is_alive(run)]
+    dead = [run for run in instance.get_runs(filters) if not _is_alive(instance, run)]
     for run in dead:
         instance.report_run_failed(run, "The run was interrupted.")
     return len(dead)
 
 
-def _is_alive(run: dg.DagsterRun) -> bool:
+def _is_alive(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     if GRPC_INFO_TAG not in run.tags:
-        # Started in another way, such as a container: its own monitor knows.
-        return True
+        # Who started it was ended before its server was named, if it has a server:
+        # of a container and of what a daemon starts now, their own monitors know.
+        has_server = isinstance(instance.run_launcher, DefaultRunLauncher)
+        return not has_server or is_daemon_live(instance)
     told = json.loads(run.tags[GRPC_INFO_TAG])
     client = DagsterGrpcClient(
         port=told.get("port"), socket=told.get("socket"), host=told.get("host")
