@@ -2,11 +2,14 @@
 The subject's identifiers in what conversion made: sidecars, tables, images, names.
 
 Numbers are searched as numbers: a short identifier made of digits is also a voxel
-count or a shim current, a date or a long identifier is not.
+count or a shim current, a date or a long identifier is not. Pictures that a page
+embeds are not searched: the letters that encode them spell a short name by chance.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import gzip
 import json
 import re
@@ -29,6 +32,12 @@ MAX_GZIP_HEAD_BYTES = 1 << 17
 """Extra field, of at most 64 KiB, and two names."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|n/a")
+_EMBEDDED = re.compile(r"(?<=;base64,)(?:\s?[A-Za-z0-9+/]{60,})*[A-Za-z0-9+/]*={0,2}")
+"""The data of a `data` URL (RFC 2397), on one line or on lines of 60 or more."""
+
+_PACKED = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"wOFF", b"wOF2", b"\x1f\x8b")
+"""How pictures, fonts and archives begin, whose bytes are no text."""
+
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _NIFTI1_FIELDS = {
     "data_type": (4, 10),
@@ -87,6 +96,7 @@ class _Search:
 
     def hits(self, text: str) -> bool:
         """Return whether a text echoes."""
+        text = _unpack_embedded(text)
         for name in self._own_names:
             text = text.replace(name, " ")
         return self._identifiers.echoes_in(text)
@@ -149,7 +159,8 @@ class _Search:
                     yield f"line {number}, column {column}"
 
     def _places_of_lines(self, text: str) -> Iterator[str]:
-        for number, line in enumerate(text.splitlines(), start=1):
+        lines = _unpack_embedded(text).splitlines()
+        for number, line in enumerate(lines, start=1):
             words = line.split()
             if words and all(_NUMBER.fullmatch(word) for word in words):
                 is_echo = any(self.hits_number(word) for word in words)
@@ -179,6 +190,22 @@ class _Search:
     def _hits_bytes(self, data: bytes) -> bool:
         wide = data[::2], data[1::2]
         return any(self.hits(_text_of(part)) for part in (data, *wide))
+
+
+def _unpack_embedded(text: str) -> str:
+    """Return a page with the text of what it embeds, and with no picture."""
+    return _EMBEDDED.sub(lambda found: _unpack(found[0]), text)
+
+
+def _unpack(encoded: str) -> str:
+    try:
+        data = base64.b64decode("".join(encoded.split()), validate=True)
+    except binascii.Error:
+        return encoded
+    if data.startswith(_PACKED):
+        # Lines are counted.
+        return "\n" * encoded.count("\n")
+    return " ".join([*data.decode("utf-8", errors="replace").split(), encoded])
 
 
 def _parse_json(text: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import struct
@@ -103,6 +104,47 @@ def test_gradients_are_numbers_and_other_words_among_them_are_text(tmp_path):
     (tmp_path / "dwi.bvec").write_text("0.12345 -1 0\n0 PX4711888 0\n0 20200229 0\n")
 
     assert _places(tmp_path) == [("dwi.bvec", "line 2"), ("dwi.bvec", "line 3")]
+
+
+def _page(tree: Path, kind: str, data: bytes, *, width: int = 0) -> None:
+    letters = base64.b64encode(data).decode()
+    width = width or len(letters)
+    lines = [letters[k : k + width] for k in range(0, len(letters), width)]
+    link = f"data:{kind};base64," + "\n".join(["", *lines] if lines[1:] else lines)
+    (tree / "page.html").write_text(f"<p>one</p>\n<img src='{link}'/>\n<p>two</p>\n")
+
+
+@pytest.mark.parametrize("width", [0, 64, 76])
+def test_letters_that_encode_a_picture_spell_a_name_by_chance(tmp_path, width):
+    spelled = base64.b64decode("//timing+" * 20)
+    picture = b"\x89PNG\r\n\x1a\n\0" + spelled + bytes(range(90))
+    _page(tmp_path, "image/png", picture, width=width)
+
+    assert "/timing+" in (tmp_path / "page.html").read_text()
+    assert _places(tmp_path) == []
+
+
+@pytest.mark.parametrize("width", [0, 64, 76])
+def test_a_drawing_that_a_page_embeds_is_read(tmp_path, width):
+    drawing = "<svg>\n<text>of Z\u00fcckerschwerdt</text>\n</svg>".encode()
+    _page(tmp_path, "image/svg+xml", drawing + b" " * 100, width=width)
+
+    assert _places(tmp_path) == [("page.html", "line 2")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "data:image/png;base64,iVBORw0KGgo= of Zuckerschwerdt",
+        "data:image/png;base64,iVBORw0KGgo=Zuckerschwerdt",
+        "data:image/png;base64,Zuckerschwerdt",
+        "data:image/png;base64,ofZuckerschwerdt",
+    ],
+)
+def test_what_stands_beside_embedded_data_is_read(tmp_path, line):
+    (tmp_path / "page.html").write_text(f"<p>one</p>\n{line}\n")
+
+    assert _places(tmp_path) == [("page.html", "line 2")]
 
 
 def _image(path: Path, *, extension: bytes = b"", **fields: str) -> Path:
