@@ -163,7 +163,9 @@ def is_daemon_live(instance: dg.DagsterInstance) -> bool:
 
 def close_dead_runs(instance: dg.DagsterInstance) -> int:
     """
-    Mark runs of `reprocess` as failed whose server is gone, and count them.
+    Mark runs of `reprocess` as failed that nobody executes, and count them.
+
+    Their server is gone, or who took them from the queue ended before it gave them one.
 
     A run outlives the command that asked for it, as long as its machine does.
     """
