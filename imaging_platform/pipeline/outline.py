@@ -162,7 +162,7 @@ def _list_summaries(study: Study) -> Iterator[Stage]:
     yield Stage(
         "study_report",
         Per.STUDY,
-        _version_report("4", STUDY_TEMPLATE),
+        _version_report("5", STUDY_TEMPLATE),
         OF_NOTEBOOK,
         needs=("catalog", "bids_dataset"),
     )
@@ -171,7 +171,7 @@ def _list_summaries(study: Study) -> Iterator[Stage]:
     yield Stage(
         "catalog",
         Per.STUDY,
-        f"3.{study.digest('protocol', 'cohort')}",
+        f"4.{study.digest('protocol', 'cohort')}",
         ("code", "parameter protocol and cohort"),
         needs=(BIDS_SESSION, "session_quality", "session_report", *apps),
     )

@@ -10,15 +10,10 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from imaging_platform.catalog.rows import CohortRow, MetricRow
+from imaging_platform.catalog.spread import robust_z
 from imaging_platform.catalog.tables import without_session
 from imaging_platform.qc.definitions import define
 from imaging_platform.qc.settings import CohortSettings
-
-SCALE_OF_MEAN = 1.2533
-"""Mean absolute deviation times this is the standard deviation of a Gaussian."""
-
-SMALLEST = float(np.finfo(float).tiny)
-"""A spread below the smallest normal number is none: a division by it overflows."""
 
 
 def judge_cohort(
@@ -53,28 +48,6 @@ def judge_cohort(
         for (_, metric), group in sorted(groups.items())
         for standing in _judge_group(metric, group, settings)
     ]
-
-
-def robust_z(values: Sequence[float]) -> list[float]:
-    """
-    Return (value - median) / (1.4826 MAD) of each value.
-
-    When more than half of the values are equal the mean absolute deviation times
-    1.2533 takes the place of the MAD (Iglewicz and Hoaglin 1993); when all are equal
-    every z is 0.
-
-    Examples
-    --------
-    >>> robust_z([1.0, 2.0, 3.0, 4.0, 100.0])[2:4]
-    [0.0, 0.6744907594765952]
-    """
-    data = np.array(values, dtype=float)
-    away = data - np.median(data)
-    scale = 1.4826 * float(np.median(np.abs(away)))
-    if scale < SMALLEST:
-        scale = SCALE_OF_MEAN * float(np.mean(np.abs(away)))
-    z = away / scale if scale >= SMALLEST else np.zeros_like(away)
-    return [float(each) for each in z]
 
 
 def percentiles(values: Sequence[float]) -> list[float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from imaging_platform.catalog import spread
 from imaging_platform.catalog.tables import without_session
 from imaging_platform.model.errors import MissingInput
 from imaging_platform.reporting.markup import Html, escape
@@ -155,11 +156,7 @@ def gather_app_measures(sessions: Sequence[Row]) -> Iterator[Measure]:
 
 def robust_z(values: Mapping[str, float]) -> dict[str, float]:
     """
-    Return (value - median) / (1.4826 MAD) of each value; empty for fewer than four.
-
-    When more than half of the values are equal the MAD is 0 and the mean absolute
-    deviation times 1.2533 takes its place (Iglewicz and Hoaglin 1993); when all
-    are equal every z is 0.
+    Return `catalog.spread.robust_z` by session; empty for fewer than four.
 
     Examples
     --------
@@ -168,13 +165,7 @@ def robust_z(values: Mapping[str, float]) -> dict[str, float]:
     """
     if len(values) < ENOUGH_SESSIONS:
         return {}
-    data = np.array(list(values.values()), dtype=float)
-    away = data - np.median(data)
-    scale = 1.4826 * float(np.median(np.abs(away)))
-    if scale == 0:
-        scale = 1.2533 * float(np.mean(np.abs(away)))
-    z = away / scale if scale > 0 else np.zeros_like(away)
-    return dict(zip(values, map(float, z), strict=True))
+    return dict(zip(values, spread.robust_z(list(values.values())), strict=True))
 
 
 def rank_of(measure: Measure, key: str) -> int:

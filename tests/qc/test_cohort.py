@@ -4,12 +4,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imaging_platform.catalog.rows import MetricRow
+from imaging_platform.catalog.spread import robust_z
 from imaging_platform.catalog.tables import worse_verdict
 from imaging_platform.qc.cohort import (
     judge_cohort,
     name_outliers,
     percentiles,
-    robust_z,
 )
 from imaging_platform.qc.settings import CohortSettings
 
@@ -101,11 +101,19 @@ def test_outliers_are_named_by_session():
 
 @given(values_of_a_study)
 @example([0.0, 1.0, 5e-324, -5e-324])
+@example([0.0, 1e6, 1e6, 999999.9999999999])
 def test_robust_z_has_a_median_of_zero_and_keeps_the_order(values):
     z = robust_z(values)
 
     assert np.median(z) == pytest.approx(0, abs=1e-9)
     assert _in_order_of(values, z)
+
+
+def test_what_differs_by_rounding_alone_does_not_stand_out():
+    others = [0.3] * 8
+
+    assert robust_z([*others, 0.1 + 0.2]) == [0.0] * 9
+    assert robust_z([*others[1:], 0.1 + 0.2, 0.9])[-1] > 3.5
 
 
 @given(values_of_a_study)
